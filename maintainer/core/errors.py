@@ -1,0 +1,172 @@
+"""One hierarchy of errors; each knows its exit code and what the reader should do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the exit status of a command says; the worst of several repositories is the run's."""
+
+    COMMITTED = 0
+    FAULT = 1
+    USAGE = 2
+    ATTENTION = 3
+    NOT_COMMITTED = 4
+    NO_INSTANCE = 5
+    LOST = 6
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+SEVERITY = (
+    ExitCode.COMMITTED,
+    ExitCode.ATTENTION,
+    ExitCode.USAGE,
+    ExitCode.NO_INSTANCE,
+    ExitCode.NOT_COMMITTED,
+    ExitCode.LOST,
+    ExitCode.FAULT,
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+)
+"""From best to worst: what one repository's outcome may hide of another's, it must not."""
+
+
+def worst(codes: list[ExitCode]) -> ExitCode:
+    """Return the gravest of several outcomes; of none, COMMITTED."""
+    return max(codes, key=SEVERITY.index, default=ExitCode.COMMITTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in what the user gave: where it is, what was found, what was expected, and what to do."""
+
+    where: str
+    found: str
+    expected: str
+    do: str
+
+    def __str__(self) -> str:
+        """One mistake as two lines for a terminal."""
+        return f"{self.where}: {self.found}; expected {self.expected}\n    → {self.do}"
+
+
+class MaintainerError(Exception):
+    """Any failure that we can explain. `guidance` says what the reader should do next."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAULT
+
+    def __init__(self, message: str, *, guidance: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.guidance = guidance
+
+    def __str__(self) -> str:
+        """Return message and guidance, as a terminal shows them."""
+        return f"{self.message}\n    → {self.guidance}"
+
+
+class ConfigurationError(MaintainerError):
+    """The configuration, or the world it names, is wrong. Holds every mistake that was found, not the first alone."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        plural = "s" if len(problems) > 1 else ""
+        super().__init__(f"{len(problems)} mistake{plural} in the configuration", guidance="correct what is listed; nothing was started")
+        self.problems = problems
+
+    def __str__(self) -> str:
+        """All mistakes, one below the other."""
+        return "\n".join([self.message, *(f"  {problem}" for problem in self.problems)])
+
+
+class AccessDeniedError(MaintainerError):
+    """The credentials in use may not do what was asked."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NotFoundError(MaintainerError):
+    """A bucket, object, image or secret that was named does not exist."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UnreadableError(MaintainerError):
+    """An object version exists and can not be read now: archived, or encrypted under a foreign key."""
+
+    exit_code = ExitCode.ATTENTION
+
+
+class AlreadyExistsError(MaintainerError):
+    """A conditional put found the key taken."""
+
+
+class StoreError(MaintainerError):
+    """An object store failed beyond the retries that are safe."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+
+class UnsafeStoreError(MaintainerError):
+    """The state store ignores conditional puts, so that neither lease nor ledger would be safe on it."""
+
+    exit_code = ExitCode.USAGE
+
+
+class LeaseHeldError(MaintainerError):
+    """Another run holds the repository."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+
+class LedgerError(MaintainerError):
+    """The ledger's chain is broken: nothing may be deleted until a person has looked."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+
+class EventError(MaintainerError):
+    """A line of the event stream can not be understood."""
+
+
+class ResticError(MaintainerError):
+    """restic ended with a failure; `status` is its exit status."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+    def __init__(self, message: str, *, guidance: str, status: int) -> None:
+        super().__init__(message, guidance=guidance)
+        self.status = status
+
+
+class CheckFailedError(MaintainerError):
+    """`restic check` found damage: what was done must not be committed."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+
+class SecretError(MaintainerError):
+    """A password source gave nothing."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NoInstanceError(MaintainerError):
+    """No instance was to be had, at any of the places that the configuration allows."""
+
+    exit_code = ExitCode.NO_INSTANCE
+
+
+class ConnectionLostError(MaintainerError):
+    """The instance can not be reached, or fell silent: the outcome is unknown and the next run settles it."""
+
+    exit_code = ExitCode.LOST
+
+
+class SandboxError(MaintainerError):
+    """The embedded sandbox can not do what was asked on this machine."""

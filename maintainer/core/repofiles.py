@@ -1,0 +1,51 @@
+"""The names in a restic repository (restic's design document, "Repository Layout")."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class FileType(Enum):
+    """The kinds of file that a repository holds; the value is the folder."""
+
+    CONFIG = "config"
+    PACK = "data"
+    INDEX = "index"
+    SNAPSHOT = "snapshots"
+    KEY = "keys"
+    LOCK = "locks"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RepositoryFile:
+    """A file by type and id. `id` is the SHA-256 of its content in hex, but for config, whose id is empty."""
+
+    type: FileType
+    id: str
+
+    def key(self) -> str:
+        """Return the object's key below the repository's prefix, in restic's default layout for S3."""
+        match self.type:
+            case FileType.CONFIG:
+                return "config"
+            case FileType.PACK:
+                return f"data/{self.id[:2]}/{self.id}"
+            case _:
+                return f"{self.type.value}/{self.id}"
+
+
+_HASHED = re.compile(r"(?:data/(?P<shard>[0-9a-f]{2})|(?P<folder>index|snapshots|keys|locks))/(?P<id>[0-9a-f]{64})")
+
+
+def parse_key(key: str) -> RepositoryFile | None:
+    """Return which file a key below the prefix is, or None for a name that restic would not have given."""
+    if key == "config":
+        return RepositoryFile(FileType.CONFIG, "")
+    found = _HASHED.fullmatch(key)
+    if found is None:
+        return None
+    if found["folder"]:
+        return RepositoryFile(FileType(found["folder"]), found["id"])
+    return RepositoryFile(FileType.PACK, found["id"]) if found["id"].startswith(found["shard"]) else None

@@ -1,0 +1,1 @@
+"""Foreign systems, one module each: translate their words and their errors."""
