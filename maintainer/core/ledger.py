@@ -1,154 +1,356 @@
-"""The ledger: an append-only chain of entries, each naming its predecessor's digest, and the journal that they add up to."""
+"""The ledger: an append-only chain of entries, a chain of people's judgements beside it, and what both add up to."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeAlias
 
 from maintainer.core.errors import LedgerError
-from maintainer.core.versions import VersionRef
+from maintainer.core.findings import Finding, Kind, Reported, Standing
+from maintainer.core.moments import from_text, to_text
 
 VERSION = 1
 GENESIS = "0" * 64
-"""What the first entry names as its predecessor."""
+"""What the first entry, and the first judgement, name as their predecessor."""
+
+
+class State(Enum):
+    """What a committed or admitting run said of an id. New is not recorded, and marked is observed."""
+
+    ADMITTED = "admitted"
+    INCOMPLETE = "incomplete"
+    EVICTED = "evicted"
+    DOOMED = "doomed"
+
+
+ADOPTED = "adopted"
+"""The reason of what was hidden before first contact: its markers are legitimate at once, and only a person takes it back."""
+
+LEGAL: Mapping[State | None, frozenset[State]] = {
+    None: frozenset(State),
+    State.ADMITTED: frozenset({State.ADMITTED, State.DOOMED}),
+    State.INCOMPLETE: frozenset({State.INCOMPLETE, State.ADMITTED}),
+    State.DOOMED: frozenset({State.DOOMED, State.ADMITTED}),
+    State.EVICTED: frozenset(),
+}
+"""What a run may make of a state. What a person may do besides: evict the incomplete, admit the evicted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Endorsed:
-    """A snapshot that a run saw: `first_seen` and `time` are RFC 3339; `suspect` holds the reasons, none for an endorsed one."""
+class Record:
+    """What the ledger knows of one key.
 
-    id: str
-    first_seen: str
-    time: str
-    host: str
-    paths: tuple[str, ...]
-    suspect: tuple[str, ...] = ()
+    `version` is the pinned version id (empty where none is current), `size` in bytes, `first_seen` the date of the oldest true version,
+    `since` when this state began. `digest` is config's SHA-256; `indexes` the ids of the indexes that named a doomed pack; `ours` what a
+    run of ours put; `suspect` why a snapshot may never count, if so.
+    """
+
+    state: State
+    version: str
+    size: int
+    first_seen: datetime
+    since: datetime
+    reason: str = ""
+    digest: str = ""
+    indexes: tuple[str, ...] = ()
+    ours: bool = False
+    suspect: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """What the check that let a run commit had read."""
-
-    packs: int
-    bytes: int
-    read_all: bool
+Group: TypeAlias = tuple[str, tuple[str, ...]]
+"""A host and its paths, as restic groups snapshots."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What one committed run adds.
+    """One entry. Kinds: `first` (identity and pins, before any write), `admission`, `commit`.
 
-    `journal` names the delete markers that it wrote or took over; `verified` the versions whose content it hashed and found true;
-    `config_digest` and `keys` are pinned by the first entry and carried on; `snapshots` are all that remain.
+    `judgements` is how many judgements it has folded. `observed` are the hosts and paths that a person is asked to confirm.
+    `checked` says what the check before a commit had read, and `findings` is where every finding stands after it.
     """
 
-    number: int
+    sequence: int
     previous: str
+    kind: str
     run_id: str
-    fencing: int
-    committed: str
-    config_digest: str
-    keys: tuple[str, ...]
-    journal: tuple[VersionRef, ...]
-    verified: tuple[VersionRef, ...]
-    snapshots: tuple[Endorsed, ...]
-    coverage: Coverage
+    at: str
+    repository: str
+    changes: Mapping[str, Record] = field(default_factory=dict)
+    judgements: int = 0
+    observed: tuple[Group, ...] = ()
+    findings: tuple[Reported, ...] = ()
+    checked: Mapping[str, int] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Write the entry canonically: the same entry gives the same bytes, on which its digest rests."""
+        raw = {
+            "v": VERSION,
+            "sequence": self.sequence,
+            "previous": self.previous,
+            "kind": self.kind,
+            "run_id": self.run_id,
+            "at": self.at,
+            "repository": self.repository,
+            "changes": {key: _write_record(record) for key, record in self.changes.items()},
+            "judgements": self.judgements,
+            "observed": [[host, list(paths)] for host, paths in self.observed],
+            "findings": [_write_reported(reported) for reported in self.findings],
+            "checked": dict(self.checked),
+        }
+        return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a person decided: `accept` (the repository as first reported, or new keys and config), `undelete`, `ack`."""
+
+    number: int
+    previous: str
+    at: str
+    who: str
+    action: str
+    subjects: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """Write the judgement canonically."""
         return json.dumps({"v": VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":")).encode()
 
-    def digest(self) -> str:
-        """Return the SHA-256 in hex of the canonical bytes."""
-        return hashlib.sha256(self.encode()).hexdigest()
+
+def digest(body: bytes) -> str:
+    """Return the SHA-256 in hex by which the next link names this one."""
+    return hashlib.sha256(body).hexdigest()
 
 
-def decode(body: bytes) -> Entry:
-    """Read an entry; LedgerError for anything else."""
+def decode_entry(body: bytes) -> Entry:
+    """Read an entry; LedgerError for anything that `encode` would not have written."""
     try:
-        raw: dict[str, Any] = json.loads(body)
-        if raw.pop("v") != VERSION:
-            raise ValueError("version")
-        snapshots = tuple(Endorsed(**{**s, "paths": tuple(s["paths"]), "suspect": tuple(s["suspect"])}) for s in raw.pop("snapshots"))
+        raw = _load(body)
         entry = Entry(
             **{
                 **raw,
-                "keys": tuple(raw["keys"]),
-                "journal": tuple((key, version) for key, version in raw["journal"]),
-                "verified": tuple((key, version) for key, version in raw["verified"]),
-                "snapshots": snapshots,
-                "coverage": Coverage(**raw["coverage"]),
+                "changes": {key: _read_record(record) for key, record in raw["changes"].items()},
+                "observed": tuple((host, tuple(paths)) for host, paths in raw["observed"]),
+                "findings": tuple(_read_reported(reported) for reported in raw["findings"]),
             }
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(f"an entry is unreadable ({error})") from error
     if entry.encode() != body:
-        raise broken(f"entry {entry.number} is not in canonical form: it was altered")
+        raise broken(f"entry {entry.sequence} is not in canonical form: it was altered")
     return entry
+
+
+def decode_judgement(body: bytes) -> Judgement:
+    """Read a judgement; LedgerError for anything that `encode` would not have written."""
+    try:
+        raw = _load(body)
+        judgement = Judgement(**{**raw, "subjects": tuple(raw["subjects"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise broken(f"a judgement is unreadable ({error})") from error
+    if judgement.encode() != body:
+        raise broken(f"judgement {judgement.number} is not in canonical form: it was altered")
+    return judgement
 
 
 def broken(what: str) -> LedgerError:
     """Return the error for a chain that does not hold."""
     return LedgerError(
         f"ledger: {what}",
-        guidance="nothing is deleted until a person has looked: compare the state store's object versions, then restore the altered entry",
+        guidance="nothing is deleted until a person has looked: compare the object versions in the state store (maintainer ledger verify)",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """A verified chain. Empty before first contact."""
+class Fold:
+    """What a verified chain and its judgements add up to. `head` is the next sequence number and its predecessor's digest."""
 
-    entries: tuple[Entry, ...] = ()
+    records: Mapping[str, Record] = field(default_factory=dict)
+    findings: Mapping[str, Reported] = field(default_factory=dict)
+    acknowledged: frozenset[str] = frozenset()
+    expected: frozenset[Group] = frozenset()
+    observed: tuple[Group, ...] = ()
+    accepted: bool = False
+    head: tuple[int, str] = (0, GENESIS)
+    judgements: int = 0
+    committed_runs: frozenset[str] = frozenset()
+    last_commit: str = ""
+    identity: str = ""
+    """SHA-256 of entry 0."""
 
     @property
     def is_first_contact(self) -> bool:
         """Tell whether no run has ever committed."""
-        return not self.entries
+        return not self.last_commit
 
-    @property
-    def journal(self) -> frozenset[VersionRef]:
-        """Return every delete marker that a committed run answers for."""
-        return frozenset(ref for entry in self.entries for ref in entry.journal)
-
-    @property
-    def verified(self) -> frozenset[VersionRef]:
-        """Return every version that was hashed once and found true."""
-        return frozenset(ref for entry in self.entries for ref in entry.verified)
-
-    @property
-    def config_digest(self) -> str | None:
-        """Return the pinned SHA-256 of config."""
-        return self.entries[-1].config_digest if self.entries else None
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """Return the pinned key ids."""
-        return frozenset(self.entries[-1].keys) if self.entries else frozenset()
-
-    @property
-    def snapshots(self) -> dict[str, Endorsed]:
-        """Return what the last run knew of the snapshots, by id."""
-        return {snapshot.id: snapshot for snapshot in self.entries[-1].snapshots} if self.entries else {}
-
-    @property
-    def head(self) -> tuple[int, str]:
-        """Return the number and predecessor's digest that the next entry must carry."""
-        return (self.entries[-1].number + 1, self.entries[-1].digest()) if self.entries else (1, GENESIS)
+    def having(self, state: State) -> dict[str, Record]:
+        """Return the records in one state, by key."""
+        return {key: record for key, record in self.records.items() if record.state is state}
 
 
-def verify(entries: Iterable[Entry]) -> Ledger:
-    """Check numbers and chain of entries in order; LedgerError at the first that does not follow."""
-    held: list[Entry] = []
+def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
+    """Verify both chains from their bytes and add them up; LedgerError at the first link that does not follow.
+
+    A judgement takes effect with the first entry that folded it; those that no entry has folded yet take effect at the end, so that
+    the run at hand already heeds them.
+    """
+    judgements = _verify_judgements(judgement_bodies)
+    state = _Folding()
     previous = GENESIS
-    for number, entry in enumerate(entries, start=1):
-        if entry.number != number:
-            raise broken(f"entry {number} is missing (found {entry.number})")
+    for number, body in enumerate(bodies):
+        entry = decode_entry(body)
+        if entry.sequence != number:
+            raise broken(f"entry {number} is missing (found {entry.sequence})")
         if entry.previous != previous:
-            raise broken(f"entry {number} does not follow from entry {number - 1}")
-        previous = entry.digest()
-        held.append(entry)
-    return Ledger(tuple(held))
+            raise broken(f"entry {number} does not follow from the one before it")
+        if not state.folded <= entry.judgements <= len(judgements):
+            raise broken(f"entry {number} folds {entry.judgements} judgements, {len(judgements)} are there")
+        state.judge(judgements[state.folded : entry.judgements])
+        state.take(entry)
+        previous = digest(body)
+    state.judge(judgements[state.folded :])
+    return Fold(
+        records=state.records,
+        findings=state.findings,
+        acknowledged=frozenset(state.acknowledged),
+        expected=frozenset(state.expected),
+        observed=state.observed,
+        accepted=state.accepted,
+        head=(len(bodies), previous),
+        judgements=len(judgements),
+        committed_runs=frozenset(state.committed),
+        last_commit=state.last_commit,
+        identity=digest(bodies[0]) if bodies else "",
+    )
+
+
+class _Folding:
+    """The sum so far. Mutable, and never seen outside `fold`."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.findings: dict[str, Reported] = {}
+        self.acknowledged: set[str] = set()
+        self.expected: set[Group] = set()
+        self.observed: tuple[Group, ...] = ()
+        self.accepted = False
+        self.committed: set[str] = set()
+        self.last_commit = ""
+        self.folded = 0
+
+    def take(self, entry: Entry) -> None:
+        for key, record in entry.changes.items():
+            before = self.records.get(key)
+            if record.state not in LEGAL[before.state if before else None]:
+                raise broken(
+                    f"entry {entry.sequence} makes {key} {record.state.value}, which was {before.state.value if before else 'new'}"
+                )
+            self.records[key] = record
+        if entry.observed:
+            self.observed = entry.observed
+        if entry.findings:
+            self.findings = {reported.finding.identity: reported for reported in entry.findings}
+        if entry.kind == "commit":
+            self.committed.add(entry.run_id)
+            self.last_commit = entry.at
+            self.acknowledged &= set(self.findings)
+
+    def judge(self, judgements: Iterable[Judgement]) -> None:
+        for judgement in judgements:
+            self.folded = judgement.number + 1
+            match judgement.action:
+                case "accept":
+                    self.accepted = True
+                    self.expected |= set(self.observed)
+                    self._decide_adopted()
+                case "undelete":
+                    for key in judgement.subjects:
+                        self._undelete(key, judgement)
+                case "ack":
+                    self.acknowledged |= set(judgement.subjects)
+                case other:
+                    raise broken(f"judgement {judgement.number} says {other!r}, which this release does not know")
+
+    def _decide_adopted(self) -> None:
+        for key, record in self.records.items():
+            if record.reason == ADOPTED:
+                self.records[key] = replace(record, reason=f"{ADOPTED}, accepted")
+
+    def _undelete(self, key: str, judgement: Judgement) -> None:
+        if (before := self.records.get(key)) is not None and before.state is not State.ADMITTED:
+            self.records[key] = replace(before, state=State.ADMITTED, reason=f"undeleted by {judgement.who}", since=from_text(judgement.at))
+
+
+def _verify_judgements(bodies: Sequence[bytes]) -> list[Judgement]:
+    previous = GENESIS
+    judgements: list[Judgement] = []
+    for number, body in enumerate(bodies):
+        judgement = decode_judgement(body)
+        if judgement.number != number or judgement.previous != previous:
+            raise broken(f"judgement {number} does not follow from the one before it")
+        judgements.append(judgement)
+        previous = digest(body)
+    return judgements
+
+
+def judgements_head(bodies: Sequence[bytes]) -> tuple[int, str]:
+    """Return the number of the next judgement and its predecessor's digest."""
+    return (len(bodies), digest(bodies[-1]) if bodies else GENESIS)
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    raw = json.loads(body)
+    if not isinstance(raw, dict) or raw.pop("v") != VERSION:
+        raise ValueError("not of this version")
+    return raw
+
+
+def _write_record(record: Record) -> dict[str, Any]:
+    raw: dict[str, Any] = {
+        "state": record.state.value,
+        "version": record.version,
+        "size": record.size,
+        "first_seen": to_text(record.first_seen),
+        "since": to_text(record.since),
+    }
+    optional = {
+        "reason": record.reason,
+        "digest": record.digest,
+        "indexes": list(record.indexes),
+        "ours": record.ours,
+        "suspect": record.suspect,
+    }
+    return {**raw, **{name: value for name, value in optional.items() if value}}
+
+
+def _read_record(raw: dict[str, Any]) -> Record:
+    return Record(
+        **{
+            **raw,
+            "state": State(raw["state"]),
+            "first_seen": from_text(raw["first_seen"]),
+            "since": from_text(raw["since"]),
+            "indexes": tuple(raw.get("indexes", ())),
+        }
+    )
+
+
+def _write_reported(reported: Reported) -> dict[str, str]:
+    finding = reported.finding
+    return {
+        "kind": finding.kind.value,
+        "subject": finding.subject,
+        "detail": finding.detail,
+        "evidence": finding.evidence,
+        "since": reported.since,
+        "standing": reported.standing.value,
+    }
+
+
+def _read_reported(raw: dict[str, str]) -> Reported:
+    finding = Finding(Kind(raw["kind"]), raw["subject"], raw["detail"], raw["evidence"])
+    return Reported(finding, raw["since"], Standing(raw["standing"]))

@@ -2,152 +2,283 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from maintainer.core.repofiles import FileType
-from maintainer.core.versions import Classification, Digests, KeyHistory, ObjectVersion, Truth, Unreadable, VersionRef, classify
+from maintainer.core.findings import Finding, Kind
+from maintainer.core.ledger import ADOPTED, Fold, Record, State
+from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.core.versions import Examine, KeyHistory, Look, ObjectVersion
+
+OURS = "maintainer/"
+"""Where identity objects lie below a repository's prefix."""
 
 
-class FindingKind(Enum):
-    """What a person should know of; the value is the sentence."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The margins of a plan. `may_mark` is False when the ledger is empty although runs were here: then no marker is touched."""
 
-    OVERWRITTEN = "overwritten"
-    DELETED = "deleted by nobody of ours"
-    JUNK = "content that does not hash to its name"
-    REPLAYED = "uploaded again after an honest prune"
-    AMBIGUOUS = "no version hashes to the name"
-    UNREADABLE = "the current version can not be read"
-    FOREIGN_NAME = "not a file of restic"
-    NEW_KEY = "a key file that was not there before"
-    SNAPSHOT_DELETED = "deleted before first contact"
+    now: datetime
+    grace: timedelta = timedelta(days=7)
+    probation: timedelta = timedelta(days=14)
+    looks_per_key: int = 64
+    """How many versions of one key are hashed in one run, however many there are."""
+    looks_to_spare: int = 20_000
+    """How many looks beyond the first two of a key one run spends in all, so that junk can not hold it up."""
+    may_mark: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Heal:
-    """Write `version` of `key` on top, by a copy. `over` is the false version or marker that it covers: the evidence."""
+    """Copy `source` of its key on top, with plain headers. `over` is what it covers: the evidence."""
 
-    key: str
-    version_id: str
-    over: str
-    why: FindingKind
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantine:
-    """Cover `key` by a delete marker, which the run journals. `version_id` is the version covered: the evidence."""
-
-    key: str
-    version_id: str
-    why: FindingKind
+    source: ObjectVersion
+    over: ObjectVersion
+    why: Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something to report, which is nothing to do by itself."""
+class Mark:
+    """Cover the current version `over` by a delete marker."""
 
-    kind: FindingKind
-    key: str
-    version_id: str
-    detail: str = ""
+    over: ObjectVersion
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A key's true version, where it stands current and plain, and the date of the oldest version that is true."""
+
+    version: ObjectVersion
+    first_seen: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class RevertPlan:
-    """All that revert will do, and the markers of before first contact that it takes over once the check has passed."""
+    """All that revert will do, and what it found out on the way. Order within each is the listing's.
+
+    `standing` holds, by key, the true and plain current versions; what `heal` restores joins them. `new` are the keys among both that the
+    ledger does not know, `evict` those that it does not know and that never were true. `hidden` (first contact only) are true versions
+    under delete markers of nobody's, to be proved before anything else.
+    """
 
     heal: tuple[Heal, ...] = ()
-    quarantine: tuple[Quarantine, ...] = ()
+    mark: tuple[Mark, ...] = ()
+    evict: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
-    adopted: tuple[VersionRef, ...] = ()
-    deleted_before: tuple[Heal, ...] = ()
-    """At first contact: what would bring deleted packs, indexes and snapshots back, for the caller to decide with restic's help."""
+    standing: Mapping[str, Truth] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
+    hidden: Mapping[str, Truth] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         """Tell whether there is nothing to do to the bucket."""
-        return not self.heal and not self.quarantine
+        return not self.heal and not self.mark
+
+
+def due(key: str, record: Record, histories: Mapping[str, KeyHistory], fold: Fold, terms: Terms) -> bool:
+    """Tell whether a delete marker over `key` would be legitimate now. DESIGN.md, A run: *Due*."""
+    if record.state is State.EVICTED or record.reason.startswith(ADOPTED):
+        return True
+    if record.state is not State.DOOMED:
+        return False
+    folder = key.partition("/")[0]
+    if folder == FileType.INDEX.value:
+        return record.ours or record.first_seen + terms.grace <= terms.now
+    if folder != FileType.PACK.value:
+        return True
+    if record.since + terms.grace > terms.now:
+        return False
+    return all(_index_is_gone(f"index/{name}", record.since, histories, fold, terms) for name in record.indexes)
+
+
+def _index_is_gone(key: str, since: datetime, histories: Mapping[str, KeyHistory], fold: Fold, terms: Terms) -> bool:
+    record, history = fold.records.get(key), histories.get(key)
+    if record is not None and record.state is State.ADMITTED:
+        return False
+    if history is None:
+        return True
+    # The store's dates are whole seconds: a marker of the same second is not older than the dooming.
+    dates = [v.last_modified for v in history.versions if v.is_marker and v.last_modified >= since.replace(microsecond=0)]
+    return history.current.is_marker and bool(dates) and min(dates) + terms.grace <= terms.now
+
+
+def packs_are_held(fold: Fold, terms: Terms) -> str:
+    """Return why no pack may be marked in this run, or nothing."""
+    for key, record in fold.records.items():
+        if record.state is State.INCOMPLETE and record.first_seen + terms.probation > terms.now:
+            return f"{key} is incomplete and undecided"
+        if record.reason == ADOPTED:
+            return "what was hidden before first contact is undecided"
+    return ""
+
+
+def plan_revert(histories: Sequence[KeyHistory], fold: Fold, examine: Examine, terms: Terms) -> RevertPlan:
+    """Decide for every key. No plan deletes a version: there is no such action."""
+    planner = _Planner({history.key: history for history in histories}, fold, examine, terms)
+    for history in histories:
+        planner.decide(history)
+    return RevertPlan(
+        heal=tuple(planner.heal),
+        mark=tuple(planner.mark),
+        evict=planner.evict,
+        findings=tuple(planner.findings),
+        standing=planner.standing,
+        new=tuple(planner.new),
+        hidden=planner.hidden,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Trusted:
-    """What earlier committed runs know of the repository."""
+class _Search:
+    """What a search for a key's true version came to. `finished` is False when the looks ran out."""
 
-    journal: frozenset[VersionRef] = frozenset()
-    config_digest: str | None = None
-    keys: frozenset[str] = frozenset()
-    first_contact: bool = True
-
-
-_PINNED_OR_LOCK = frozenset({FileType.CONFIG, FileType.KEY, FileType.LOCK})
+    found: ObjectVersion | None
+    finished: bool
+    unreadable: str = ""
 
 
-def plan_revert(histories: Iterable[KeyHistory], digests: Digests, trusted: Trusted) -> RevertPlan:  # noqa: C901 - one case a truth reads as the table it is
-    """Decide for every key. Order within each tuple is the listing's. No plan deletes a version: there is no such action."""
-    heal: list[Heal] = []
-    quarantine: list[Quarantine] = []
-    findings: list[Finding] = []
-    adopted: list[VersionRef] = []
-    deleted_before: list[Heal] = []
-    for history in histories:
-        verdict = classify(history, digests, trusted.journal, trusted.config_digest)
-        current = history.current
+class _Planner:
+    """The plan as it grows. Mutable, and never seen outside `plan_revert`."""
+
+    def __init__(self, histories: Mapping[str, KeyHistory], fold: Fold, examine: Examine, terms: Terms) -> None:
+        self._histories = histories
+        self._fold = fold
+        self._examine = examine
+        self._terms = terms
+        self._spare = terms.looks_to_spare
+        self._held = packs_are_held(fold, terms)
+        self.heal: list[Heal] = []
+        self.mark: list[Mark] = []
+        self.evict: dict[str, str] = {}
+        self.findings: list[Finding] = []
+        self.standing: dict[str, Truth] = {}
+        self.new: list[str] = []
+        self.hidden: dict[str, Truth] = {}
+
+    def decide(self, history: KeyHistory) -> None:
         file = history.file
-        match verdict.truth:
-            case Truth.OVERWRITTEN:
-                heal.append(_heal(history, verdict, _why_covered(current, digests)))
-            case Truth.DELETED if trusted.first_contact and file is not None and file.type not in _PINNED_OR_LOCK:
-                deleted_before.append(_heal(history, verdict, FindingKind.DELETED))
-                adopted.extend(_markers(history))
-            case Truth.DELETED:
-                heal.append(_heal(history, verdict, FindingKind.DELETED))
-            case Truth.JUNK:
-                quarantine.append(Quarantine(history.key, current.version_id, FindingKind.JUNK))
-            case Truth.REPLAYED if file is not None and file.type in (FileType.SNAPSHOT, FileType.INDEX, FileType.KEY):
-                quarantine.append(Quarantine(history.key, current.version_id, FindingKind.REPLAYED))
-            case Truth.AMBIGUOUS:
-                unreadable = digests.get(current.ref)
-                kind = FindingKind.UNREADABLE if isinstance(unreadable, Unreadable) else FindingKind.AMBIGUOUS
-                findings.append(
-                    Finding(kind, history.key, current.version_id, unreadable.value if isinstance(unreadable, Unreadable) else "")
-                )
-            case Truth.FOREIGN if not current.is_marker:
-                findings.append(Finding(FindingKind.FOREIGN_NAME, history.key, current.version_id))
-            case Truth.ABSENT if trusted.first_contact:
-                adopted.extend(_markers(history))
-            case _:
-                pass
-        if _is_new_key(history, verdict, trusted):
-            findings.append(Finding(FindingKind.NEW_KEY, history.key, current.version_id, "whoever made it can read the repository"))
-    return RevertPlan(tuple(heal), tuple(quarantine), tuple(findings), tuple(adopted), tuple(deleted_before))
+        if file is None:
+            if not history.key.startswith(OURS) and not history.current.is_marker:
+                self._find(Kind.FOREIGN_NAME, history)
+        elif file.type is not FileType.LOCK:
+            record = self._fold.records.get(history.key)
+            if record is None and file.type is FileType.CONFIG:
+                return  # its name proves nothing: what is true of it, entry 0 says
+            if record is not None and record.state in (State.DOOMED, State.EVICTED):
+                self._decide_condemned(history, file, record)
+            else:
+                self._decide_living(history, file, record)
 
+    def _decide_condemned(self, history: KeyHistory, file: RepositoryFile, record: Record) -> None:
+        is_due = due(history.key, record, self._histories, self._fold, self._terms)
+        if is_due and history.current.is_marker:
+            return
+        if is_due:
+            if any(version.is_marker for version in history.versions):
+                self._find(Kind.REPLAYED, history)
+            if self._terms.may_mark and not (file.type is FileType.PACK and self._held):
+                self.mark.append(Mark(history.current, record.reason or record.state.value))
+            return
+        self._decide_living(history, file, record)
 
-def pin_config(history: KeyHistory, digests: Digests) -> str | None:
-    """Return the digest to pin at first contact: of the oldest readable version, since whoever may only put can only add on top."""
-    for version in reversed(history.versions):
-        digest = digests.get(version.ref)
-        if isinstance(digest, str):
-            return digest
-    return None
+    def _decide_living(self, history: KeyHistory, file: RepositoryFile, record: Record | None) -> None:
+        current = history.current
+        if record is not None and current.version_id == record.version:
+            self.standing[history.key] = Truth(current, record.first_seen)
+            return
+        expected = record.digest if record is not None and file.type is FileType.CONFIG else file.id
+        look = self._examine(current) if not current.is_marker and self._may_be_true(current, record) else None
+        if look is not None and look.digest == expected:
+            self._stands(history, record, look, expected)
+            return
+        search = self._search(history, record, expected)
+        if search.found is not None:
+            self._restore(history, record, search.found, look)
+        elif record is not None:
+            self._lost(history, search)
+        elif not search.finished:
+            self._find(Kind.UNDECIDED, history)
+        elif search.unreadable and not current.is_marker:
+            self._find(Kind.UNREADABLE, history, search.unreadable)
+        elif not current.is_marker:
+            self.evict[history.key] = "no version hashes to its name"
+            self._find(Kind.GARBAGE, history, "no version hashes to its name")
 
+    def _stands(self, history: KeyHistory, record: Record | None, look: Look, expected: str) -> None:
+        """Take the current version, which is true: as it is where it is plain, else by way of a copy."""
+        current = history.current
+        if record is None:
+            self.new.append(history.key)
+        self.standing[history.key] = Truth(current, record.first_seen if record else self._first_seen(history, expected))
+        if not look.plain:
+            self.heal.append(Heal(current, current, Kind.NOT_PLAIN))
+            self._find(Kind.NOT_PLAIN, history, look.why)
 
-def _heal(history: KeyHistory, verdict: Classification, why: FindingKind) -> Heal:
-    if verdict.true_version is None:
-        raise ValueError(f"{history.key}: nothing true to heal from")
-    return Heal(history.key, verdict.true_version.version_id, history.current.version_id, why)
+    def _restore(self, history: KeyHistory, record: Record | None, source: ObjectVersion, look: Look | None) -> None:
+        current = history.current
+        true = Truth(source, record.first_seen if record else source.last_modified)
+        if current.is_marker and (not self._terms.may_mark or (record is None and self._fold.is_first_contact)):
+            if record is None:
+                self.hidden[history.key] = true
+            return
+        if record is None:
+            self.new.append(history.key)
+        why = Kind.HIDDEN if current.is_marker else Kind.OVERWRITTEN
+        self.standing[history.key] = true
+        self.heal.append(Heal(source, current, why))
+        self._find(why, history, look.why if look is not None and look.digest is None else "")
 
+    def _lost(self, history: KeyHistory, search: _Search) -> None:
+        if not search.finished:
+            self._find(Kind.UNDECIDED, history)
+        elif search.unreadable:
+            self._find(Kind.UNREADABLE, history, search.unreadable)
+        else:
+            self._find(Kind.LOST, history)
 
-def _why_covered(current: ObjectVersion, digests: Digests) -> FindingKind:
-    return FindingKind.UNREADABLE if isinstance(digests.get(current.ref), Unreadable) else FindingKind.OVERWRITTEN
+    def _search(self, history: KeyHistory, record: Record | None, expected: str) -> _Search:
+        """Look for a true version below the current one: the pinned, then the oldest, then ascending."""
+        if record is not None:
+            pinned = next((version for version in history.contents if version.version_id == record.version), None)
+            if pinned is not None:
+                return _Search(pinned, finished=True)
+        candidates = [v for v in reversed(history.contents) if v is not history.current and self._may_be_true(v, record)]
+        unreadable = ""
+        for number, version in enumerate(candidates):
+            if number > 0:
+                if number >= self._terms.looks_per_key or self._spare <= 0:
+                    return _Search(None, finished=False)
+                self._spare -= 1
+            look = self._examine(version)
+            if look.digest == expected:
+                return _Search(version, finished=True)
+            unreadable = look.why if look.digest is None else unreadable
+        current = history.current
+        if not unreadable and not current.is_marker and self._may_be_true(current, record):
+            look = self._examine(current)
+            unreadable = look.why if look.digest is None else ""
+        return _Search(None, finished=True, unreadable=unreadable)
 
+    def _first_seen(self, history: KeyHistory, expected: str) -> datetime:
+        """Return the date of the oldest true version: whoever puts the same bytes again must not reset it."""
+        current = history.current
+        oldest = history.contents[-1]
+        if oldest is current or self._examine(oldest).digest == expected:
+            return oldest.last_modified
+        for version in reversed(history.contents[1:-1]):
+            if version.size != current.size:
+                continue
+            if self._spare <= 0:
+                break
+            self._spare -= 1
+            if self._examine(version).digest == expected:
+                return version.last_modified
+        return current.last_modified
 
-def _markers(history: KeyHistory) -> list[VersionRef]:
-    return [version.ref for version in history.versions if version.is_marker]
+    def _may_be_true(self, version: ObjectVersion, record: Record | None) -> bool:
+        return record is None or version.size == record.size
 
-
-def _is_new_key(history: KeyHistory, verdict: Classification, trusted: Trusted) -> bool:
-    file = history.file
-    if trusted.first_contact or file is None or file.type is not FileType.KEY or history.current.is_marker:
-        return False
-    return verdict.truth is Truth.INTACT and file.id not in trusted.keys
+    def _find(self, kind: Kind, history: KeyHistory, detail: str = "") -> None:
+        self.findings.append(Finding(kind, history.key, detail, history.current.version_id))

@@ -1,18 +1,14 @@
-"""Object versions, the history of a key, and which of its versions is the true one."""
+"""Object versions, the history of a key, and what one look at a version tells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from itertools import groupby
 from typing import TypeAlias
 
-from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
-
-VersionRef: TypeAlias = tuple[str, str]
-"""(key below the prefix, version id): immutable, so what was once learnt of it stays true."""
+from maintainer.core.repofiles import RepositoryFile, parse_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +21,6 @@ class ObjectVersion:
     size: int
     last_modified: datetime
     storage_class: str = "STANDARD"
-
-    @property
-    def ref(self) -> VersionRef:
-        """Return what names this version for ever."""
-        return (self.key, self.version_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +37,13 @@ class KeyHistory:
 
     @property
     def file(self) -> RepositoryFile | None:
-        """Return which repository file this is."""
+        """Return which repository file this is; None for a name that restic would not have given."""
         return parse_key(self.key)
+
+    @property
+    def contents(self) -> tuple[ObjectVersion, ...]:
+        """Return the versions that hold content, newest first."""
+        return tuple(version for version in self.versions if not version.is_marker)
 
 
 def histories(versions: Iterable[ObjectVersion]) -> Iterator[KeyHistory]:
@@ -56,107 +52,17 @@ def histories(versions: Iterable[ObjectVersion]) -> Iterator[KeyHistory]:
         yield KeyHistory(key, tuple(group))
 
 
-class Unreadable(Enum):
-    """Why the content of a version could not be learnt."""
-
-    ARCHIVED = "archived"
-    FOREIGN_KEY = "encrypted under a key that is not ours"
-
-
-Digests: TypeAlias = Mapping[VersionRef, str | Unreadable]
-"""SHA-256 in hex of versions that were read, or why they could not be."""
-
-
-class Truth(Enum):
-    """What a key's history says."""
-
-    INTACT = "the current version is the true one"
-    OVERWRITTEN = "a version that does not hash to the name lies over the true one"
-    DELETED = "a delete marker that no committed run wrote lies over the true version"
-    PRUNED = "a committed run deleted it"
-    REPLAYED = "the true version was uploaded again after a committed run deleted it"
-    JUNK = "content that never hashed to the name, where nothing true should be"
-    AMBIGUOUS = "no readable version hashes to the name"
-    ABSENT = "deleted, and nothing true lies below"
-    FOREIGN = "not a name that restic gives"
-
-
 @dataclass(frozen=True, slots=True)
-class Classification:
-    """The verdict on one key; `true_version` is the newest version whose content hashes to the name, where there is one."""
+class Look:
+    """What one look at a version told: the SHA-256 of its content in hex (None when it can not be read), and whether it is plain.
 
-    truth: Truth
-    true_version: ObjectVersion | None = None
-
-
-SMALL = frozenset({FileType.SNAPSHOT, FileType.INDEX, FileType.KEY, FileType.LOCK, FileType.CONFIG})
-"""Types that restic reads on every start: one bad file stops it, so that each is hashed once even without a history.
-A pack of one version is left to check --read-data."""
-
-
-def expected_digest(file: RepositoryFile, config_digest: str | None) -> str | None:
-    """Return the SHA-256 that the content must have; for config the pinned one, None before first contact."""
-    return config_digest if file.type is FileType.CONFIG else file.id
-
-
-def next_to_hash(history: KeyHistory, digests: Digests, journal: frozenset[VersionRef], config_digest: str | None) -> ObjectVersion | None:
-    """Return the version whose digest must be learnt before the history can be classified, or None when enough is known.
-
-    Walks from the newest: stops at the first version that hashes to the name, so that old ones are read only when newer ones are false.
+    Plain means the configured encryption and storage class, and no foreign header. `why` says what was in the way of either.
     """
-    file = history.file
-    if file is None or (expected := expected_digest(file, config_digest)) is None:
-        return None
-    if _needs_no_look(history, file, journal):
-        return None
-    for version in history.versions:
-        if version.is_marker:
-            continue
-        digest = digests.get(version.ref)
-        if digest is None:
-            return version
-        if digest == expected:
-            return None
-    return None
+
+    digest: str | None
+    plain: bool = True
+    why: str = ""
 
 
-def _needs_no_look(history: KeyHistory, file: RepositoryFile, journal: frozenset[VersionRef]) -> bool:
-    if len(history.versions) == 1:
-        return history.current.is_marker or file.type not in SMALL
-    return history.current.is_marker and (history.current.ref in journal or file.type is FileType.LOCK)
-
-
-def classify(history: KeyHistory, digests: Digests, journal: frozenset[VersionRef], config_digest: str | None) -> Classification:  # noqa: PLR0911 - one return a verdict reads as the table it is
-    """Say what a history is. Call when `next_to_hash` returns None; `journal` holds the markers of committed runs."""
-    file = history.file
-    if file is None:
-        return Classification(Truth.FOREIGN)
-    current = history.current
-    if current.is_marker and (current.ref in journal or file.type is FileType.LOCK):
-        return Classification(Truth.PRUNED)
-    if _needs_no_look(history, file, journal) and not current.is_marker:
-        return Classification(Truth.INTACT, current)
-    expected = expected_digest(file, config_digest)
-    true_version = next((v for v in history.versions if not v.is_marker and digests.get(v.ref) == expected), None) if expected else None
-    pruned_above = _pruned_above(history, true_version, journal)
-    if true_version is None:
-        if current.is_marker:
-            return Classification(Truth.ABSENT)
-        unreadable = any(isinstance(digests.get(v.ref), Unreadable) for v in history.versions if not v.is_marker)
-        return Classification(Truth.AMBIGUOUS if unreadable or file.type not in SMALL or file.type is FileType.CONFIG else Truth.JUNK)
-    if pruned_above:
-        return Classification(Truth.PRUNED if current.is_marker else Truth.JUNK)
-    if current is true_version:
-        replayed = any(v.is_marker and v.ref in journal for v in history.versions)
-        return Classification(Truth.REPLAYED if replayed else Truth.INTACT, true_version)
-    return Classification(Truth.DELETED if current.is_marker else Truth.OVERWRITTEN, true_version)
-
-
-def _pruned_above(history: KeyHistory, true_version: ObjectVersion | None, journal: frozenset[VersionRef]) -> bool:
-    """Tell whether a committed run deleted the key after the true version was written: what came later must not bring it back."""
-    for version in history.versions:
-        if version is true_version:
-            return False
-        if version.is_marker and version.ref in journal:
-            return True
-    return False
+Examine: TypeAlias = Callable[[ObjectVersion], Look]
+"""A look at one version, made when the decision needs it: a download, at its dearest."""

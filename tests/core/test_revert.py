@@ -1,0 +1,232 @@
+"""Which version of a key is the true one, and what is done about it: case by case, and for any history at all."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maintainer.core.ledger import ADOPTED, Fold, Record, State
+from maintainer.core.revert import RevertPlan, Terms, plan_revert
+from maintainer.core.versions import ObjectVersion
+from tests.support.fakestore import WHEN, FakeStore
+
+GOOD = b"what restic wrote"
+ID = hashlib.sha256(GOOD).hexdigest()
+PACK, SNAPSHOT, INDEX, LOCK, KEY = f"data/{ID[:2]}/{ID}", f"snapshots/{ID}", f"index/{ID}", f"locks/{ID}", f"keys/{ID}"
+AFTER = Fold(last_commit="2025-12-01T00:00:00.000000Z")
+TERMS = Terms(now=WHEN + timedelta(days=1))
+
+
+def bucket(key: str, shape: str) -> FakeStore:
+    """Build a history, oldest first: G good, B bad of the same size, S bad of another, E good with a foreign header, A archived, x marker."""
+    store = FakeStore()
+    for letter in shape:
+        match letter:
+            case "G":
+                store.put(key, GOOD)
+            case "B":
+                store.put(key, GOOD[::-1])
+            case "S":
+                store.put(key, b"short")
+            case "E":
+                store.put(key, GOOD, header="Content-Encoding: gzip")
+            case "A":
+                store.put(key, GOOD, unreadable="archived")
+            case "x":
+                store.mark(key)
+    return store
+
+
+def record(store: FakeStore, key: str, state: State, *, days_ago: float = 0, **more: object) -> Fold:
+    pinned = next((v for v in reversed(store.versions[key]) if not v.is_marker and store.contents[v.version_id] == GOOD), None)
+    made = Record(state, pinned.version_id if pinned else "", len(GOOD), WHEN, TERMS.now - timedelta(days=days_ago))
+    return replace(AFTER, records={key: replace(made, **more)})  # type: ignore[arg-type]
+
+
+def plan_of(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS) -> RevertPlan:
+    return plan_revert(store.histories(), fold, store.look, terms)
+
+
+def did(plan: RevertPlan) -> str:
+    """Say what a plan for one key comes to."""
+    words = [*("heal" for _ in plan.heal), *("mark" for _ in plan.mark), *("evict" for _ in plan.evict)]
+    words += [finding.kind.value for finding in plan.findings] + ["hidden"] * len(plan.hidden)
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "expected"),
+    [
+        (PACK, "G", ""),
+        (PACK, "GB", "heal overwritten"),
+        (PACK, "G" + "B" * 50, "heal overwritten"),
+        (PACK, "BG", ""),
+        (PACK, "BGB", "heal overwritten"),
+        (PACK, "GA", "heal overwritten"),
+        (PACK, "Gx", "heal hidden"),
+        (PACK, "GBx", "heal hidden"),
+        (PACK, "GE", "heal not-plain"),
+        (PACK, "E", "heal not-plain"),
+        (PACK, "BB", "evict garbage"),
+        (PACK, "A", "unreadable"),
+        (PACK, "BA", "unreadable"),
+        (PACK, "x", ""),
+        (PACK, "Bx", ""),
+        (SNAPSHOT, "B", "evict garbage"),
+        (SNAPSHOT, "GB", "heal overwritten"),
+        (LOCK, "Gx", ""),
+        (LOCK, "B", ""),
+        ("notes.txt", "G", "foreign-name"),
+        ("maintainer/abc", "G", ""),
+    ],
+)
+def test_a_key_that_the_ledger_does_not_know(key: str, shape: str, expected: str) -> None:
+    assert did(plan_of(bucket(key, shape))) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "key", "shape", "days_ago", "expected"),
+    [
+        (State.ADMITTED, PACK, "G", 0, ""),
+        (State.ADMITTED, PACK, "GB", 0, "heal overwritten"),
+        (State.ADMITTED, PACK, "GS", 0, "heal overwritten"),
+        (State.ADMITTED, PACK, "Gx", 0, "heal hidden"),
+        (State.ADMITTED, PACK, "B", 0, "lost"),
+        (State.ADMITTED, PACK, "A", 0, ""),
+        (State.INCOMPLETE, SNAPSHOT, "GB", 0, "heal overwritten"),
+        (State.DOOMED, SNAPSHOT, "G", 0, "mark"),
+        (State.DOOMED, SNAPSHOT, "Gx", 0, ""),
+        (State.DOOMED, SNAPSHOT, "GxG", 0, "mark replayed"),
+        (State.DOOMED, SNAPSHOT, "GxB", 0, "mark replayed"),
+        (State.DOOMED, PACK, "G", 1, ""),
+        (State.DOOMED, PACK, "Gx", 1, "heal hidden"),
+        (State.DOOMED, PACK, "GB", 1, "heal overwritten"),
+        (State.DOOMED, PACK, "G", 8, "mark"),
+        (State.DOOMED, PACK, "Gx", 8, ""),
+        (State.DOOMED, INDEX, "G", 0, ""),
+        (State.EVICTED, SNAPSHOT, "G", 0, "mark"),
+        (State.EVICTED, PACK, "G", 0, "mark"),
+        (State.EVICTED, PACK, "Bx", 0, ""),
+    ],
+)
+def test_a_key_that_the_ledger_knows(state: State, key: str, shape: str, days_ago: float, expected: str) -> None:
+    store = bucket(key, shape)
+    assert did(plan_of(store, record(store, key, state, days_ago=days_ago))) == expected
+
+
+def test_a_young_index_of_a_host_stays_for_grace_and_one_of_ours_goes_at_once() -> None:
+    store = bucket(INDEX, "G")
+    assert did(plan_of(store, record(store, INDEX, State.DOOMED, ours=True))) == "mark"
+    later = replace(TERMS, now=WHEN + timedelta(days=7))
+    assert did(plan_of(store, record(store, INDEX, State.DOOMED), later)) == "mark"
+
+
+def test_a_pack_waits_for_grace_after_the_first_marker_on_each_index_that_names_it() -> None:
+    store = bucket(PACK, "G")
+    index = hashlib.sha256(b"an index").hexdigest()
+    store.put(f"index/{index}", b"an index")
+    fold = record(store, PACK, State.DOOMED, indexes=(index,))
+    doomed = Record(State.DOOMED, "", 8, WHEN, TERMS.now, ours=True)
+    fold = replace(fold, records={**fold.records, f"index/{index}": doomed})
+    store.now = TERMS.now
+    store.mark(f"index/{index}")
+    at = {days: did(plan_of(store, fold, replace(TERMS, now=TERMS.now + timedelta(days=days)))) for days in (6.9, 7)}
+    assert at == {6.9: "", 7: "mark"}
+
+
+def test_no_pack_is_marked_while_a_snapshot_is_incomplete() -> None:
+    store = bucket(PACK, "G")
+    fold = record(store, PACK, State.DOOMED, days_ago=8)
+    waiting = Record(State.INCOMPLETE, "v", 1, TERMS.now, TERMS.now)
+    assert did(plan_of(store, replace(fold, records={**fold.records, "snapshots/" + "0" * 64: waiting}))) == ""
+
+
+def test_what_was_hidden_before_first_contact_is_not_healed_but_told() -> None:
+    assert did(plan_of(bucket(PACK, "Gx"), Fold())) == "hidden"
+
+
+def test_markers_of_what_was_adopted_are_legitimate_at_once() -> None:
+    store = bucket(PACK, "Gx")
+    assert did(plan_of(store, record(store, PACK, State.DOOMED, reason=ADOPTED))) == ""
+
+
+def test_with_an_emptied_ledger_no_marker_is_touched_and_content_is_healed() -> None:
+    terms = replace(TERMS, may_mark=False)
+    assert did(plan_of(bucket(PACK, "Gx"), AFTER, terms)) == "hidden"
+    assert did(plan_of(bucket(PACK, "GB"), AFTER, terms)) == "heal overwritten"
+
+
+def test_config_is_held_to_its_pinned_digest() -> None:
+    store = bucket("config", "GB")
+    assert did(plan_of(store, record(store, "config", State.ADMITTED, digest=ID))) == "heal overwritten"
+
+
+@pytest.mark.parametrize("junk", [10, 100_000])
+def test_junk_over_a_true_pack_costs_two_hashes_however_much_there_is(junk: int) -> None:
+    store = bucket(PACK, "G" + "B" * junk)
+    assert did(plan_of(store)) == "heal overwritten"
+    assert len(store.looked) == 2
+
+
+def test_a_key_that_never_was_true_costs_a_bounded_number_of_hashes() -> None:
+    store = bucket(PACK, "B" * 1000)
+    assert did(plan_of(store)) == "undecided"
+    assert len(store.looked) <= TERMS.looks_per_key + 2
+
+
+def test_first_seen_is_the_oldest_true_version_even_after_identical_puts() -> None:
+    store = bucket(SNAPSHOT, "G")
+    store.pass_time(days=3)
+    store.put(SNAPSHOT, GOOD)
+    assert plan_of(store).standing[SNAPSHOT].first_seen == WHEN
+
+
+def apply(store: FakeStore, plan: RevertPlan) -> dict[str, ObjectVersion]:
+    """Carry a plan out; return the healed versions by key."""
+    healed = {heal.source.key: store.heal(heal.source) for heal in plan.heal}
+    for mark in plan.mark:
+        store.mark(mark.over.key)
+    return healed
+
+
+KEYS = st.sampled_from([PACK, SNAPSHOT, INDEX, KEY, LOCK, "config", "notes.txt"])
+SHAPES = st.text(alphabet="GBSEAx", min_size=1, max_size=8)
+STATES = st.sampled_from([None, *State])
+
+
+@settings(max_examples=300)
+@given(SHAPES, KEYS, STATES, st.floats(0, 20), st.booleans())
+def test_a_plan_applied_twice_is_empty_the_second_time(shape: str, key: str, state: State | None, days_ago: float, first: bool) -> None:
+    store = bucket(key, shape)
+    fold = record(store, key, state, days_ago=days_ago, digest=ID) if state else AFTER
+    fold = replace(fold, last_commit="" if first else fold.last_commit)
+    plan = plan_of(store, fold)
+    before = {v.version_id for v in store.survey()}
+    healed = apply(store, plan)
+    assert before <= {v.version_id for v in store.survey()}
+    for healed_key, version in healed.items():
+        expected = ID if healed_key == "config" else healed_key[-64:]
+        assert store.look(version).digest == expected
+        assert store.versions[healed_key][0] is version
+    if plan.evict:
+        evicted = Record(State.EVICTED, "", 0, WHEN, TERMS.now)
+        fold = replace(fold, records={**fold.records, **dict.fromkeys(plan.evict, evicted)})
+        apply(store, plan_of(store, fold))
+    assert plan_of(store, fold).is_empty
+
+
+@settings(max_examples=200)
+@given(SHAPES, st.sampled_from([PACK, SNAPSHOT, INDEX]))
+def test_whatever_lies_over_a_readable_true_version_it_is_current_after_revert(shape: str, key: str) -> None:
+    store = bucket(key, shape)
+    plan = plan_of(store)
+    apply(store, plan)
+    if "G" in shape or "E" in shape:
+        look = store.look(store.versions[key][0])
+        assert look.digest == ID
+        assert look.plain
