@@ -7,6 +7,11 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from maintainer.cli import sandbox
+from maintainer.core.errors import ExitCode, MaintainerError
+
+COMMANDS = (sandbox,)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
@@ -14,6 +19,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="maintainer", description="Safe, unattended maintenance of restic backups in versioned S3 buckets."
     )
     parser.add_argument("--version", action="version", version=f"maintainer {version('maintainer')}")
-    parser.parse_args(argv)
-    parser.print_help(sys.stderr)
-    return 2
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except MaintainerError as error:
+        sys.stderr.write(f"maintainer: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED

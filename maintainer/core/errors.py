@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What the exit status of a command says; the worst of several repositories is the run's."""
+    """What the exit status of a command says; of several repositories see PRECEDENCE."""
 
     COMMITTED = 0
     FAULT = 1
@@ -21,23 +22,23 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-SEVERITY = (
-    ExitCode.COMMITTED,
-    ExitCode.ATTENTION,
-    ExitCode.USAGE,
-    ExitCode.NO_INSTANCE,
-    ExitCode.NOT_COMMITTED,
-    ExitCode.LOST,
-    ExitCode.FAULT,
+PRECEDENCE = (
     ExitCode.INTERRUPTED,
     ExitCode.TERMINATED,
+    ExitCode.LOST,
+    ExitCode.NOT_COMMITTED,
+    ExitCode.FAULT,
+    ExitCode.NO_INSTANCE,
+    ExitCode.USAGE,
+    ExitCode.ATTENTION,
+    ExitCode.COMMITTED,
 )
-"""From best to worst: what one repository's outcome may hide of another's, it must not."""
+"""Of several repositories the first in this order is the run's: what one outcome may hide of another's, it must not."""
 
 
-def worst(codes: list[ExitCode]) -> ExitCode:
-    """Return the gravest of several outcomes; of none, COMMITTED."""
-    return max(codes, key=SEVERITY.index, default=ExitCode.COMMITTED)
+def first(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the outcome of several repositories; of none, COMMITTED."""
+    return min(codes, key=PRECEDENCE.index, default=ExitCode.COMMITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,25 +114,15 @@ class StoreError(MaintainerError):
 
 
 class UnsafeStoreError(MaintainerError):
-    """The state store ignores conditional puts, so that neither lease nor ledger would be safe on it."""
+    """The state store ignores conditional puts, so that no ledger would be safe on it."""
 
     exit_code = ExitCode.USAGE
-
-
-class LeaseHeldError(MaintainerError):
-    """Another run holds the repository."""
-
-    exit_code = ExitCode.NOT_COMMITTED
 
 
 class LedgerError(MaintainerError):
     """The ledger's chain is broken: nothing may be deleted until a person has looked."""
 
     exit_code = ExitCode.NOT_COMMITTED
-
-
-class EventError(MaintainerError):
-    """A line of the event stream can not be understood."""
 
 
 class ResticError(MaintainerError):
@@ -156,17 +147,7 @@ class SecretError(MaintainerError):
     exit_code = ExitCode.USAGE
 
 
-class NoInstanceError(MaintainerError):
-    """No instance was to be had, at any of the places that the configuration allows."""
-
-    exit_code = ExitCode.NO_INSTANCE
-
-
-class ConnectionLostError(MaintainerError):
-    """The instance can not be reached, or fell silent: the outcome is unknown and the next run settles it."""
-
-    exit_code = ExitCode.LOST
-
-
 class SandboxError(MaintainerError):
     """The embedded sandbox can not do what was asked on this machine."""
+
+    exit_code = ExitCode.USAGE

@@ -1,0 +1,88 @@
+"""`maintainer sandbox start | stop | status | clock`: the embedded endpoint on loopback."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from maintainer.cli.output import say
+from maintainer.core.errors import ExitCode, SandboxError
+from maintainer.edges.clock import SystemClock, read_offset
+from maintainer.sandbox import daemon
+
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("sandbox", help="an AWS endpoint on loopback, with access control and a clock that can be moved")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    helps = {
+        "start": "start it in the background; prints how to use it",
+        "stop": "end it, and remove all it holds",
+        "status": "say whether it runs",
+        "clock": "set how far its time is ahead of the real one, such as +20d",
+    }
+    for name, text in helps.items():
+        action = actions.add_parser(name, help=text)
+        action.add_argument("--directory", type=Path, default=None, help="where it lives (default: below ~/.local/state)")
+        action.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "clock":
+            action.add_argument("offset", help="from the real time: +SECONDS, or with a unit: +90m, +36h, +20d, +3w")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    directory: Path = (arguments.directory or daemon.default_directory()).absolute()
+    clock = SystemClock()
+    match arguments.action:
+        case "start":
+            sandbox = daemon.start(directory, clock)
+            say(sandbox.encode() if arguments.json else _how_to_use(sandbox))
+        case "stop":
+            was_running = daemon.stop(directory, clock)
+            say(json.dumps({"stopped": was_running}) if arguments.json else "stopped" if was_running else "no sandbox was running")
+        case "status":
+            return _status(directory, as_json=arguments.json)
+        case _:
+            seconds = parse_offset(arguments.offset)
+            daemon.move_clock(directory, seconds)
+            moment = SystemClock(directory / "clock").now().isoformat(timespec="seconds")
+            printed = {"offset_s": seconds, "now": moment}
+            say(json.dumps(printed) if arguments.json else f"the sandbox's time is now {moment}")
+    return ExitCode.COMMITTED
+
+
+def parse_offset(text: str) -> float:
+    """Read an offset such as `+20d`; SandboxError for anything else."""
+    found = re.fullmatch(r"\+?(\d{1,9})([wdhms]?)", text)
+    if found is None:
+        raise SandboxError(f"no offset: {text!r}", guidance="give seconds, or a number with a unit: +90m, +36h, +20d, +3w")
+    return float(int(found[1]) * _UNITS[found[2] or "s"])
+
+
+def _status(directory: Path, *, as_json: bool) -> int:
+    sandbox = daemon.running(directory)
+    if sandbox is None:
+        say(json.dumps({"running": False}) if as_json else "no sandbox is running")
+        return ExitCode.FAULT
+    offset = read_offset(directory / "clock")
+    shown = {"running": True, "endpoint": sandbox.endpoint, "config": sandbox.config, "pid": sandbox.pid, "offset_s": offset}
+    say(json.dumps(shown) if as_json else f"running at {sandbox.endpoint}, its time {offset:.0f} s ahead; configuration: {sandbox.config}")
+    return ExitCode.COMMITTED
+
+
+def _how_to_use(sandbox: daemon.Sandbox) -> str:
+    return "\n".join(
+        [
+            f"the sandbox runs at {sandbox.endpoint}, until: maintainer sandbox stop",
+            f"  configuration   {sandbox.config}",
+            f"  credentials     {Path(sandbox.directory) / 'credentials'} (profiles admin, host, maintenance)",
+            f"  back up with    AWS_SHARED_CREDENTIALS_FILE={Path(sandbox.directory) / 'credentials'} AWS_PROFILE=host \\",
+            f"                  restic -r s3:{sandbox.endpoint}/{sandbox.bucket}/web init",
+            f"  then add it to the configuration, and: maintainer run --once --config {sandbox.config}",
+        ]
+    )

@@ -1,0 +1,95 @@
+"""The sandbox's AWS endpoint as a process: ministack, with what it lacks put in front of it.
+
+`python -m maintainer.sandbox.endpoint DIRECTORY` serves until it is ended. It holds a lock on DIRECTORY/lock while it lives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
+
+from maintainer.edges.clock import read_offset
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_OF_THE_WHOLE = (b"content-length", b"content-range", b"x-amz-checksum-")
+_RANGE = re.compile(rb"bytes=(\d+)-(\d*)")
+
+
+def cut_ranges(app: App) -> App:
+    """Answer a ranged GET of a version as S3 does: ministack 1.5.33 ignores Range when a version id is given."""
+
+    async def cutting(scope: Message, receive: Receive, send: Send) -> None:
+        wanted = _wanted_range(scope)
+        if wanted is None:
+            await app(scope, receive, send)
+            return
+        first, last = wanted
+        start: Message = {}
+        parts: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            elif message["type"] == "http.response.body":
+                parts.append(message.get("body", b""))
+
+        await app(scope, receive, collect)
+        body = b"".join(parts)
+        if start["status"] == 200 and first < len(body):  # noqa: PLR2004 - HTTP's own
+            part = body[first : None if last is None else last + 1]
+            # A checksum of the whole is not sent with a part of it.
+            headers = [(name, value) for name, value in start["headers"] if not name.lower().startswith(_OF_THE_WHOLE)]
+            shown = f"bytes {first}-{first + len(part) - 1}/{len(body)}".encode()
+            start["headers"] = [*headers, (b"content-length", str(len(part)).encode()), (b"content-range", shown)]
+            start["status"], body = 206, part
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    return cutting
+
+
+def _wanted_range(scope: Message) -> tuple[int, int | None] | None:
+    if scope["type"] != "http" or scope["method"] != "GET" or "versionId" not in parse_qs(scope["query_string"].decode()):
+        return None
+    found = next((_RANGE.fullmatch(value) for name, value in scope["headers"] if name.lower() == b"range"), None)
+    return (int(found[1]), int(found[2]) if found[2] else None) if found else None
+
+
+def accept_real_signatures(clock: Path) -> None:
+    """Judge signatures by the real time: clients sign by it, while the endpoint's own time has been moved."""
+    from ministack.core import sigv4  # noqa: PLC0415 - must be replaced before ministack.app binds the names
+
+    skewed, expired = sigv4.request_time_failure, sigv4.presigned_request_is_expired
+
+    def real_now() -> datetime:
+        return datetime.now(UTC) - timedelta(seconds=read_offset(clock))  # noqa: TID251 - libfaketime moves this process alone
+
+    sigv4.request_time_failure = lambda signature, **_: skewed(signature, now=real_now())
+    sigv4.presigned_request_is_expired = lambda date, expires, **_: expired(date, expires, now=real_now())
+
+
+def main() -> None:
+    """Serve until ended."""
+    directory = Path(sys.argv[1])
+    lock = (directory / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    accept_real_signatures(directory / "clock")
+    sys.argv = ["ministack"]
+    import ministack.app as ministack  # noqa: PLC0415
+
+    ministack.app = cut_ranges(ministack.app)
+    ministack.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What a fresh endpoint is filled with: two versioned buckets, three identities, and a configuration that uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+from maintainer.sandbox import policies
+
+REGION = "us-east-1"
+BUCKET, STATE_BUCKET = "backups", "maintainer-state"
+ROOT = "test"
+"""ministack's own root key and secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One identity's access key."""
+
+    access_key_id: str
+    secret_access_key: str
+
+
+def provision(endpoint: str) -> dict[str, Credentials]:
+    """Make buckets and identities; return the credentials by name: admin, host, maintenance."""
+    session = boto3.Session(aws_access_key_id=ROOT, aws_secret_access_key=ROOT, region_name=REGION)
+    s3 = session.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}))
+    for bucket in (BUCKET, STATE_BUCKET):
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    iam = session.client("iam", endpoint_url=endpoint)
+    documents = {
+        "admin": policies.admin(),
+        "host": policies.host(BUCKET),
+        "maintenance": policies.maintenance(BUCKET, STATE_BUCKET),
+    }
+    made: dict[str, Credentials] = {}
+    for name, document in documents.items():
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        made[name] = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    return made
+
+
+def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Credentials]) -> Path:
+    """Write the credentials in AWS's own format, readable by their owner alone, and the configuration; return the latter's path."""
+    shared = directory / "credentials"
+    shared.touch(mode=0o600)
+    shared.write_text(
+        "".join(
+            f"[{name}]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret_access_key}\n\n"
+            for name, key in credentials.items()
+        ),
+        encoding="utf-8",
+    )
+    config = directory / "maintainer.toml"
+    config.write_text(
+        _CONFIG.format(endpoint=endpoint, region=REGION, credentials=shared, clock=directory / "clock", state=STATE_BUCKET, bucket=BUCKET),
+        encoding="utf-8",
+    )
+    return config
+
+
+_CONFIG = """\
+# The sandbox's configuration. Add your repositories at the end.
+[s3]
+endpoint = "{endpoint}"
+region = "{region}"
+profile = "maintenance"
+credentials_file = "{credentials}"
+
+[state]
+location = "s3:{endpoint}/{state}/sandbox"
+
+[sandbox]
+clock = "{clock}"
+
+[group.sandbox]
+compute = "local"
+
+# [[repository]]
+# name = "web"
+# group = "sandbox"
+# location = "s3:{endpoint}/{bucket}/web"
+# password = "file:/path/of/a/file/that/holds/the/password"
+# [repository.keep]
+# daily = 14
+"""

@@ -1,0 +1,34 @@
+"""Fixtures that every test may use: one sandbox a worker, ended with it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maintainer.edges.clock import SystemClock
+from maintainer.sandbox import daemon
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[daemon.Sandbox]:
+    """A running sandbox, whose time no test moves."""
+    yield from run_sandbox()
+
+
+@pytest.fixture
+def own_sandbox() -> Iterator[daemon.Sandbox]:
+    """A sandbox of this test's own, whose clock it may move."""
+    yield from run_sandbox()
+
+
+def run_sandbox() -> Iterator[daemon.Sandbox]:
+    directory = Path(tempfile.mkdtemp(prefix="maintainer-"))
+    try:
+        yield daemon.start(directory / "sandbox", SystemClock())
+    finally:
+        daemon.stop(directory / "sandbox", SystemClock())
+        shutil.rmtree(directory)

@@ -1,0 +1,77 @@
+"""The sandbox starts in the background, tells how to use it, moves in time, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from maintainer.core.errors import SandboxError
+from maintainer.edges.clock import SystemClock
+from maintainer.sandbox import daemon
+from tests.sandbox.test_trust import client
+
+COMMAND = Path(sys.executable).with_name("maintainer")
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, "sandbox", *words], capture_output=True, text=True, check=False, timeout=90)
+
+
+def test_start_prints_one_object_and_stop_leaves_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "sb"
+    started = json.loads(command("start", "--json", "--directory", str(place)).stdout)
+    try:
+        assert {"endpoint", "region", "bucket", "state_bucket", "credentials", "config"} <= set(started)
+        assert set(started["credentials"]) == {"admin", "host", "maintenance"}
+        assert set(started["credentials"]["host"]) == {"access_key_id", "secret_access_key"}
+        assert stat.S_IMODE((place / "credentials").stat().st_mode) == 0o600
+        again = json.loads(command("start", "--json", "--directory", str(place)).stdout)
+        assert again == started
+        assert json.loads(command("status", "--json", "--directory", str(place)).stdout)["running"] is True
+    finally:
+        assert command("stop", "--directory", str(place)).returncode == 0
+    assert not place.exists()
+    assert command("status", "--directory", str(place)).returncode == 1
+
+
+def test_a_dead_sandbox_is_cleaned_by_the_next_start(tmp_path: Path) -> None:
+    place, clock = tmp_path / "sb", SystemClock()
+    first = daemon.start(place, clock)
+    os.kill(first.pid, signal.SIGKILL)
+    os.waitpid(first.pid, 0)
+    assert daemon.running(place) is None
+    second = daemon.start(place, clock)
+    try:
+        assert second.pid != first.pid
+        assert "Contents" not in client(second, "host").list_objects_v2(Bucket=second.bucket)
+    finally:
+        daemon.stop(place, clock)
+
+
+def test_a_directory_that_no_sandbox_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(SandboxError, match="no sandbox's"):
+        daemon.start(tmp_path, SystemClock())
+    assert (tmp_path / "precious").exists()
+
+
+def test_the_clock_moves_the_endpoint_and_ours_together_and_never_back(own_sandbox: daemon.Sandbox) -> None:
+    place = Path(own_sandbox.directory)
+    assert command("clock", "+20d", "--directory", str(place)).returncode == 0
+    s3 = client(own_sandbox, "host")
+    s3.put_object(Bucket=own_sandbox.bucket, Key="x", Body=b"x")
+    seen = s3.head_object(Bucket=own_sandbox.bucket, Key="x")["LastModified"]
+    ours = SystemClock(place / "clock").now()
+    assert abs(seen - ours) < timedelta(minutes=1)
+    assert ours - datetime.now(UTC) > timedelta(days=19)
+    back = command("clock", "+1d", "--directory", str(place))
+    assert back.returncode == 2
+    assert "does not run backwards" in back.stderr
