@@ -23,6 +23,13 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _OF_THE_WHOLE = (b"content-length", b"content-range", b"x-amz-checksum-")
 _RANGE = re.compile(rb"bytes=(\d+)-(\d*)")
+_CONDITIONS = (
+    "x-amz-copy-source",
+    "x-amz-storage-class",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+)
+"""Headers of a put that are condition keys (AWS service authorization reference, Amazon S3)."""
 
 
 def cut_ranges(app: App) -> App:
@@ -78,12 +85,28 @@ def accept_real_signatures(clock: Path) -> None:
     sigv4.presigned_request_is_expired = lambda date, expires, **_: expired(date, expires, now=real_now())
 
 
+def judge_headers_of_puts() -> None:
+    """Let a policy's conditions see every header that AWS lets them see of a put: ministack 1.5.33 shows encryption and ACL alone."""
+    from ministack.core import iam_actions  # noqa: PLC0415 - replaced before the first request
+
+    shown = iam_actions.s3_service_context
+
+    def show(action: str, query: Any, path: str = "", headers: dict[str, str] | None = None) -> dict[str, str]:
+        context: dict[str, str] = shown(action, query, path, headers)
+        if action == "s3:PutObject":
+            context |= {f"s3:{name}": headers[name] for name in _CONDITIONS if headers and name in headers}
+        return context
+
+    iam_actions.s3_service_context = show
+
+
 def main() -> None:
     """Serve until ended."""
     directory = Path(sys.argv[1])
     lock = (directory / "lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     accept_real_signatures(directory / "clock")
+    judge_headers_of_puts()
     sys.argv = ["ministack"]
     import ministack.app as ministack  # noqa: PLC0415
 
