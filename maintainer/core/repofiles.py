@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,3 +50,13 @@ def parse_key(key: str) -> RepositoryFile | None:
     if found["folder"]:
         return RepositoryFile(FileType(found["folder"]), found["id"])
     return RepositoryFile(FileType.PACK, found["id"]) if found["id"].startswith(found["shard"]) else None
+
+
+MAXIMA: Mapping[FileType, int] = {
+    FileType.PACK: 4 << 30,
+    FileType.INDEX: 256 << 20,
+    FileType.SNAPSHOT: 16 << 20,
+    FileType.KEY: 64 << 10,
+    FileType.CONFIG: 64 << 10,
+}
+"""The largest file of each kind that is admitted, in bytes."""

@@ -16,7 +16,7 @@ import pytest
 from maintainer.core.errors import SandboxError
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon
-from tests.sandbox.test_trust import client
+from tests.support.buckets import client
 
 COMMAND = Path(sys.executable).with_name("maintainer")
 

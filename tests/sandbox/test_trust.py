@@ -5,24 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from maintainer.sandbox.daemon import Sandbox
-
-
-def client(sandbox: Sandbox, identity: str, service: str = "s3") -> Any:
-    key = sandbox.credentials[identity]
-    return boto3.client(
-        service,  # type: ignore[call-overload]
-        endpoint_url=sandbox.endpoint,
-        region_name=sandbox.region,
-        aws_access_key_id=key.access_key_id,
-        aws_secret_access_key=key.secret_access_key,
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 0}),
-    )
+from tests.support.buckets import client
 
 
 @pytest.fixture(scope="module")

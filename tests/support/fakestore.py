@@ -50,7 +50,8 @@ class FakeStore:
     def mark(self, key: str) -> str:
         return self._add(key, None).version_id
 
-    def heal(self, source: ObjectVersion) -> ObjectVersion:
+    def heal(self, source: ObjectVersion, digest: str) -> ObjectVersion:
+        assert hashlib.sha256(self.contents[source.version_id]).hexdigest() == digest
         return self._add(source.key, self.contents[source.version_id])
 
     def look(self, version: ObjectVersion) -> Look:
@@ -62,7 +63,8 @@ class FakeStore:
 
     def read(self, version: ObjectVersion, limit: int) -> bytes:
         body = self.contents[version.version_id]
-        assert len(body) <= limit
+        if len(body) > limit:
+            raise ValueError(f"{version.key} holds more than {limit} bytes")
         return body
 
     def pass_time(self, **amount: float) -> None:

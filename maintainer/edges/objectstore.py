@@ -1,0 +1,280 @@
+"""One repository's prefix in a versioned bucket: survey, hash, heal, mark. Nothing here deletes a version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from tempfile import TemporaryFile
+from typing import Any, Protocol
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree as ET
+
+from maintainer.core.errors import MaintainerError, StoreError
+from maintainer.core.versions import Look, ObjectVersion
+from maintainer.edges.s3 import S3, error_code
+
+CHUNK = 1 << 20
+"""Bytes held at a time while hashing, whatever the object's size."""
+URL_LIFE_S = 3600
+PLAIN_TYPES = frozenset({"application/octet-stream", "binary/octet-stream", ""})
+PLAIN_CLASSES = frozenset({"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"})
+FOREIGN_HEADERS = (
+    "ContentEncoding",
+    "CacheControl",
+    "ContentDisposition",
+    "ContentLanguage",
+    "Expires",
+    "WebsiteRedirectLocation",
+    "Metadata",
+)
+UNREADABLE_CODES = {"InvalidObjectState": "it is in an archive class", "InvalidRequest": "it is encrypted with a customer's key"}
+
+
+class ObjectStore(Protocol):
+    """What the steps need of a repository's bucket. Keys are below the prefix."""
+
+    def survey(self) -> Iterator[ObjectVersion]:
+        """List every version and marker: keys in order, newest first."""
+
+    def look(self, version: ObjectVersion) -> Look:
+        """Hash one version's content by streaming, and tell whether it is plain."""
+
+    def read(self, version: ObjectVersion, limit: int) -> bytes:
+        """Return a small version's content; ValueError if it is larger than `limit`."""
+
+    def heal(self, source: ObjectVersion, digest: str) -> ObjectVersion:
+        """Put a version's content on top with plain headers, verify it, and return the version made."""
+
+    def mark(self, key: str) -> str:
+        """Cover a key by a delete marker; return the marker's version id."""
+
+    def put(self, key: str, body: bytes) -> ObjectVersion:
+        """Put an object with plain headers."""
+
+
+class S3Store:
+    """The prefix on a real S3, or on anything that speaks it."""
+
+    def __init__(self, s3: S3, bucket: str, prefix: str, now: Callable[[], datetime]) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._root = f"{prefix}/" if prefix else ""
+        self._now = now
+        s3.events.register("before-parse.s3.ListObjectVersions", _keep_order)
+
+    def survey(self) -> Iterator[ObjectVersion]:
+        """List every version and marker. The store's order of pages is trusted, its markers are not: repeats are dropped."""
+        markers: dict[str, str] = {}
+        seen: tuple[str, str] | None = None
+        while True:
+            page = self._s3.call("list_object_versions", Bucket=self._bucket, Prefix=self._root, **markers)
+            found: list[ObjectVersion] = page["Ordered"]
+            if seen is not None and any((version.key, version.version_id) == seen for version in found):
+                last = next(number for number, version in enumerate(found) if (version.key, version.version_id) == seen)
+                found = found[last + 1 :]
+            for version in found:
+                yield self._below(version)
+            if not page.get("IsTruncated"):
+                return
+            if not found:
+                raise StoreError("the store's listing does not advance", guidance="this S3 can not list versions in pages: report it")
+            seen = (found[-1].key, found[-1].version_id)
+            markers = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker") or ""}
+
+    def look(self, version: ObjectVersion) -> Look:
+        """Hash one version's content by streaming, and tell whether it is plain. An unreadable one has no digest."""
+        parameters = self._at(version)
+
+        def act() -> Look:
+            hashed = hashlib.sha256()
+            answer = self._s3.call_raw("get_object", parameters)
+            for chunk in answer["Body"].iter_chunks(CHUNK):
+                hashed.update(chunk)
+            why = _why_not_plain(answer)
+            return Look(hashed.hexdigest(), plain=not why, why=why)
+
+        try:
+            return self._s3.repeat("get_object", parameters, act)  # type: ignore[no-any-return]
+        except MaintainerError as error:
+            why = _why_unreadable(error)
+            if why is None:
+                raise
+            return Look(None, plain=False, why=why)
+
+    def read(self, version: ObjectVersion, limit: int) -> bytes:
+        """Return a small version's content; ValueError if it is larger than `limit`."""
+        if version.size > limit:
+            raise ValueError(f"{version.key} holds {version.size} bytes, more than {limit}")
+        parameters = self._at(version)
+
+        def act() -> bytes:
+            body: bytes = self._s3.call_raw("get_object", parameters)["Body"].read(limit + 1)
+            return body
+
+        body: bytes = self._s3.repeat("get_object", parameters, act)
+        if len(body) > limit:
+            raise ValueError(f"{version.key} holds more than {limit} bytes")
+        return body
+
+    def read_range(self, version: ObjectVersion, first: int, last: int) -> bytes:
+        """Return bytes `first` to `last`, both included; a store that ignores ranges of versions is cut here."""
+        parameters = {**self._at(version), "Range": f"bytes={first}-{last}"}
+
+        def act() -> bytes:
+            answer = self._s3.call_raw("get_object", parameters)
+            body: bytes = answer["Body"].read()
+            return body if answer["ResponseMetadata"]["HTTPStatusCode"] == 206 else body[first : last + 1]  # noqa: PLR2004 - HTTP's own
+
+        part: bytes = self._s3.repeat("get_object", parameters, act)
+        return part
+
+    def heal(self, source: ObjectVersion, digest: str) -> ObjectVersion:
+        """Copy a version on top, with headers and tags replaced; where the store's copy is not plain and true, get and put it."""
+        answer = self._s3.call(
+            "copy_object",
+            Bucket=self._bucket,
+            Key=self._root + source.key,
+            CopySource={"Bucket": self._bucket, "Key": self._root + source.key, "VersionId": source.version_id},
+            MetadataDirective="REPLACE",
+            TaggingDirective="REPLACE",
+            ContentType="application/octet-stream",
+            StorageClass="STANDARD",
+        )
+        made = self._current(source, answer.get("VersionId"))
+        if self.look(made) == Look(digest):
+            return made
+        with TemporaryFile() as spool:
+            parameters = self._at(source)
+
+            def act() -> None:
+                spool.seek(0)
+                spool.truncate()
+                for chunk in self._s3.call_raw("get_object", parameters)["Body"].iter_chunks(CHUNK):
+                    spool.write(chunk)
+
+            self._s3.repeat("get_object", parameters, act)
+            spool.seek(0)
+            made = self._current(source, self._put(source.key, spool).get("VersionId"))
+        if self.look(made) != Look(digest):
+            raise StoreError(f"{source.key} could not be healed: what was put is not what is read", guidance="ask the storage's operator")
+        return made
+
+    def mark(self, key: str) -> str:
+        """Cover a key by a delete marker; return the marker's version id."""
+        return str(self._s3.call("delete_object", Bucket=self._bucket, Key=self._root + key).get("VersionId", ""))
+
+    def put(self, key: str, body: bytes) -> ObjectVersion:
+        """Put an object with plain headers. Safe to repeat: what we put is named by its content."""
+        version_id = self._put(key, body).get("VersionId")
+        made = ObjectVersion(key, version_id or "", is_marker=False, size=len(body), last_modified=self._now())
+        return made if version_id else self._current(made, None)
+
+    def url(self, version: ObjectVersion) -> str:
+        """Return a presigned URL of exactly this version."""
+        return self._s3.presigned_get(URL_LIFE_S, **self._at(version))
+
+    def is_versioned(self) -> bool:
+        """Tell whether the bucket keeps versions."""
+        return self._s3.call("get_bucket_versioning", Bucket=self._bucket).get("Status") == "Enabled"
+
+    def _put(self, key: str, body: Any) -> dict[str, Any]:
+        return self._s3.call("put_object", Bucket=self._bucket, Key=self._root + key, Body=body, ContentType="application/octet-stream")
+
+    def _at(self, version: ObjectVersion) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._root + version.key, "VersionId": version.version_id}
+
+    def _current(self, like: ObjectVersion, version_id: str | None) -> ObjectVersion:
+        """Return the version that a put or copy made; a store whose answer does not name it is asked for the newest."""
+        if version_id is None:
+            head = self._s3.call("head_object", Bucket=self._bucket, Key=self._root + like.key)
+            version_id = head["VersionId"]
+        return ObjectVersion(like.key, version_id, is_marker=False, size=like.size, last_modified=self._now())
+
+    def _below(self, version: ObjectVersion) -> ObjectVersion:
+        key = version.key.removeprefix(self._root)
+        return ObjectVersion(key, version.version_id, version.is_marker, version.size, version.last_modified, version.storage_class)
+
+
+class Looks:
+    """Looks at versions, each made once: versions are immutable. `ahead` makes many at a time."""
+
+    def __init__(self, store: ObjectStore, workers: int = 8) -> None:
+        self._store = store
+        self._workers = workers
+        self._known: dict[tuple[str, str], Look] = {}
+
+    def __call__(self, version: ObjectVersion) -> Look:
+        """Return the look at one version."""
+        ref = (version.key, version.version_id)
+        if ref not in self._known:
+            self._known[ref] = self._store.look(version)
+        return self._known[ref]
+
+    def ahead(self, versions: Iterable[ObjectVersion]) -> None:
+        """Look at all of these at once, so that a plan's questions are answered from memory."""
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="look") as pool:
+            for version, look in pool.map(lambda version: (version, self._store.look(version)), versions):
+                self._known[(version.key, version.version_id)] = look
+
+    def learn(self, version: ObjectVersion, digest: str) -> None:
+        """Remember what is known of a version that we made and verified."""
+        self._known[(version.key, version.version_id)] = Look(digest)
+
+    @property
+    def count(self) -> int:
+        """Return how many versions were looked at."""
+        return len(self._known)
+
+
+def _why_not_plain(answer: Mapping[str, Any]) -> str:
+    foreign = [name for name in FOREIGN_HEADERS if answer.get(name)]
+    if answer.get("ContentType", "") not in PLAIN_TYPES:
+        foreign.append("ContentType")
+    if answer.get("ServerSideEncryption") not in (None, "AES256"):
+        foreign.append("ServerSideEncryption")
+    if answer.get("StorageClass", "STANDARD") not in PLAIN_CLASSES:
+        foreign.append("StorageClass")
+    if foreign == ["ContentEncoding"] and answer["ContentEncoding"] == "aws-chunked":
+        return ""
+    return f"foreign headers: {', '.join(foreign)}" if foreign else ""
+
+
+def _why_unreadable(error: MaintainerError) -> str | None:
+    """Say why a version can not be read, where that lies in the version and not in us."""
+    code = error_code(error)
+    if code in UNREADABLE_CODES:
+        return UNREADABLE_CODES[code]
+    if code in {"AccessDenied", "KMS.DisabledException", "KMS.NotFoundException"} and "kms" in str(error.__cause__).lower():
+        return "it is encrypted under a key that is not ours"
+    return None
+
+
+def _keep_order(response_dict: Mapping[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Parse a page of versions in document order: boto3 sorts versions and markers into two lists, and so loses it."""
+    if response_dict["status_code"] != 200:  # noqa: PLR2004 - HTTP's own
+        return
+    root = ET.fromstring(response_dict["body"])  # noqa: S314 - expat's own limits hold, and the answer is our S3's
+    decode = unquote_plus if _text(root, "EncodingType") == "url" else str
+    customized_response_dict["Ordered"] = [_version(element, decode) for element in root if _local(element) in ("Version", "DeleteMarker")]
+
+
+def _version(element: ET.Element, decode: Callable[[str], str]) -> ObjectVersion:
+    is_marker = _local(element) == "DeleteMarker"
+    return ObjectVersion(
+        key=decode(_text(element, "Key")),
+        version_id=_text(element, "VersionId"),
+        is_marker=is_marker,
+        size=0 if is_marker else int(_text(element, "Size")),
+        last_modified=datetime.fromisoformat(_text(element, "LastModified")).astimezone(UTC),
+        storage_class=_text(element, "StorageClass") or "STANDARD",
+    )
+
+
+def _local(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _text(element: ET.Element, name: str) -> str:
+    return next((child.text or "" for child in element if _local(child) == name), "")

@@ -1,0 +1,208 @@
+"""S3 calls: the session, safe repeats, and S3's errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ResponseStreamingError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from maintainer.core.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    ConfigurationError,
+    MaintainerError,
+    NotFoundError,
+    Problem,
+    StoreError,
+)
+
+ATTEMPTS = 5
+LONGEST_WAIT_S = 20
+CONNECTIONS = 32
+_TRANSIENT = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "ServiceUnavailable"})
+_TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
+
+OnRetry: TypeAlias = Callable[[str, int, str, float], None]
+"""Told of each repeat: the call, the attempt that failed, why, and the seconds until the next."""
+
+
+def ignore_retries(call: str, attempt: int, why: str, wait_s: float) -> None:
+    """Tell nobody: for calls outside a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How S3 is reached: all optional, as in any AWS tool."""
+
+    endpoint: str = ""
+    region: str = ""
+    profile: str = ""
+    credentials_file: str = ""
+
+
+def session(connection: Connection) -> boto3.Session:
+    """Return a session; ConfigurationError when the profile does not exist."""
+    core = botocore.session.Session()
+    if connection.credentials_file:
+        core.set_config_variable("credentials_file", connection.credentials_file)
+    try:
+        return boto3.Session(botocore_session=core, profile_name=connection.profile or None, region_name=connection.region or None)
+    except ProfileNotFound as error:
+        where = connection.credentials_file or "the AWS configuration"
+        problem = Problem(
+            "[s3] profile", f"no profile {connection.profile!r}", f"one that {where} holds", "correct the name, or add the profile"
+        )
+        raise ConfigurationError((problem,)) from error
+
+
+class S3:
+    """A client whose calls are repeated where that is safe, and whose errors are ours. Safe between threads."""
+
+    def __init__(self, connection: Connection, endpoint: str = "", on_retry: OnRetry = ignore_retries) -> None:
+        self._on_retry = on_retry
+        self._endpoint = endpoint or connection.endpoint
+        made = session(connection)
+        self._client: Any = made.client(
+            "s3",
+            endpoint_url=self._endpoint or None,
+            region_name=made.region_name or "us-east-1",
+            config=Config(
+                s3={"addressing_style": "path" if self._endpoint else "auto"},
+                signature_version="s3v4",
+                max_pool_connections=CONNECTIONS,
+                retries={"total_max_attempts": 1},
+                connect_timeout=10,
+                read_timeout=60,
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    @property
+    def events(self) -> Any:
+        """Return botocore's event system, for parsing of one's own."""
+        return self._client.meta.events
+
+    def presigned_get(self, seconds: int, **parameters: str) -> str:
+        """Return a URL that answers one GetObject for so long."""
+        return str(self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds))
+
+    def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Make one call, with repeats: only for what may be done twice. Raises the errors of `translate`."""
+        return self.repeat(operation, parameters, lambda: self.call_raw(operation, parameters))  # type: ignore[no-any-return]
+
+    def call_raw(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Make one call inside `repeat`, whose errors are botocore's."""
+        answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
+        return answer
+
+    def call_once(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Make one call that must not be repeated. Raises the errors of `translate`."""
+        try:
+            answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, operation, parameters) from error
+        return answer
+
+    def repeat(self, operation: str, parameters: dict[str, Any], act: Callable[[], Any]) -> Any:
+        """Run `act`, which makes one call and may read its body, with repeats."""
+
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome else None
+            self._on_retry(operation, state.attempt_number, _short(error), state.upcoming_sleep)
+
+        retrying = Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_S),
+            retry=retry_if_exception(_is_transient),
+            before_sleep=tell,
+            reraise=True,
+        )
+        try:
+            return retrying(act)
+        except (ClientError, BotoCoreError) as error:
+            raise self._translate(error, operation, parameters) from error
+
+    def _translate(self, error: ClientError | BotoCoreError, operation: str, parameters: dict[str, Any]) -> MaintainerError:
+        return translate(error, operation, str(parameters.get("Bucket", "")), str(parameters.get("Key", "")), self._endpoint)
+
+
+def error_code(error: BaseException | None) -> str:
+    """Return S3's code of an error, or of the error that it was raised from; empty for others."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return error_code(error.__cause__) if error is not None and error.__cause__ is not None else ""
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return error_code(error) in _TRANSIENT or status in _TRANSIENT_STATUS
+    return isinstance(error, (BotoConnectionError, HTTPClientError, ResponseStreamingError))
+
+
+def _short(error: BaseException | None) -> str:
+    return error_code(error) or type(error).__name__
+
+
+_STATEMENTS = {
+    "list_object_versions": ("s3:ListBucketVersions", ""),
+    "list_objects_v2": ("s3:ListBucket", ""),
+    "get_bucket_versioning": ("s3:GetBucketVersioning", ""),
+    "get_object": ("s3:GetObject and s3:GetObjectVersion", "/*"),
+    "head_object": ("s3:GetObject and s3:GetObjectVersion", "/*"),
+    "put_object": ("s3:PutObject", "/*"),
+    "copy_object": ("s3:PutObject and s3:GetObjectVersion", "/*"),
+    "delete_object": ("s3:DeleteObject", "/*"),
+}
+"""What an operation needs, and what follows the bucket's ARN."""
+
+
+def translate(error: ClientError | BotoCoreError, operation: str, bucket: str, key: str, endpoint: str) -> MaintainerError:
+    """Say in our words what S3 refused: which call, and what would let it pass. Never quotes a signature or a credential."""
+    at = f"s3://{bucket}/{key}".rstrip("/")
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return AccessDeniedError(
+            f"{operation} {at}: no AWS credentials", guidance="set [s3] profile, AWS_PROFILE, or run where a role is given"
+        )
+    if not isinstance(error, ClientError):
+        host = urlsplit(endpoint).netloc or "AWS"
+        return StoreError(f"{operation} {at}: {host} does not answer ({type(error).__name__})", guidance="is the endpoint right, and up?")
+    code = error_code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    match code:
+        case "NoSuchBucket":
+            return NotFoundError(f"there is no bucket {bucket!r}", guidance="correct the location, or create the bucket with versioning on")
+        case "NoSuchKey" | "NoSuchVersion" | "404":
+            return NotFoundError(f"{operation} {at}: not there", guidance="it may have expired; the next run surveys anew")
+        case "PreconditionFailed" | "ConditionalRequestConflict":
+            return AlreadyExistsError(f"{at} exists already", guidance="another run was faster; nothing is lost")
+        case "RequestTimeTooSkewed":
+            return ConfigurationError(
+                (Problem("this machine's clock", "minutes off from S3's", "NTP time", "set the clock, for example with chrony"),)
+            )
+        case "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken":
+            return AccessDeniedError(f"{operation} {at}: S3 does not know these credentials ({code})", guidance="correct or renew them")
+    if status == 403 or code in {"AccessDenied", "Forbidden"}:  # noqa: PLR2004 - HTTP's own
+        action, below = _STATEMENTS.get(operation, (f"s3:{operation}", "/*"))
+        needed = f"allow {action} on arn:aws:s3:::{bucket}{below}; if the policy has it: is there a bucket {bucket!r} at all?"
+        return AccessDeniedError(f"{operation} {at}: permission denied", guidance=needed)
+    return StoreError(f"{operation} {at}: {code or status}", guidance="the next run repeats it; if it stays, ask the storage's operator")

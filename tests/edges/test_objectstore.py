@@ -1,0 +1,155 @@
+"""The object store's contract: the fake and the real endpoint pass the same suite; what only S3 knows follows."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ConnectionClosedError
+
+from maintainer.core.errors import AccessDeniedError, NotFoundError, StoreError
+from maintainer.core.versions import ObjectVersion
+from maintainer.edges import objectstore
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.objectstore import ObjectStore, S3Store
+from maintainer.edges.s3 import S3, Connection
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.buckets import client, connection, store
+from tests.support.fakestore import FakeStore
+
+GOOD = b"what restic wrote"
+ID = hashlib.sha256(GOOD).hexdigest()
+
+
+@pytest.fixture(params=["fake", "s3"])
+def any_store(request: pytest.FixtureRequest) -> ObjectStore:
+    if request.param == "fake":
+        return FakeStore()
+    return store(request.getfixturevalue("sandbox"), f"contract-{uuid.uuid4().hex}")
+
+
+def test_a_survey_lists_keys_in_order_and_versions_newest_first_with_markers_among_them(any_store: ObjectStore) -> None:
+    first = any_store.put("b", b"1").version_id
+    marker = any_store.mark("b")
+    second = any_store.put("b", b"22").version_id
+    only = any_store.put("a", b"").version_id
+    listed = [(v.key, v.version_id, v.is_marker, v.size) for v in any_store.survey()]
+    assert listed == [("a", only, False, 0), ("b", second, False, 2), ("b", marker, True, 0), ("b", first, False, 1)]
+
+
+def test_a_look_hashes_the_version_and_not_the_key(any_store: ObjectStore) -> None:
+    good = any_store.put("x", GOOD)
+    any_store.put("x", b"bad")
+    look = any_store.look(good)
+    assert (look.digest, look.plain) == (ID, True)
+
+
+def test_heal_puts_the_old_version_on_top_and_keeps_the_evidence(any_store: ObjectStore) -> None:
+    good = any_store.put("x", GOOD)
+    bad = any_store.put("x", b"bad")
+    made = any_store.heal(good, ID)
+    assert [v.version_id for v in any_store.survey()] == [made.version_id, bad.version_id, good.version_id]
+    assert any_store.read(made, 100) == GOOD
+
+
+def test_heal_makes_a_hidden_key_live_again(any_store: ObjectStore) -> None:
+    good = any_store.put("x", GOOD)
+    any_store.mark("x")
+    any_store.heal(good, ID)
+    assert not next(iter(any_store.survey())).is_marker
+
+
+def test_a_read_stops_at_its_limit(any_store: ObjectStore) -> None:
+    version = any_store.put("x", b"0123456789")
+    with pytest.raises(ValueError, match="more than 9"):
+        any_store.read(version, 9)
+
+
+HEADERS = [
+    {"ContentEncoding": "gzip"},
+    {"ContentType": "text/html"},
+    {"Metadata": {"x": "y"}},
+    {"CacheControl": "no-store"},
+    {"ContentDisposition": "attachment"},
+]
+
+
+@pytest.mark.parametrize("headers", HEADERS, ids=lambda headers: next(iter(headers)))
+def test_identical_bytes_with_foreign_headers_are_not_plain_and_heal_to_plain(sandbox: Sandbox, headers: dict[str, object]) -> None:
+    prefix = f"plain-{uuid.uuid4().hex}"
+    mine = store(sandbox, prefix)
+    client(sandbox, "host").put_object(Bucket=sandbox.bucket, Key=f"{prefix}/x", Body=GOOD, **headers)
+    (foreign,) = mine.survey()
+    assert (mine.look(foreign).digest, mine.look(foreign).plain) == (ID, False)
+    made = mine.heal(foreign, ID)
+    assert mine.look(made).plain
+
+
+def test_an_archived_version_is_unreadable_and_not_an_error(sandbox: Sandbox) -> None:
+    prefix = f"archive-{uuid.uuid4().hex}"
+    client(sandbox, "admin").put_object(Bucket=sandbox.bucket, Key=f"{prefix}/x", Body=GOOD, StorageClass="DEEP_ARCHIVE")
+    mine = store(sandbox, prefix)
+    look = mine.look(next(iter(mine.survey())))
+    assert (look.digest, look.why) == (None, "it is in an archive class")
+
+
+def test_a_listing_of_many_pages_repeats_and_drops_nothing(sandbox: Sandbox) -> None:
+    mine = store(sandbox, f"pages-{uuid.uuid4().hex}")
+    made = [mine.put(f"k{number % 7}", b"x").version_id for number in range(1100)]
+    listed = [version.version_id for version in mine.survey()]
+    assert sorted(listed) == sorted(made)
+
+
+def test_a_range_is_cut_even_where_the_store_ignores_it(sandbox: Sandbox) -> None:
+    mine = store(sandbox, f"range-{uuid.uuid4().hex}")
+    assert mine.read_range(mine.put("x", b"0123456789"), 2, 4) == b"234"
+
+
+def test_looks_are_made_once_and_ahead(sandbox: Sandbox) -> None:
+    fake = FakeStore()
+    versions = [fake.put(f"k{number}", GOOD) for number in range(20)]
+    looks = objectstore.Looks(fake)
+    looks.ahead(versions)
+    assert {looks(version).digest for version in versions} == {ID}
+    assert len(fake.looked) == 20
+
+
+ERRORS: list[tuple[str, Callable[[Sandbox], S3Store], type[Exception], str]] = [
+    ("no such bucket", lambda sb: S3Store(S3(connection(sb, "admin")), "nowhere", "x", SystemClock().now), NotFoundError, "versioning on"),
+    ("no permission", lambda sb: store(sb, "x", "host"), AccessDeniedError, "s3:ListBucketVersions on arn:aws:s3:::backups"),
+    (
+        "nobody answers",
+        lambda sb: S3Store(
+            S3(Connection("http://127.0.0.1:9", sb.region, "host", connection(sb).credentials_file)), "b", "x", SystemClock().now
+        ),
+        StoreError,
+        "127.0.0.1:9 does not answer",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "says"), [case[1:] for case in ERRORS], ids=[case[0] for case in ERRORS])
+def test_what_s3_refuses_is_said_with_what_to_do(
+    sandbox: Sandbox, make: Callable[[Sandbox], S3Store], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says.replace(".", "[.]")):
+        list(make(sandbox).survey())
+
+
+def test_a_repeat_is_told_and_the_answer_is_right(sandbox: Sandbox) -> None:
+    told: list[tuple[str, int, str, float]] = []
+    mine = S3Store(
+        S3(connection(sandbox), on_retry=lambda *fact: told.append(fact)), sandbox.bucket, f"retry-{uuid.uuid4().hex}", SystemClock().now
+    )
+    put = mine.put("x", GOOD)
+    faults = [ConnectionClosedError(endpoint_url="x"), ConnectionClosedError(endpoint_url="x")]
+
+    def fail(**_: object) -> None:
+        if faults:
+            raise faults.pop()
+
+    mine._s3.events.register("before-send.s3.GetObject", fail)
+    assert mine.read(ObjectVersion("x", put.version_id, is_marker=False, size=len(GOOD), last_modified=put.last_modified), 100) == GOOD
+    assert [fact[:2] for fact in told] == [("get_object", 1), ("get_object", 2)]

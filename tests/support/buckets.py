@@ -1,0 +1,36 @@
+"""The sandbox's buckets as tests use them: as the host, as the attacker with its key, and as the maintenance identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.objectstore import S3Store
+from maintainer.edges.s3 import S3, Connection
+from maintainer.sandbox.daemon import Sandbox
+
+
+def client(sandbox: Sandbox, identity: str) -> Any:
+    """Return boto3's own S3 client for an identity, without repeats."""
+    key = sandbox.credentials[identity]
+    return boto3.client(
+        "s3",
+        endpoint_url=sandbox.endpoint,
+        region_name=sandbox.region,
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret_access_key,
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 0}),
+    )
+
+
+def connection(sandbox: Sandbox, identity: str = "maintenance") -> Connection:
+    """Return how our own code reaches the sandbox's S3."""
+    return Connection(sandbox.endpoint, sandbox.region, identity, f"{sandbox.directory}/credentials")
+
+
+def store(sandbox: Sandbox, prefix: str, identity: str = "maintenance") -> S3Store:
+    """Return the object store's edge on a prefix of the sandbox's bucket."""
+    return S3Store(S3(connection(sandbox, identity)), sandbox.bucket, prefix, SystemClock().now)
