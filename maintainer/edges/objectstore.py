@@ -175,6 +175,14 @@ class S3Store:
         """Return a presigned URL of exactly this version."""
         return self._s3.presigned_get(URL_LIFE_S, **self._at(version))
 
+    def honours_ranges(self, version: ObjectVersion) -> bool:
+        """Probe whether a ranged read of a version gets the range alone: then restic may be sent there by a redirect."""
+        if version.size < 2:  # noqa: PLR2004 - of one byte every range is the whole
+            return False
+        answer = self._s3.call("get_object", **self._at(version), Range="bytes=1-1")
+        answer["Body"].close()
+        return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 206)  # noqa: PLR2004 - HTTP's own
+
     def is_versioned(self) -> bool:
         """Tell whether the bucket keeps versions."""
         return self._s3.call("get_bucket_versioning", Bucket=self._bucket).get("Status") == "Enabled"

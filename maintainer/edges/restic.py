@@ -1,0 +1,263 @@
+"""restic: its command lines, its JSON, its exit codes; run under limits, with the password out of sight."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from maintainer.core.errors import ConfigurationError, Problem, ResticError
+from maintainer.core.moments import from_text
+
+OLDEST = (0, 18)
+NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 10, 11, 12
+SOFT_STOP_S = 20
+"""How long restic has to end after SIGINT, before it is killed."""
+KEPT_TAIL = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one restic may use: bytes of memory (RLIMIT_DATA, which is what Go's heap counts as), and time."""
+
+    memory: int = 4 << 30
+    time: timedelta = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a restic ended: its exit status, standard output whole, and the end of standard error."""
+
+    status: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot as restic tells of it."""
+
+    id: str
+    time: datetime
+    host: str
+    paths: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """restic's keep rules. A count of -1 means all, 0 no such rule; durations are restic's, such as `1y6m`."""
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within: str = ""
+    tags: tuple[str, ...] = ()
+
+    def is_empty(self) -> bool:
+        """Tell whether no rule is set: then nothing is ever forgotten."""
+        return self == Keep()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the policy would do: ids to remove, and for those to keep restic's reasons."""
+
+    remove: tuple[str, ...]
+    keep: Mapping[str, tuple[str, ...]]
+
+
+def snapshots_argv() -> tuple[str, ...]:
+    """List all snapshots."""
+    return ("snapshots", "--json")
+
+
+def policy_argv(keep: Keep) -> tuple[str, ...]:
+    """Ask what the policy would forget, for each host and paths; nothing is done."""
+    rules: list[str] = []
+    for name in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
+        count = getattr(keep, name)
+        if count:
+            rules += [f"--keep-{name}", "unlimited" if count < 0 else str(count)]
+    if keep.within:
+        rules += ["--keep-within", keep.within]
+    for tag in keep.tags:
+        rules += ["--keep-tag", tag]
+    return ("forget", "--dry-run", "--json", "--group-by", "host,paths", *rules)
+
+
+def forget_argv(ids: Sequence[str]) -> tuple[str, ...]:
+    """Forget exactly these, by full id."""
+    return ("forget", "--json", *ids)
+
+
+def prune_argv() -> tuple[str, ...]:
+    """Prune with restic's own measure of waste."""
+    return ("prune", "-vv")
+
+
+def check_argv(*, read_data: bool) -> tuple[str, ...]:
+    """Check the structure, or every byte."""
+    return ("check", "--json", *(("--read-data",) if read_data else ()))
+
+
+def repair_index_argv() -> tuple[str, ...]:
+    """Make indexes anew from what the packs hold."""
+    return ("repair", "index")
+
+
+class Restic:
+    """One restic binary. Every call names the repository's address and its password."""
+
+    def __init__(self, binary: str, version: str, limits: Limits = Limits()) -> None:
+        self._binary = binary
+        self.version = version
+        self._limits = limits
+        self._running: subprocess.Popen[str] | None = None
+
+    def run(self, address: str, password: str, argv: Sequence[str], on_line: Callable[[str], None] = lambda _: None) -> Outcome:
+        """Run one command to its end, or to its time limit: then it is stopped, and the status says so. `on_line` sees its output."""
+        environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        environment |= {"RESTIC_PASSWORD": password, "GOMEMLIMIT": str(self._limits.memory * 9 // 10), "RESTIC_PROGRESS_FPS": "1"}
+        command = (
+            *("prlimit", f"--data={self._limits.memory}", "--core=0", "--"),
+            *("setpriv", "--pdeathsig", "KILL", "--"),
+            *(self._binary, "-r", address, "--no-cache", "-o", "rest.connections=16", *argv),
+        )
+        output: list[str] = []
+        errors: list[str] = []
+        with subprocess.Popen(  # noqa: S603 - argv is ours, ids are hex
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+        ) as process:
+            self._running = process
+            timer = threading.Timer(self._limits.time.total_seconds(), self.stop)
+            drain = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
+            timer.start()
+            drain.start()
+            try:
+                for line in process.stdout or ():
+                    output.append(line)
+                    on_line(line.rstrip("\n"))
+                status = process.wait()
+                drain.join(SOFT_STOP_S)
+            except BaseException:
+                self.stop()
+                raise
+            finally:
+                timer.cancel()
+                self._running = None
+        return Outcome(status, "".join(output), "".join(errors)[-KEPT_TAIL:])
+
+    def stop(self) -> None:
+        """End the restic that runs, if one does: by SIGINT, so that it ends in order, then for good."""
+        process = self._running
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(SOFT_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    def demand(self, address: str, password: str, argv: Sequence[str], on_line: Callable[[str], None] = lambda _: None) -> str:
+        """Run one command that must succeed; return its output. Raises ResticError with the reason."""
+        outcome = self.run(address, password, argv, on_line)
+        if outcome.status != 0:
+            raise failure(argv[0], outcome)
+        return outcome.output
+
+
+def failure(command: str, outcome: Outcome) -> ResticError:
+    """Return the error for a restic that failed: what it said, and what that calls for."""
+    said = last_words(outcome)
+    match outcome.status:
+        case 10:
+            do = "is the location right? `restic init` makes a repository"
+        case 11:
+            do = "the view holds its own locks: this is our fault, report it"
+        case 12:
+            do = "the password of this repository is another one: correct its source"
+        case status if status < 0:
+            do = "restic was stopped from outside, or by its memory limit"
+        case _:
+            do = "maintainer logs RUN tells what led to it"
+    return ResticError(f"restic {command} ended with status {outcome.status}: {said}", guidance=do, status=outcome.status)
+
+
+def last_words(outcome: Outcome) -> str:
+    """Return what restic said last on standard error, in one line."""
+    lines = [line.strip() for line in outcome.errors.splitlines() if line.strip()]
+    for line in reversed(lines):
+        try:
+            told = json.loads(line)
+        except ValueError:
+            return line[-400:]
+        if isinstance(told, dict) and "message" in told:
+            return str(told["message"])[-400:]
+    return "it said nothing"
+
+
+def parse_snapshots(output: str) -> tuple[Snapshot, ...]:
+    """Read `restic snapshots --json`."""
+    return tuple(_snapshot(raw) for raw in json.loads(output or "[]") or ())
+
+
+def parse_policy(output: str) -> Proposal:
+    """Read `restic forget --dry-run --json`; a repository without snapshots prints an empty line."""
+    line = next((line for line in output.splitlines() if line.startswith("[")), "[]")
+    remove: list[str] = []
+    keep: dict[str, tuple[str, ...]] = {}
+    for group in json.loads(line):
+        remove += [raw["id"] for raw in group.get("remove") or ()]
+        for reason in group.get("reasons") or ():
+            keep[reason["snapshot"]["id"]] = tuple(reason["matches"])
+    return Proposal(tuple(remove), keep)
+
+
+def parse_check(outcome: Outcome) -> dict[str, Any]:
+    """Read the summary of `restic check --json`; empty when it never got that far."""
+    for line in reversed(outcome.output.splitlines()):
+        try:
+            raw = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(raw, dict) and raw.get("message_type") == "summary":
+            return raw
+    return {}
+
+
+def _snapshot(raw: Mapping[str, Any]) -> Snapshot:
+    return Snapshot(raw["id"], from_text(raw["time"]), raw.get("hostname", ""), tuple(raw.get("paths") or ()), tuple(raw.get("tags") or ()))
+
+
+def find(configured: str = "restic", limits: Limits = Limits()) -> Restic:
+    """Return the restic to use: ConfigurationError when it is missing or older than 0.18, which the view needs."""
+    beside = Path(sys.prefix) / "bin" / "restic"
+    binary = shutil.which(configured) or (str(beside) if configured == "restic" and beside.exists() else None)
+    if binary is None:
+        raise _unusable(f"no {configured!r} on PATH")
+    printed = subprocess.run([binary, "version"], capture_output=True, text=True, check=False, timeout=30).stdout  # noqa: S603 - the user's own
+    found = re.match(r"restic (\d+)\.(\d+)(?:\.\d+)?", printed)
+    if found is None:
+        raise _unusable(f"{binary} prints no version of restic")
+    if (int(found[1]), int(found[2])) < OLDEST:
+        raise _unusable(f"{found[0]} at {binary}")
+    return Restic(binary, found[0].removeprefix("restic "), limits)
+
+
+def _unusable(found: str) -> ConfigurationError:
+    do = "install it (Debian 13 has 0.18), or name a newer binary: [restic] path = ..."
+    return ConfigurationError((Problem("restic", found, f"restic {OLDEST[0]}.{OLDEST[1]} or newer", do),))

@@ -1,0 +1,200 @@
+"""The view over restic's own REST protocol (restic's doc/REST_backend.rst, version 2), on a unix socket that one user can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from aiohttp import web
+
+from maintainer.core.errors import MaintainerError
+from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
+from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import View
+
+LIST_TYPE = "application/vnd.x.restic.rest.v2"
+WRITABLE = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
+LONGEST_LOCK = 64 << 10
+PACKS_KEPT = 4
+"""How many whole versions a relay keeps: restic reads a pack's header and then its parts."""
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class ViewStore(Protocol):
+    """What the server needs of the bucket."""
+
+    def url(self, version: ObjectVersion) -> str:
+        """Return a presigned URL of exactly this version."""
+
+    def read(self, version: ObjectVersion, limit: int) -> bytes:
+        """Return a version's content."""
+
+    def put(self, key: str, body: bytes) -> ObjectVersion:
+        """Put an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What the view lets restic do. `announce` is called with a file before it is put into the bucket."""
+
+    write: bool = False
+    delete: bool = False
+    announce: Callable[[RepositoryFile], None] = lambda _: None
+
+
+class ViewServer(AbstractContextManager["ViewServer"]):
+    """Serves one view while the context lasts. `address` is what restic takes with -r."""
+
+    def __init__(self, view: View, store: ViewStore, permissions: Permissions, *, redirect: bool) -> None:
+        self.view = view
+        self._store = store
+        self._permissions = permissions
+        self._redirect = redirect
+        self._whole: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        # A unix socket's path holds 107 bytes at most: the default temporary directory, and not a test's or a user's long one.
+        self._directory = Path(tempfile.mkdtemp(prefix="mv-"))
+        self._socket = self._directory / "s"
+        self.address = f"rest:http+unix://{self._socket}:/"
+        self.failures: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Start serving, in a thread of its own."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="view", daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(30)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop serving; the socket goes."""
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
+        shutil.rmtree(self._directory)
+
+    async def _start(self) -> None:
+        largest = MAXIMA[FileType.INDEX] + 1
+        application = web.Application(client_max_size=largest)
+        kind = r"{kind:data|index|snapshots|keys|locks}"
+        application.add_routes(
+            [
+                web.get("/config", self._get),
+                web.post("/config", self._refuse),
+                web.post("/", self._refuse),
+                web.get(f"/{kind}/", self._list),
+                web.get(f"/{kind}/{{name}}", self._get),
+                web.post(f"/{kind}/{{name}}", self._post),
+                web.delete(f"/{kind}/{{name}}", self._delete),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.UnixSite(self._runner, str(self._socket)).start()
+        self._socket.chmod(0o600)
+
+    async def _refuse(self, _: web.Request) -> web.Response:
+        return web.Response(status=403)  # restic repeats a 5xx for a quarter of an hour; 403 is final
+
+    async def _list(self, request: web.Request) -> web.Response:
+        listing = self.view.listing(FileType(request.match_info["kind"]))
+        body = json.dumps([{"name": name, "size": size} for name, size in listing]).encode()
+        return web.Response(body=body, content_type=LIST_TYPE)
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        file = _file(request)
+        if file is None:
+            return web.Response(status=404)
+        if file.type is FileType.LOCK:
+            body = self.view.read_lock(file.id)
+            return web.Response(status=404) if body is None else _part(request, body)
+        version = self.view.find(file)
+        if version is None:
+            return web.Response(status=404)
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Length": str(version.size)})
+        if self._redirect:
+            return web.Response(status=307, headers={"Location": self._store.url(version)})
+        return await self._relay(request, version)
+
+    async def _relay(self, request: web.Request, version: ObjectVersion) -> web.StreamResponse:
+        ref = (version.key, version.version_id)
+        body = self._whole.get(ref)
+        if body is None:
+            try:
+                body = await asyncio.to_thread(self._store.read, version, version.size)
+            except (MaintainerError, ValueError) as error:
+                return self._fail(error)
+            self._whole[ref] = body
+            while len(self._whole) > PACKS_KEPT:
+                self._whole.popitem(last=False)
+        return _part(request, body)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        file = _file(request)
+        if file is None:
+            return web.Response(status=403)
+        body = await request.read()
+        if file.type is FileType.LOCK:
+            if len(body) > LONGEST_LOCK:
+                return web.Response(status=403)
+            self.view.lock(file.id, body)
+            return web.Response()
+        if not self._permissions.write or file.type not in WRITABLE:
+            return web.Response(status=403)
+        if hashlib.sha256(body).hexdigest() != file.id:
+            return web.Response(status=400)
+        if self.view.find(file) is not None:
+            return web.Response()
+        try:
+            await asyncio.to_thread(self._permissions.announce, file)
+            version = await asyncio.to_thread(self._store.put, file.key(), body)
+        except MaintainerError as error:
+            return self._fail(error)
+        self.view.wrote(file, version)
+        return web.Response()
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        file = _file(request)
+        if file is None:
+            return web.Response(status=403)
+        if file.type is FileType.LOCK:
+            return web.Response(status=200 if self.view.unlock(file.id) else 404)
+        if not self._permissions.delete or file.type not in WRITABLE:
+            return web.Response(status=403)
+        return web.Response(status=200 if self.view.delete(file) else 404)
+
+    def _fail(self, error: Exception) -> web.Response:
+        self.failures.append(str(error))
+        return web.Response(status=403)
+
+
+def _file(request: web.Request) -> RepositoryFile | None:
+    kind, name = request.match_info.get("kind"), request.match_info.get("name", "")
+    if kind is None:
+        return RepositoryFile(FileType.CONFIG, "")
+    return RepositoryFile(FileType(kind), name) if _ID.fullmatch(name) else None
+
+
+def _part(request: web.Request, body: bytes) -> web.Response:
+    found = _RANGE.fullmatch(request.headers.get("Range", ""))
+    if found is None:
+        return web.Response(body=body)
+    first, last = int(found[1]), int(found[2]) if found[2] else len(body) - 1
+    if first >= len(body):
+        return web.Response(status=416)
+    last = min(last, len(body) - 1)
+    return web.Response(status=206, body=body[first : last + 1], headers={"Content-Range": f"bytes {first}-{last}/{len(body)}"})

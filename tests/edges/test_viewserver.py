@@ -1,0 +1,93 @@
+"""Real restic through the view: what it does stays out of the bucket but for new objects, and what happens there it never sees."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from pathlib import Path
+
+import pytest
+
+from maintainer.core.repofiles import FileType
+from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import View
+from maintainer.edges import restic
+from maintainer.edges.viewserver import Permissions, ViewServer
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.buckets import store
+from tests.support.repositories import Repository
+
+KEEP_TWO = restic.Keep(last=2)
+
+
+@pytest.fixture
+def repository(sandbox: Sandbox, tmp_path: Path) -> Repository:
+    """Three snapshots, whose oldest shares half a pack with the others: prune must repack."""
+    made = Repository(sandbox, f"view-{uuid.uuid4().hex}", tmp_path)
+    made.init()
+    made.write("goes", 900_000, 1)
+    made.write("stays", 300_000, 2)
+    made.backup()
+    (made.source / "goes").unlink()
+    for seed in (3, 4):
+        made.write("new", 200_000, seed)
+        made.backup()
+    return made
+
+
+def current(repository: Repository) -> dict[str, ObjectVersion]:
+    mine = store(repository.sandbox, repository.prefix)
+    shown: dict[str, ObjectVersion] = {}
+    for version in mine.survey():
+        if version.key not in shown:
+            shown[version.key] = version
+    return {key: version for key, version in shown.items() if not version.is_marker}
+
+
+@pytest.mark.parametrize("redirect", [True, False], ids=["redirect", "relay"])
+def test_forget_prune_and_check_on_a_view_leave_the_bucket_unchanged_but_for_new_objects(repository: Repository, redirect: bool) -> None:
+    mine = store(repository.sandbox, repository.prefix)
+    before = repository.versions()
+    announced: list[str] = []
+    permissions = Permissions(write=True, delete=True, announce=lambda file: announced.append(file.key()))
+    tool = restic.find()
+    view = View(current(repository))
+    for kind in ("snapshots", "index", "data/ab", "keys"):  # garbage and overwrites come after the freeze
+        repository.put(f"{kind}/{hashlib.sha256(kind.encode()).hexdigest()}", b"garbage")
+    for key in repository.keys("data/"):
+        repository.put(key, b"overwritten")
+    attacked = repository.versions()
+    with ViewServer(view, mine, permissions, redirect=redirect) as server:
+        proposal = restic.parse_policy(tool.demand(server.address, repository.password, restic.policy_argv(KEEP_TWO)))
+        assert len(proposal.remove) == 1
+        tool.demand(server.address, repository.password, restic.forget_argv(proposal.remove))
+        tool.demand(server.address, repository.password, restic.prune_argv())
+        tool.demand(server.address, repository.password, restic.check_argv(read_data=True))
+        left = restic.parse_snapshots(tool.demand(server.address, repository.password, restic.snapshots_argv()))
+        assert {snapshot.id for snapshot in left} == set(proposal.keep)
+        for snapshot in left:
+            repository.verify(snapshot.id, location=server.address)
+    assert before < attacked
+    new = {key.removeprefix(f"{repository.prefix}/") for key, _ in repository.versions() - attacked}
+    assert new == set(view.written) == set(announced)
+    assert {key.partition("/")[0] for key in view.written} == {"data", "index"}
+    assert {key.partition("/")[0] for key in view.deleted} == {"data", "index", "snapshots"}
+
+
+@pytest.mark.parametrize("argv", [restic.forget_argv(["latest"]), ("key", "add", "--insecure-no-password"), ("init",)])
+def test_a_view_to_read_refuses_every_change(repository: Repository, argv: tuple[str, ...]) -> None:
+    before = repository.versions()
+    view = View(current(repository))
+    shown = view.standing()
+    with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(), redirect=True) as server:
+        restic.find().run(server.address, repository.password, argv)
+    assert repository.versions() == before
+    assert view.standing() == shown
+
+
+def test_the_view_has_locks_of_its_own(repository: Repository) -> None:
+    repository.put("locks/" + "0" * 64, b"garbage")
+    view = View(current(repository))
+    with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(), redirect=True) as server:
+        restic.find().demand(server.address, repository.password, restic.check_argv(read_data=False))
+    assert view.listing(FileType.LOCK) == []

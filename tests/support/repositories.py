@@ -1,0 +1,146 @@
+"""Real restic repositories for tests and the demo: made fast, backed up to as the host, attacked, restored and compared."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.buckets import client
+
+RESTIC = str(Path(sys.prefix) / "bin" / "restic")
+
+
+@dataclass
+class Repository:
+    """A repository in the sandbox's bucket, as its host sees it. `trees` keeps a copy of what each good snapshot holds."""
+
+    sandbox: Sandbox
+    prefix: str
+    root: Path
+    password: str = "correct horse"
+    host: str = "web1"
+    trees: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        return f"s3:{self.sandbox.endpoint}/{self.sandbox.bucket}/{self.prefix}"
+
+    @property
+    def source(self) -> Path:
+        path = self.root / "source"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def environment(self, identity: str = "host") -> dict[str, str]:
+        key = self.sandbox.credentials[identity]
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RESTIC_"))},
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            "RESTIC_PASSWORD": self.password,
+        }
+
+    def restic(self, *argv: str, check: bool = True, identity: str = "host", location: str = "") -> subprocess.CompletedProcess[str]:
+        command = [RESTIC, "-r", location or self.location, "--no-cache", "-o", "s3.bucket-lookup=path", *argv]
+        done = subprocess.run(command, env=self.environment(identity), capture_output=True, text=True, check=False, timeout=120)
+        if check and done.returncode:
+            raise AssertionError(f"restic {argv}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def init(self) -> None:
+        self.restic("init")
+
+    def backup(self, *, time: datetime | None = None, host: str = "", good: bool = True, path: Path | None = None) -> str:
+        """Back the source up as the host; return the snapshot's id. restic's own clock is the real one: `time` moves it."""
+        when = ["--time", time.strftime("%Y-%m-%d %H:%M:%S")] if time else []
+        env_tz = {"TZ": "UTC"}
+        command = [
+            RESTIC,
+            "-r",
+            self.location,
+            "--no-cache",
+            "-o",
+            "s3.bucket-lookup=path",
+            "backup",
+            "--json",
+            "--host",
+            host or self.host,
+        ]
+        done = subprocess.run(
+            [*command, *when, str(path or self.source)],
+            env={**self.environment(), **env_tz},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        if done.returncode:
+            raise AssertionError(f"backup: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        snapshot = str(json.loads(done.stdout.splitlines()[-1])["snapshot_id"])
+        if good:
+            kept = self.root / "trees" / snapshot
+            shutil.copytree(path or self.source, kept)
+            self.trees[snapshot] = kept
+        return snapshot
+
+    def write(self, name: str, size: int, seed: int) -> None:
+        (self.source / name).write_bytes(random.Random(seed).randbytes(size))
+
+    def verify(self, snapshot: str, *, location: str = "", identity: str = "host") -> None:
+        """Restore one snapshot and compare every byte with what was backed up."""
+        target = self.root / "restored" / snapshot
+        shutil.rmtree(target, ignore_errors=True)
+        self.restic("restore", snapshot, "--target", str(target), location=location, identity=identity)
+        restored = target / str(self.source).lstrip("/")
+        compare(self.trees[snapshot], restored)
+        shutil.rmtree(target)
+
+    # What the bucket holds, and what an attacker does to it.
+
+    def s3(self, identity: str = "host") -> Any:
+        return client(self.sandbox, identity)
+
+    def keys(self, folder: str = "") -> list[str]:
+        """Return the current keys below the prefix."""
+        pages = self.s3("admin").get_paginator("list_objects_v2").paginate(Bucket=self.sandbox.bucket, Prefix=f"{self.prefix}/{folder}")
+        return [entry["Key"].removeprefix(f"{self.prefix}/") for page in pages for entry in page.get("Contents", ())]
+
+    def versions(self) -> set[tuple[str, str]]:
+        """Return every (key, version id) below the prefix, markers included."""
+        found: set[tuple[str, str]] = set()
+        for page in self.s3("admin").get_paginator("list_object_versions").paginate(Bucket=self.sandbox.bucket, Prefix=f"{self.prefix}/"):
+            for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                found.add((entry["Key"], entry["VersionId"]))
+        return found
+
+    def put(self, key: str, body: bytes, identity: str = "host", **headers: Any) -> None:
+        self.s3(identity).put_object(Bucket=self.sandbox.bucket, Key=f"{self.prefix}/{key}", Body=body, **headers)
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.s3("admin").get_object(Bucket=self.sandbox.bucket, Key=f"{self.prefix}/{key}")["Body"].read())
+
+    def hide(self, key: str) -> None:
+        """Delete as somebody whose policy was left too wide."""
+        self.s3("admin").delete_object(Bucket=self.sandbox.bucket, Key=f"{self.prefix}/{key}")
+
+
+def compare(left: Path, right: Path) -> None:
+    """Compare two trees byte for byte; AssertionError names what differs."""
+    found = filecmp.dircmp(left, right)
+    assert not found.left_only, found.left_only
+    assert not found.right_only, found.right_only
+    _, mismatch, errors = filecmp.cmpfiles(left, right, found.common_files, shallow=False)
+    assert not mismatch, mismatch
+    assert not errors, errors
+    for name in found.common_dirs:
+        compare(left / name, right / name)
