@@ -1,0 +1,88 @@
+"""restic's cryptography (its design document, "Keys, Encryption and MAC"): scrypt, AES-256-CTR, Poly1305-AES, zstd."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from io import BytesIO
+
+import zstandard
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+IV, MAC = 16, 16
+COMPRESSED = 2
+"""The first byte of a compressed unpacked file in repository format 2."""
+
+
+class FormatError(ValueError):
+    """The bytes are not what restic would have written, or are more than the limit allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class MasterKey:
+    """What encrypts and authenticates: `encrypt` 32 bytes, `mac_k` and `mac_r` 16 bytes each. Never printed."""
+
+    encrypt: bytes
+    mac_k: bytes
+    mac_r: bytes
+
+    def __repr__(self) -> str:
+        """Hide the secret: it must not reach a log by way of a traceback."""
+        return "MasterKey(…)"
+
+
+def derive(password: str, salt: bytes, *, n: int, r: int, p: int) -> MasterKey:
+    """Derive a key file's user key. The caller has bounded n, r and p: memory is 128·n·r bytes, work n·r·p."""
+    raw = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, dklen=64, maxmem=128 * n * r + 128 * r * p + (1 << 20))
+    return MasterKey(raw[:32], raw[32:48], raw[48:64])
+
+
+def decrypt(key: MasterKey, sealed: bytes) -> bytes:
+    """Authenticate and decrypt `IV || ciphertext || MAC`; FormatError if it is not of this key."""
+    if len(sealed) < IV + MAC:
+        raise FormatError("shorter than an empty sealed file")
+    iv, ciphertext, mac = sealed[:IV], sealed[IV:-MAC], sealed[-MAC:]
+    if not hmac.compare_digest(_mac(key, iv, ciphertext), mac):
+        raise FormatError("it does not authenticate under the repository's key")
+    return _ctr(key, iv, ciphertext)
+
+
+def encrypt(key: MasterKey, plain: bytes, iv: bytes) -> bytes:
+    """Encrypt and authenticate under a fresh random `iv` of 16 bytes."""
+    ciphertext = _ctr(key, iv, plain)
+    return iv + ciphertext + _mac(key, iv, ciphertext)
+
+
+def unpack(plain: bytes, limit: int) -> bytes:
+    """Return an unpacked file's JSON, decompressed if need be; FormatError beyond `limit` bytes."""
+    if not plain or plain[0] in b"{[":
+        if len(plain) > limit:
+            raise FormatError(f"more than {limit} bytes")
+        return plain
+    if plain[0] != COMPRESSED:
+        raise FormatError("neither JSON nor a compressed file")
+    try:
+        # decompress(max_output_size=) is ignored where the frame names its size; a reader is bounded both ways.
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(BytesIO(plain[1:])) as reader:
+            body = reader.read(limit + 1)
+    except zstandard.ZstdError as error:
+        raise FormatError("its compressed frame is broken") from error
+    if len(body) > limit:
+        raise FormatError(f"it inflates to more than {limit} bytes")
+    return bytes(body)
+
+
+def _mac(key: MasterKey, iv: bytes, ciphertext: bytes) -> bytes:
+    # ECB of the single block that is the nonce: Poly1305-AES is defined so, and nothing else is encrypted by it.
+    encryptor = Cipher(AES(key.mac_k), ECB()).encryptor()  # noqa: S305
+    pad = encryptor.update(iv) + encryptor.finalize()
+    return Poly1305.generate_tag(key.mac_r + pad, ciphertext)
+
+
+def _ctr(key: MasterKey, iv: bytes, text: bytes) -> bytes:
+    encryptor = Cipher(AES(key.encrypt), CTR(iv)).encryptor()
+    return encryptor.update(text) + encryptor.finalize()

@@ -1,0 +1,173 @@
+"""Keys, config, snapshots and indexes of a repository: bytes → frozen values (restic's design document), bounded."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from maintainer.core.moments import from_text
+from maintainer.format.crypto import FormatError, MasterKey, decrypt, derive, unpack
+
+MEMORY_LIMIT = 256 << 20
+WORK_LIMIT = 1 << 24
+"""What opening a key may cost, apart: restic's own calibration gives N=32768, r=8, p=6."""
+INFLATED = {"snapshot": 16 << 20, "index": 512 << 20, "config": 64 << 10}
+"""The largest JSON of each kind that is parsed, in bytes."""
+MASTER_KEY_JSON = 4096
+
+
+class WrongPasswordError(FormatError):
+    """A sound key file does not open with this password."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A key file's public part: the cost of scrypt, its salt, and the sealed master key."""
+
+    n: int
+    r: int
+    p: int
+    salt: bytes
+    sealed: bytes
+    username: str
+    hostname: str
+
+    @property
+    def is_affordable(self) -> bool:
+        """Tell whether opening it stays within the limits of memory and work."""
+        return 128 * self.n * self.r <= MEMORY_LIMIT and self.n * self.r * self.p <= WORK_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The repository's identity and format."""
+
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """A snapshot as it claims to be. Every text in it is hostile."""
+
+    time: datetime
+    host: str
+    paths: tuple[str, ...]
+    tags: tuple[str, ...]
+    tree: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """An index: for each pack's id, the blobs it is said to hold as (id, type, offset, length), and the indexes that it supersedes."""
+
+    packs: Mapping[str, tuple[tuple[str, str, int, int], ...]]
+    supersedes: tuple[str, ...]
+
+
+def parse_key(body: bytes) -> KeyFile:
+    """Read a key file; FormatError for anything else."""
+    raw = _object(body)
+    try:
+        if raw["kdf"] != "scrypt":
+            raise FormatError("a key derivation that restic does not use")
+        made = KeyFile(
+            n=_count(raw["N"]),
+            r=_count(raw["r"]),
+            p=_count(raw["p"]),
+            salt=base64.b64decode(raw["salt"]),
+            sealed=base64.b64decode(raw["data"]),
+            username=str(raw.get("username", "")),
+            hostname=str(raw.get("hostname", "")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"no key file: {error}") from error
+    if made.n < 2 or made.n & (made.n - 1):  # noqa: PLR2004 - scrypt's own condition
+        raise FormatError("scrypt's N is no power of two")
+    return made
+
+
+def open_key(key: KeyFile, password: str) -> MasterKey:
+    """Open a key file; WrongPasswordError if this is not its password, FormatError if it would cost too much."""
+    if not key.is_affordable:
+        raise FormatError(f"opening it would cost N={key.n}, r={key.r}, p={key.p}: over the limit")
+    user = derive(password, key.salt, n=key.n, r=key.r, p=key.p)
+    try:
+        plain = decrypt(user, key.sealed)
+    except FormatError as error:
+        raise WrongPasswordError("the password does not open it") from error
+    if len(plain) > MASTER_KEY_JSON:
+        raise FormatError("its master key is too long")
+    raw = _object(plain)
+    try:
+        return MasterKey(base64.b64decode(raw["encrypt"]), base64.b64decode(raw["mac"]["k"]), base64.b64decode(raw["mac"]["r"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError("its master key is malformed") from error
+
+
+def parse_config(key: MasterKey, body: bytes) -> Config:
+    """Open and read config."""
+    raw = _open(key, body, "config")
+    try:
+        return Config(str(raw["id"]), int(raw["version"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError("no config") from error
+
+
+def parse_snapshot(key: MasterKey, body: bytes) -> SnapshotFile:
+    """Open and read a snapshot."""
+    raw = _open(key, body, "snapshot")
+    try:
+        paths, tags = raw.get("paths") or [], raw.get("tags") or []
+        return SnapshotFile(from_text(_text(raw["time"])), _text(raw.get("hostname", "")), _texts(paths), _texts(tags), _text(raw["tree"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError("no snapshot") from error
+
+
+def parse_index(key: MasterKey, body: bytes) -> IndexFile:
+    """Open and read an index."""
+    raw = _open(key, body, "index")
+    try:
+        packs = {
+            _text(pack["id"]): tuple((_text(b["id"]), _text(b["type"]), int(b["offset"]), int(b["length"])) for b in pack["blobs"] or ())
+            for pack in raw.get("packs") or ()
+        }
+        return IndexFile(packs, _texts(raw.get("supersedes") or []))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError("no index") from error
+
+
+def _open(key: MasterKey, body: bytes, kind: str) -> dict[str, Any]:
+    return _object(unpack(decrypt(key, body), INFLATED[kind]))
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        raw = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise FormatError("no JSON") from error
+    if not isinstance(raw, dict):
+        raise FormatError("no JSON object")
+    return raw
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise FormatError("a cost that is no positive number")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise FormatError("a field that should be text")
+    return value
+
+
+def _texts(values: object) -> tuple[str, ...]:
+    if not isinstance(values, list):
+        raise FormatError("a field that should be a list")
+    return tuple(_text(value) for value in values)
