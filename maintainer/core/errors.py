@@ -151,3 +151,33 @@ class SandboxError(MaintainerError):
     """The embedded sandbox can not do what was asked on this machine."""
 
     exit_code = ExitCode.USAGE
+
+
+class EventError(MaintainerError):
+    """A line of the event stream can not be understood."""
+
+
+class ConcurrentRunError(MaintainerError):
+    """Another run appended to the ledger first: this one ends, and nothing is lost."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+
+class HeldError(MaintainerError):
+    """The run may not go on to its commit, for a reason that a person must look at."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+
+class PasswordError(MaintainerError):
+    """No key of the repository opens with the password that was given, or none is sound."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SignalledError(Exception):
+    """SIGINT or SIGTERM arrived; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from tempfile import TemporaryFile
 from typing import Any, Protocol
-from urllib.parse import unquote_plus
-from xml.etree import ElementTree as ET
 
 from maintainer.core.errors import MaintainerError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
@@ -62,26 +61,11 @@ class S3Store:
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._now = now
-        s3.events.register("before-parse.s3.ListObjectVersions", _keep_order)
 
     def survey(self) -> Iterator[ObjectVersion]:
-        """List every version and marker. The store's order of pages is trusted, its markers are not: repeats are dropped."""
-        markers: dict[str, str] = {}
-        seen: tuple[str, str] | None = None
-        while True:
-            page = self._s3.call("list_object_versions", Bucket=self._bucket, Prefix=self._root, **markers)
-            found: list[ObjectVersion] = page["Ordered"]
-            if seen is not None and any((version.key, version.version_id) == seen for version in found):
-                last = next(number for number, version in enumerate(found) if (version.key, version.version_id) == seen)
-                found = found[last + 1 :]
-            for version in found:
-                yield self._below(version)
-            if not page.get("IsTruncated"):
-                return
-            if not found:
-                raise StoreError("the store's listing does not advance", guidance="this S3 can not list versions in pages: report it")
-            seen = (found[-1].key, found[-1].version_id)
-            markers = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker") or ""}
+        """List every version and marker below the prefix."""
+        for version in self._s3.versions(self._bucket, self._root):
+            yield replace(version, key=version.key.removeprefix(self._root))
 
     def look(self, version: ObjectVersion) -> Look:
         """Hash one version's content by streaming, and tell whether it is plain. An unreadable one has no digest."""
@@ -200,10 +184,6 @@ class S3Store:
             version_id = head["VersionId"]
         return ObjectVersion(like.key, version_id, is_marker=False, size=like.size, last_modified=self._now())
 
-    def _below(self, version: ObjectVersion) -> ObjectVersion:
-        key = version.key.removeprefix(self._root)
-        return ObjectVersion(key, version.version_id, version.is_marker, version.size, version.last_modified, version.storage_class)
-
 
 class Looks:
     """Looks at versions, each made once: versions are immutable. `ahead` makes many at a time."""
@@ -257,32 +237,3 @@ def _why_unreadable(error: MaintainerError) -> str | None:
     if code in {"AccessDenied", "KMS.DisabledException", "KMS.NotFoundException"} and "kms" in str(error.__cause__).lower():
         return "it is encrypted under a key that is not ours"
     return None
-
-
-def _keep_order(response_dict: Mapping[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
-    """Parse a page of versions in document order: boto3 sorts versions and markers into two lists, and so loses it."""
-    if response_dict["status_code"] != 200:  # noqa: PLR2004 - HTTP's own
-        return
-    root = ET.fromstring(response_dict["body"])  # noqa: S314 - expat's own limits hold, and the answer is our S3's
-    decode = unquote_plus if _text(root, "EncodingType") == "url" else str
-    customized_response_dict["Ordered"] = [_version(element, decode) for element in root if _local(element) in ("Version", "DeleteMarker")]
-
-
-def _version(element: ET.Element, decode: Callable[[str], str]) -> ObjectVersion:
-    is_marker = _local(element) == "DeleteMarker"
-    return ObjectVersion(
-        key=decode(_text(element, "Key")),
-        version_id=_text(element, "VersionId"),
-        is_marker=is_marker,
-        size=0 if is_marker else int(_text(element, "Size")),
-        last_modified=datetime.fromisoformat(_text(element, "LastModified")).astimezone(UTC),
-        storage_class=_text(element, "StorageClass") or "STANDARD",
-    )
-
-
-def _local(element: ET.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _text(element: ET.Element, name: str) -> str:
-    return next((child.text or "" for child in element if _local(child) == name), "")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from maintainer.core.errors import ConfigurationError, Problem, ResticError
+from maintainer.core.job import Keep
 from maintainer.core.moments import from_text
 
 OLDEST = (0, 18)
@@ -52,24 +53,6 @@ class Snapshot:
     host: str
     paths: tuple[str, ...]
     tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """restic's keep rules. A count of -1 means all, 0 no such rule; durations are restic's, such as `1y6m`."""
-
-    last: int = 0
-    hourly: int = 0
-    daily: int = 0
-    weekly: int = 0
-    monthly: int = 0
-    yearly: int = 0
-    within: str = ""
-    tags: tuple[str, ...] = ()
-
-    def is_empty(self) -> bool:
-        """Tell whether no rule is set: then nothing is ever forgotten."""
-        return self == Keep()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -33,6 +33,8 @@ from maintainer.core.errors import (
     Problem,
     StoreError,
 )
+from maintainer.core.versions import ObjectVersion
+from maintainer.edges.versionlist import keep_order
 
 ATTEMPTS = 5
 LONGEST_WAIT_S = 20
@@ -95,11 +97,28 @@ class S3:
                 response_checksum_validation="when_required",
             ),
         )
+        self._client.meta.events.register("before-parse.s3.ListObjectVersions", keep_order)
 
-    @property
-    def events(self) -> Any:
-        """Return botocore's event system, for parsing of one's own."""
-        return self._client.meta.events
+    def versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
+        """List every version and marker below a prefix, with full keys: keys in order, newest first.
+
+        The store's order is trusted, its paging is not: repeats are dropped, and a page that does not advance is an error.
+        """
+        markers: dict[str, str] = {}
+        seen: tuple[str, str] | None = None
+        while True:
+            page = self.call("list_object_versions", Bucket=bucket, Prefix=prefix, **markers)
+            found: list[ObjectVersion] = page["Ordered"]
+            refs = [(version.key, version.version_id) for version in found]
+            if seen in refs:
+                found = found[refs.index(seen) + 1 :]
+            yield from found
+            if not page.get("IsTruncated"):
+                return
+            if not found:
+                raise StoreError("the store's listing does not advance", guidance="this S3 can not list versions in pages: report it")
+            seen = refs[-1]
+            markers = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker") or ""}
 
     def presigned_get(self, seconds: int, **parameters: str) -> str:
         """Return a URL that answers one GetObject for so long."""

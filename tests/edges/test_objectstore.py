@@ -150,6 +150,6 @@ def test_a_repeat_is_told_and_the_answer_is_right(sandbox: Sandbox) -> None:
         if faults:
             raise faults.pop()
 
-    mine._s3.events.register("before-send.s3.GetObject", fail)
+    mine._s3._client.meta.events.register("before-send.s3.GetObject", fail)
     assert mine.read(ObjectVersion("x", put.version_id, is_marker=False, size=len(GOOD), last_modified=put.last_modified), 100) == GOOD
     assert [fact[:2] for fact in told] == [("get_object", 1), ("get_object", 2)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from maintainer.core.job import Keep
 from maintainer.core.repofiles import FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
@@ -17,7 +18,7 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import store
 from tests.support.repositories import Repository
 
-KEEP_TWO = restic.Keep(last=2)
+KEEP_TWO = Keep(last=2)
 
 
 @pytest.fixture

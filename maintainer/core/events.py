@@ -1,0 +1,132 @@
+"""The event vocabulary, and how an event is written as one line of JSON and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from maintainer.core.errors import EventError
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Level = Literal["debug", "info", "warning", "error"]
+Source = Literal["agent", "controller"]
+
+VERSION = 1
+
+VOCABULARY: Mapping[str, Level] = {
+    "run.started": "info",  # repositories, maintainer, restic
+    "run.signalled": "warning",  # signal
+    "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
+    "agent.lost": "error",  # status, reason
+    "repository.started": "info",  # location
+    "repository.refused": "error",  # reason, guidance, exit_code: nothing was changed
+    "repository.finished": "info",  # exit_code, seconds
+    "step.started": "info",  # step in the envelope
+    "step.finished": "info",  # seconds, restic_seconds
+    "call.retried": "warning",  # call, attempt, reason, wait_s
+    "store.surveyed": "info",  # keys, versions
+    "plan.made": "info",  # heal, mark, evict, new
+    "object.healed": "warning",  # key, from_version, to_version, over, why
+    "object.marked": "info",  # key, over, why
+    "object.evicted": "warning",  # key, why
+    "object.admitted": "debug",  # key
+    "objects.admitted": "info",  # packs, indexes, snapshots
+    "object.taken_back": "info",  # key
+    "snapshot.incomplete": "warning",  # key
+    "retention.judged": "info",  # counting, forget, suspect, in_probation
+    "retention.held": "warning",  # reason
+    "snapshot.suspected": "warning",  # snapshot, reasons
+    "snapshot.kept": "debug",  # snapshot, reasons
+    "snapshot.forgotten": "info",  # snapshot, time, host
+    "prune.finished": "info",  # deleted, written
+    "prune.skipped": "warning",  # reason
+    "check.finished": "info",  # packs, bytes, seconds
+    "marking.postponed": "warning",  # reason
+    "ledger.appended": "info",  # sequence, kind, digest
+    "finding.reported": "warning",  # kind, subject, detail, standing, since, do
+    "run.committed": "info",  # sequence, forgotten, doomed, healed
+    "run.failed": "error",  # reason, guidance, exit_code: not committed, nothing was deleted
+}
+"""Every event that may be written, with its level: `noun.past_tense`."""
+
+ENVELOPE = ("v", "ts", "run_id", "source", "seq", "repository", "step", "event", "level")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact of a run. `ts` is UTC, RFC 3339; `seq` counts from 1 for each run and source, without gaps."""
+
+    ts: str
+    run_id: str
+    source: Source
+    seq: int
+    event: str
+    level: Level
+    repository: str | None = None
+    step: str | None = None
+    fields: Mapping[str, Json] = field(default_factory=dict)
+
+
+def encode(event: Event) -> str:
+    """Write an event as one line of ASCII JSON, without the line's end: envelope first, then its own fields, flat."""
+    envelope: dict[str, Json] = {
+        "v": VERSION,
+        "ts": event.ts,
+        "run_id": event.run_id,
+        "source": event.source,
+        "seq": event.seq,
+        "repository": event.repository,
+        "step": event.step,
+        "event": event.event,
+        "level": event.level,
+    }
+    return json.dumps({**envelope, **event.fields}, separators=(",", ":"))
+
+
+def decode(line: str) -> Event:
+    """Read one line back, with hostile text escaped; EventError for what is no event of this version."""
+    try:
+        raw = json.loads(line)
+        if raw["v"] != VERSION:
+            raise EventError(f"event of version {raw['v']}", guidance="agent and controller differ: install the same release for both")
+        if raw["event"] not in VOCABULARY or raw["level"] not in get_args(Level) or raw["source"] not in get_args(Source):
+            raise ValueError(raw["event"])
+        return Event(
+            ts=str(raw["ts"]),
+            run_id=str(raw["run_id"]),
+            source=raw["source"],
+            seq=int(raw["seq"]),
+            event=raw["event"],
+            level=raw["level"],
+            repository=raw.get("repository"),
+            step=raw.get("step"),
+            fields={name: escape_all(value) for name, value in raw.items() if name not in ENVELOPE},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise EventError(
+            f"not an event: {line[:200]!r}", guidance="the stream was cut or altered: see the copy in the state store"
+        ) from error
+
+
+def escape(text: str) -> str:
+    """Make text from a repository safe for a terminal: whatever does not print becomes an escape, newlines included."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def escape_all(value: Json) -> Json:
+    """Escape every text in a field."""
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, list):
+        return [escape_all(inner) for inner in value]
+    if isinstance(value, dict):
+        return {escape(name): escape_all(inner) for name, inner in value.items()}
+    return value
+
+
+def first_gap(events: Iterable[Event], source: Source) -> int | None:
+    """Return the first sequence number that is missing from a source's events, or None; repeats are no gap."""
+    numbers = {event.seq for event in events if event.source == source}
+    return next((number for number in range(1, max(numbers, default=0) + 1) if number not in numbers), None)

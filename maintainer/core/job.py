@@ -1,0 +1,144 @@
+"""What the controller asks of one agent: a job, as frozen values and as JSON. No secrets: passwords are named, not given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from maintainer.core.errors import ConfigurationError, Problem
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A prefix in a bucket, without slashes around it; `endpoint` is a URL, empty where AWS's own is meant."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint: str = ""
+
+    def below(self, name: str) -> Place:
+        """Return a place inside this one."""
+        return Place(self.bucket, f"{self.prefix}/{name}".lstrip("/"), self.endpoint)
+
+    def contains(self, other: Place) -> bool:
+        """Tell whether the other place is this one or lies inside it."""
+        return (self.endpoint, self.bucket) == (other.endpoint, other.bucket) and f"{other.prefix}/".startswith(
+            f"{self.prefix}/" if self.prefix else ""
+        )
+
+    def __str__(self) -> str:
+        """Write it as `s3://bucket/prefix`."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """restic's keep rules. A count of -1 means all, 0 no such rule; `within` is a restic duration such as `1y6m`."""
+
+    last: int = 0
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    within: str = ""
+    tags: tuple[str, ...] = ()
+
+    def is_empty(self) -> bool:
+        """Tell whether no rule is set: then nothing is ever forgotten."""
+        return self == Keep()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A host and the paths that it backs up."""
+
+    host: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryJob:
+    """One repository. `password` names a source; `probation_s` and `grace_s` are seconds; `expect` is empty where a person confirms."""
+
+    name: str
+    place: Place
+    password: str
+    keep: Keep = field(default_factory=Keep)
+    expect: tuple[Expected, ...] = ()
+    probation_s: float = 14 * 86_400
+    grace_s: float = 7 * 86_400
+
+    @property
+    def probation(self) -> timedelta:
+        """Return how long a snapshot must have been seen before it counts."""
+        return timedelta(seconds=self.probation_s)
+
+    @property
+    def grace(self) -> timedelta:
+        """Return how long a doomed pack stays."""
+        return timedelta(seconds=self.grace_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How S3 is reached, and where the sandbox's clock lies if there is one."""
+
+    endpoint: str = ""
+    region: str = ""
+    profile: str = ""
+    credentials_file: str = ""
+    clock: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that an agent needs to know. `restic` names the binary; `memory` and `time_s` bound each of its commands."""
+
+    run_id: str
+    access: Access
+    state: Place
+    repositories: tuple[RepositoryJob, ...]
+    restic: str = "restic"
+    memory: int = 4 << 30
+    time_s: float = 12 * 3600
+
+    def encode(self) -> str:
+        """Write the job as one line of JSON."""
+        return json.dumps({"v": VERSION, **asdict(self)}, separators=(",", ":"))
+
+
+def decode(text: str) -> Job:
+    """Read a job back; ConfigurationError when agent and controller are of different releases."""
+    try:
+        raw: dict[str, Any] = json.loads(text)
+        if raw.pop("v") != VERSION:
+            raise ValueError("version")
+        return Job(
+            **{
+                **raw,
+                "access": Access(**raw["access"]),
+                "state": Place(**raw["state"]),
+                "repositories": tuple(_repository(one) for one in raw["repositories"]),
+            }
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        problem = Problem(
+            "job", f"unreadable ({error})", f"a job of version {VERSION}", "install the same release for agent and controller"
+        )
+        raise ConfigurationError((problem,)) from error
+
+
+def _repository(raw: dict[str, Any]) -> RepositoryJob:
+    return RepositoryJob(
+        **{
+            **raw,
+            "place": Place(**raw["place"]),
+            "keep": Keep(**{**raw["keep"], "tags": tuple(raw["keep"]["tags"])}),
+            "expect": tuple(Expected(one["host"], tuple(one["paths"])) for one in raw["expect"]),
+        }
+    )

@@ -1,0 +1,69 @@
+"""Where events go, and how diagnostics are written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from maintainer.core.events import VOCABULARY, Event, Json, Source
+from maintainer.core.moments import to_text
+from maintainer.edges.clock import Clock
+
+
+class Recorder:
+    """Numbers the events of one run and source from 1, without gaps, and hands each to a sink. Safe between threads."""
+
+    def __init__(self, run_id: str, source: Source, clock: Clock, sink: Callable[[Event], None]) -> None:
+        self.run_id = run_id
+        self._source = source
+        self._clock = clock
+        self._sink = sink
+        self._seq = 0
+        self._lock = threading.Lock()
+        self._repository: str | None = None
+        self._step: str | None = None
+        self._restic_s = 0.0
+
+    def record(self, event: str, **fields: Json) -> None:
+        """Write one event; KeyError for a word that is not in the vocabulary."""
+        level = VOCABULARY[event]
+        with self._lock:
+            self._seq += 1
+            moment = to_text(self._clock.now())
+            self._sink(Event(moment, self.run_id, self._source, self._seq, event, level, self._repository, self._step, fields))
+
+    def retried(self, call: str, attempt: int, reason: str, wait_s: float) -> None:
+        """Write that a call is repeated."""
+        self.record("call.retried", call=call, attempt=attempt, reason=reason, wait_s=round(wait_s, 2))
+
+    @contextmanager
+    def repository(self, name: str) -> Iterator[None]:
+        """Name the repository in the envelope of all events within."""
+        self._repository = name
+        try:
+            yield
+        finally:
+            self._repository = self._step = None
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Name the step in the envelope, and tell its beginning, its end, and the seconds that restic took of it."""
+        before, self._step, self._restic_s = self._step, name, 0.0
+        started = self._clock.monotonic()
+        self.record("step.started")
+        try:
+            yield
+        finally:
+            seconds = round(self._clock.monotonic() - started, 3)
+            self.record("step.finished", seconds=seconds, restic_seconds=round(self._restic_s, 3))
+            self._step = before
+
+    @contextmanager
+    def restic(self) -> Iterator[None]:
+        """Count the time within as restic's own."""
+        started = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            self._restic_s += self._clock.monotonic() - started

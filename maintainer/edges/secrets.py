@@ -1,0 +1,68 @@
+"""Where a repository's password comes from: a source is named in the configuration, and read only where it is needed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from maintainer.core.errors import SecretError
+from maintainer.edges.s3 import Connection, session
+
+COMMAND_LIMIT_S = 60
+
+
+def read(source: str, connection: Connection) -> str:
+    """Return the password. SecretError says what is wrong with the source, and never what it gave."""
+    scheme, _, rest = source.partition(":")
+    match scheme:
+        case "file":
+            password = _file(rest)
+        case "env":
+            password = os.environ.get(rest, "")
+        case "command":
+            password = _command(rest)
+        case "ssm":
+            password = _aws(source, connection, "ssm", "get_parameter", Name=rest, WithDecryption=True)
+        case "secretsmanager":
+            password = _aws(source, connection, "secretsmanager", "get_secret_value", SecretId=rest)
+        case _:
+            raise SecretError(f"no source of a password: {scheme}:…", guidance="use ssm: secretsmanager: file: command: or env:")
+    password = password.rstrip("\r\n")
+    if not password:
+        raise SecretError(f"the password source {source!r} is empty", guidance="fill it, or name another source")
+    return password
+
+
+def _file(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretError(
+            f"the password file {path} can not be read ({type(error).__name__})", guidance="create it, or correct the path"
+        ) from None
+
+
+def _command(words: str) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command
+            shlex.split(words), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=COMMAND_LIMIT_S
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise SecretError(f"the password command did not run ({type(error).__name__})", guidance=f"try it by hand: {words}") from None
+    if done.returncode:
+        raise SecretError(f"the password command ended with status {done.returncode}", guidance=f"try it by hand: {words}")
+    return done.stdout
+
+
+def _aws(source: str, connection: Connection, service: str, call: str, **parameters: object) -> str:
+    client = session(connection).client(service, endpoint_url=connection.endpoint or None)  # type: ignore[call-overload]
+    try:
+        answer = getattr(client, call)(**parameters)
+    except (ClientError, BotoCoreError) as error:
+        why = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        raise SecretError(f"{source}: {why}", guidance=f"allow {service}:{call.replace('_', ' ').title().replace(' ', '')} on it") from None
+    return str(answer["Parameter"]["Value"] if service == "ssm" else answer["SecretString"])

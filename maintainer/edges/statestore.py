@@ -1,0 +1,139 @@
+"""The state store: the ledger, people's judgements, and what each run says of itself. Append-only; the oldest version counts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from maintainer.core.errors import AlreadyExistsError, ConcurrentRunError, UnsafeStoreError
+from maintainer.core.job import Place
+from maintainer.core.ledger import Entry, Judgement, judgements_head
+from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.edges.s3 import S3
+
+LONGEST_ENTRY = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The bytes of both chains, in order, and how many links have versions beside their oldest."""
+
+    entries: tuple[bytes, ...]
+    judgements: tuple[bytes, ...]
+    altered: tuple[str, ...]
+
+
+class StateStore:
+    """One repository's part of the state store."""
+
+    def __init__(self, s3: S3, place: Place) -> None:
+        self._s3 = s3
+        self._bucket = place.bucket
+        self._root = f"{place.prefix}/"
+
+    def chains(self) -> Chains:
+        """Read both chains, as they were first written."""
+        altered: list[str] = []
+        entries = self._chain("ledger", altered)
+        return Chains(entries, self._chain("judgements", altered), tuple(altered))
+
+    def _chain(self, folder: str, altered: list[str]) -> tuple[bytes, ...]:
+        oldest: dict[str, str] = {}
+        for version in self._versions(f"{folder}/"):
+            if version.key in oldest:
+                altered.append(version.key)
+            if not version.is_marker:
+                oldest[version.key] = version.version_id
+        return tuple(self._read(key, oldest[key]) for key in sorted(oldest))
+
+    def append_entry(self, entry: Entry) -> None:
+        """Append: the commit. On a lost answer the entry is read: ours by its bytes means done, another's ConcurrentRunError."""
+        self._append(f"ledger/{entry.sequence:08d}", entry.encode())
+
+    def append_judgement(self, action: str, subjects: Iterable[str], *, who: str, at: str) -> Judgement:
+        """Append a person's judgement after the last one."""
+        number, previous = judgements_head(self.chains().judgements)
+        judgement = Judgement(number, previous, at, who, action, tuple(subjects))
+        self._append(f"judgements/{number:08d}", judgement.encode())
+        return judgement
+
+    def _append(self, key: str, body: bytes) -> None:
+        try:
+            self._s3.call(
+                "put_object", Bucket=self._bucket, Key=self._root + key, Body=body, IfNoneMatch="*", ContentType="application/json"
+            )
+        except AlreadyExistsError:
+            oldest = [version for version in self._versions(key) if not version.is_marker][-1]
+            if self._read(oldest.key, oldest.version_id) != body:
+                raise ConcurrentRunError(
+                    f"{key} was written by another run meanwhile", guidance="that run goes on; this one ends, and nothing is lost"
+                ) from None
+
+    def probe(self) -> None:
+        """Make sure that the store refuses to put over an existing key; UnsafeStoreError if it does not."""
+        parameters: dict[str, Any] = {"Bucket": self._bucket, "Key": f"{self._root}probe", "Body": b"probe", "IfNoneMatch": "*"}
+        for _ in range(2):
+            try:
+                self._s3.call_once("put_object", **parameters)
+            except AlreadyExistsError:
+                return
+        raise UnsafeStoreError(
+            f"the state store s3://{self._bucket} ignores `If-None-Match: *`: two runs could both commit",
+            guidance="use a store that honours conditional puts for [state] location, such as Amazon S3",
+        )
+
+    def start_run(self, run_id: str) -> None:
+        """Say that a run has begun."""
+        self._put(f"runs/{run_id}/started", b"")
+
+    def announce(self, run_id: str) -> Callable[[RepositoryFile], None]:
+        """Return what says of a file, before it is put, that this run puts it."""
+        return lambda file: self._put(f"runs/{run_id}/written/{file.type.value}-{file.id}", b"")
+
+    def save_events(self, run_id: str, body: bytes) -> None:
+        """Keep a run's events, so that nothing is lost when nobody listened."""
+        self._put(f"runs/{run_id}/events.jsonl", body)
+
+    def events(self, run_id: str) -> bytes:
+        """Return a run's events; NotFoundError if it kept none."""
+        answer = self._s3.call("get_object", Bucket=self._bucket, Key=f"{self._root}runs/{run_id}/events.jsonl")
+        return bytes(answer["Body"].read())
+
+    def runs(self) -> dict[str, tuple[RepositoryFile, ...]]:
+        """Return every run that ever began, oldest first, with the files that it said it would put."""
+        found: dict[str, list[RepositoryFile]] = {}
+        for key in self._keys("runs/"):
+            run_id, _, rest = key.removeprefix("runs/").partition("/")
+            written = found.setdefault(run_id, [])
+            if rest.startswith("written/"):
+                kind, _, name = rest.removeprefix("written/").rpartition("-")
+                written.append(RepositoryFile(FileType(kind), name))
+        return {run_id: tuple(found[run_id]) for run_id in sorted(found)}
+
+    def _keys(self, folder: str) -> Iterable[str]:
+        token: dict[str, str] = {}
+        while True:
+            page = self._s3.call("list_objects_v2", Bucket=self._bucket, Prefix=self._root + folder, **token)
+            for entry in page.get("Contents", ()):
+                yield entry["Key"].removeprefix(self._root)
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _versions(self, prefix: str) -> Iterable[Any]:
+        for version in self._s3.versions(self._bucket, self._root + prefix):
+            yield replace(version, key=version.key.removeprefix(self._root))
+
+    def _read(self, key: str, version_id: str) -> bytes:
+        answer = self._s3.call("get_object", Bucket=self._bucket, Key=self._root + key, VersionId=version_id)
+        return bytes(answer["Body"].read(LONGEST_ENTRY))
+
+    def _put(self, key: str, body: bytes) -> None:
+        self._s3.call("put_object", Bucket=self._bucket, Key=self._root + key, Body=body)
+
+
+def new_run_id(stamp: str) -> str:
+    """Return an id that sorts by time; `stamp` is RFC 3339."""
+    return f"{stamp[:19].replace('-', '').replace(':', '')}Z-{secrets.token_hex(3)}"

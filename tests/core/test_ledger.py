@@ -1,0 +1,133 @@
+"""The ledger's chain holds only what was written in order, and what it adds up to follows the legal transitions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maintainer.core.errors import LedgerError
+from maintainer.core.findings import Finding, Kind, Reported, Standing, bundle, settle
+from maintainer.core.ledger import ADOPTED, GENESIS, LEGAL, Entry, Judgement, Record, State, decode_entry, digest, fold
+from maintainer.core.moments import to_text
+from tests.support.fakestore import WHEN
+
+KEY = "snapshots/" + "a" * 64
+GROUP = ("web1", ("/srv",))
+
+
+def record(state: State, **more: object) -> Record:
+    return replace(Record(state, "v1", 10, WHEN, WHEN), **more)  # type: ignore[arg-type]
+
+
+def chain(*entries: Entry) -> list[bytes]:
+    """Number and link entries as runs do."""
+    bodies: list[bytes] = []
+    for number, entry in enumerate(entries):
+        bodies.append(replace(entry, sequence=number, previous=digest(bodies[-1]) if bodies else GENESIS).encode())
+    return bodies
+
+
+def judged(*judgements: tuple[str, tuple[str, ...]]) -> list[bytes]:
+    bodies: list[bytes] = []
+    for number, (action, subjects) in enumerate(judgements):
+        bodies.append(Judgement(number, digest(bodies[-1]) if bodies else GENESIS, to_text(WHEN), "ann", action, subjects).encode())
+    return bodies
+
+
+def entry(kind: str = "commit", run: str = "r", **more: object) -> Entry:
+    return replace(Entry(0, GENESIS, kind, run, to_text(WHEN), "web"), **more)  # type: ignore[arg-type]
+
+
+def test_an_entry_reads_back_as_it_was_written() -> None:
+    reported = Reported(Finding(Kind.OVERWRITTEN, "config", "x\n\x1b", "v2"), to_text(WHEN), Standing.NEW)
+    full = entry(
+        changes={KEY: record(State.DOOMED, indexes=("1", "2"), ours=True, digest="d", reason="r", suspect="s")},
+        observed=(GROUP,),
+        findings=(reported,),
+        checked={"packs": 3},
+    )
+    assert decode_entry(full.encode()) == full
+
+
+def test_an_empty_chain_is_a_first_contact_and_a_commit_ends_it() -> None:
+    assert fold([], []).is_first_contact
+    assert fold(chain(entry("first")), []).is_first_contact
+    assert not fold(chain(entry("first"), entry()), []).is_first_contact
+
+
+@pytest.mark.parametrize("tamper", ["alter", "drop", "swap", "reformat"])
+def test_a_chain_that_was_tampered_with_is_refused(tamper: str) -> None:
+    bodies = chain(entry("first"), entry(run="1"), entry(run="2"))
+    match tamper:
+        case "alter":
+            bodies[1] = bodies[1].replace(b'"run_id":"1"', b'"run_id":"9"')
+        case "drop":
+            del bodies[1]
+        case "swap":
+            bodies[1], bodies[2] = bodies[2], bodies[1]
+        case _:
+            bodies[2] = bodies[2].replace(b'":"', b'": "', 1)
+    with pytest.raises(LedgerError):
+        fold(bodies, [])
+
+
+STATES = st.lists(st.sampled_from(State), min_size=1, max_size=6)
+
+
+@given(STATES)
+def test_only_legal_transitions_fold(states: list[State]) -> None:
+    bodies = chain(*(entry(changes={KEY: record(state)}) for state in states))
+    legal = all(after in LEGAL[before] for before, after in zip([None, *states], states, strict=False))
+    if legal:
+        assert fold(bodies, []).records[KEY].state is states[-1]
+    else:
+        with pytest.raises(LedgerError, match="which was"):
+            fold(bodies, [])
+
+
+def test_a_person_takes_back_what_no_run_may() -> None:
+    bodies = chain(entry(changes={KEY: record(State.EVICTED)}), entry(judgements=1, changes={KEY: record(State.ADMITTED, version="v2")}))
+    assert fold(bodies[:1], judged(("undelete", (KEY,)))).records[KEY].state is State.ADMITTED
+    assert fold(bodies, judged(("undelete", (KEY,)))).records[KEY].version == "v2"
+    with pytest.raises(LedgerError):
+        fold(chain(entry(changes={KEY: record(State.EVICTED)}), entry(changes={KEY: record(State.ADMITTED)})), [])
+
+
+def test_accept_confirms_what_was_observed_and_decides_what_was_adopted() -> None:
+    bodies = chain(entry(observed=(GROUP,), changes={KEY: record(State.DOOMED, reason=ADOPTED)}))
+    assert fold(bodies, []).expected == frozenset()
+    accepted = fold(bodies, judged(("accept", ())))
+    assert accepted.expected == {GROUP}
+    assert accepted.records[KEY].reason == "adopted, accepted"
+
+
+def test_a_judgement_that_was_altered_breaks_its_chain() -> None:
+    bodies = judged(("accept", ()), ("ack", ("x",)))
+    with pytest.raises(LedgerError, match="judgement"):
+        fold([], [bodies[0].replace(b"ann", b"eve"), bodies[1]])
+
+
+def test_findings_are_new_once_open_after_gone_when_gone_and_new_again_on_newer_evidence() -> None:
+    first, later = Finding(Kind.GARBAGE, "x", evidence="v1"), Finding(Kind.GARBAGE, "x", evidence="v2")
+    night1 = settle({}, [first], frozenset(), now="1")
+    night2 = settle(night1, [first], frozenset(), now="2")
+    night3 = settle(night2, [later], frozenset({first.identity}), now="3")
+    night4 = settle(night3, [later], frozenset({first.identity}), now="4")
+    night5 = settle(night4, [], frozenset(), now="5")
+    standing = [night[first.identity].standing for night in (night1, night2, night3, night4, night5)]
+    assert standing == [Standing.NEW, Standing.OPEN, Standing.NEW, Standing.ACKNOWLEDGED, Standing.GONE]
+    assert settle(night5, [], frozenset(), now="6") == {}
+
+
+def test_more_than_a_hundred_of_a_kind_are_one_finding() -> None:
+    (one,) = bundle(Finding(Kind.FOREIGN_NAME, f"k{number:03}") for number in range(250))
+    assert (one.subject, one.detail) == ("250 objects", "for example k000")
+
+
+@given(st.integers(0, 10**9))
+def test_moments_sort_as_their_texts(seconds: int) -> None:
+    assert (to_text(WHEN) < to_text(WHEN + timedelta(seconds=seconds))) is (seconds > 0)

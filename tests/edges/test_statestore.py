@@ -1,0 +1,67 @@
+"""The state store on the real endpoint: conditional puts decide who commits, and the oldest version of an entry counts."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from maintainer.core.errors import ConcurrentRunError, UnsafeStoreError
+from maintainer.core.job import Place
+from maintainer.core.ledger import GENESIS, Entry, fold
+from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.edges.s3 import S3
+from maintainer.edges.statestore import StateStore, new_run_id
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.buckets import client, connection
+
+AT = "2026-01-01T00:00:00.000000Z"
+
+
+@pytest.fixture
+def state(sandbox: Sandbox) -> StateStore:
+    return StateStore(S3(connection(sandbox)), Place(sandbox.state_bucket, f"test/{uuid.uuid4().hex}", sandbox.endpoint))
+
+
+def first(run: str) -> Entry:
+    return Entry(0, GENESIS, "first", run, AT, "web")
+
+
+def test_the_second_of_two_runs_to_commit_ends_and_a_repeat_of_the_first_is_done(state: StateStore) -> None:
+    state.append_entry(first("a"))
+    state.append_entry(first("a"))
+    with pytest.raises(ConcurrentRunError):
+        state.append_entry(first("b"))
+    assert fold(state.chains().entries, []).head[0] == 1
+
+
+def test_an_entry_that_was_put_over_is_read_as_first_written_and_told(state: StateStore, sandbox: Sandbox) -> None:
+    state.append_entry(first("a"))
+    client(sandbox, "admin").put_object(Bucket=sandbox.state_bucket, Key=f"{state._root}ledger/00000000", Body=b"forged")
+    chains = state.chains()
+    assert chains.entries == (first("a").encode(),)
+    assert chains.altered == ("ledger/00000000",)
+
+
+def test_judgements_form_a_chain_of_their_own(state: StateStore) -> None:
+    for action in ("accept", "ack"):
+        state.append_judgement(action, ["x"], who="ann", at=AT)
+    assert fold([], state.chains().judgements).judgements == 2
+
+
+def test_a_run_names_what_it_is_about_to_put(state: StateStore) -> None:
+    run = new_run_id("2026-01-02T03:04:05.000000Z")
+    state.start_run(run)
+    file = RepositoryFile(FileType.PACK, "0" * 64)
+    state.announce(run)(file)
+    assert state.runs() == {run: (file,)}
+    assert run.startswith("20260102T030405Z-")
+
+
+def test_a_store_that_ignores_conditional_puts_is_refused(state: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.probe()
+    state.probe()
+    plain = state._s3.call_once
+    monkeypatch.setattr(state._s3, "call_once", lambda operation, IfNoneMatch, **rest: plain(operation, **rest))  # noqa: N803
+    with pytest.raises(UnsafeStoreError, match="ignores"):
+        state.probe()
