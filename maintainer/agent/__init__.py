@@ -1,1 +1,1 @@
-"""What runs on the maintenance instance."""
+"""The agent: runs where the repositories are read, one repository after the other."""

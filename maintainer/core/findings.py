@@ -25,8 +25,6 @@ class Kind(Enum):
     HIDDEN_BEFORE = "hidden-before-first-contact"
     CONFIRM = "confirm-repository"
     UNTRUSTED_INDEX = "index-names-doomed-packs"
-    FAILED_CHECK = "check-failed"
-    STATE_WIPED = "state-store-empty"
 
 
 WHAT_TO_DO: Mapping[Kind, str] = {
@@ -45,8 +43,6 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
     Kind.UNTRUSTED_INDEX: "evicted, and what it says of the other packs is in an index of ours; look at who ran restic on the host",
-    Kind.FAILED_CHECK: "nothing was deleted; read `maintainer logs RUN`, and restore what is damaged from the host's local repository",
-    Kind.STATE_WIPED: "correct [state] location; if the state store is truly gone: `maintainer enroll --rebase`",
 }
 
 

@@ -175,6 +175,7 @@ class Fold:
     expected: frozenset[Group] = frozenset()
     observed: tuple[Group, ...] = ()
     accepted: bool = False
+    accepted_keys: frozenset[str] = frozenset()
     head: tuple[int, str] = (0, GENESIS)
     judgements: int = 0
     committed_runs: frozenset[str] = frozenset()
@@ -220,6 +221,7 @@ def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
         expected=frozenset(state.expected),
         observed=state.observed,
         accepted=state.accepted,
+        accepted_keys=frozenset(state.accepted_keys),
         head=(len(bodies), previous),
         judgements=len(judgements),
         committed_runs=frozenset(state.committed),
@@ -238,6 +240,7 @@ class _Folding:
         self.expected: set[Group] = set()
         self.observed: tuple[Group, ...] = ()
         self.accepted = False
+        self.accepted_keys: set[str] = set()
         self.committed: set[str] = set()
         self.last_commit = ""
         self.folded = 0
@@ -266,6 +269,7 @@ class _Folding:
                 case "accept":
                     self.accepted = True
                     self.expected |= set(self.observed)
+                    self.accepted_keys |= {r.finding.subject for r in self.findings.values() if r.finding.kind is Kind.NEW_KEY}
                     self._decide_adopted()
                 case "undelete":
                     for key in judgement.subjects:

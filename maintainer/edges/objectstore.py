@@ -67,6 +67,10 @@ class S3Store:
         for version in self._s3.versions(self._bucket, self._root):
             yield replace(version, key=version.key.removeprefix(self._root))
 
+    def current_keys(self, folder: str) -> Iterator[str]:
+        """List the keys below a folder that are current now."""
+        return (key.removeprefix(self._root) for key in self._s3.keys(self._bucket, self._root + folder))
+
     def look(self, version: ObjectVersion) -> Look:
         """Hash one version's content by streaming, and tell whether it is plain. An unreadable one has no digest."""
         parameters = self._at(version)
@@ -206,14 +210,13 @@ class Looks:
             for version, look in pool.map(lambda version: (version, self._store.look(version)), versions):
                 self._known[(version.key, version.version_id)] = look
 
+    def knows(self, version: ObjectVersion) -> bool:
+        """Tell whether a version was looked at already."""
+        return (version.key, version.version_id) in self._known
+
     def learn(self, version: ObjectVersion, digest: str) -> None:
         """Remember what is known of a version that we made and verified."""
         self._known[(version.key, version.version_id)] = Look(digest)
-
-    @property
-    def count(self) -> int:
-        """Return how many versions were looked at."""
-        return len(self._known)
 
 
 def _why_not_plain(answer: Mapping[str, Any]) -> str:

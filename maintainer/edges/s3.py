@@ -120,6 +120,17 @@ class S3:
             seen = refs[-1]
             markers = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker") or ""}
 
+    def keys(self, bucket: str, prefix: str) -> Iterator[str]:
+        """List the current keys below a prefix, in order, in full."""
+        token: dict[str, str] = {}
+        while True:
+            page = self.call("list_objects_v2", Bucket=bucket, Prefix=prefix, **token)
+            for entry in page.get("Contents", ()):
+                yield entry["Key"]
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
     def presigned_get(self, seconds: int, **parameters: str) -> str:
         """Return a URL that answers one GetObject for so long."""
         return str(self._client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds))

@@ -104,23 +104,14 @@ class StateStore:
     def runs(self) -> dict[str, tuple[RepositoryFile, ...]]:
         """Return every run that ever began, oldest first, with the files that it said it would put."""
         found: dict[str, list[RepositoryFile]] = {}
-        for key in self._keys("runs/"):
-            run_id, _, rest = key.removeprefix("runs/").partition("/")
+        root = f"{self._root}runs/"
+        for key in self._s3.keys(self._bucket, root):
+            run_id, _, rest = key.removeprefix(root).partition("/")
             written = found.setdefault(run_id, [])
             if rest.startswith("written/"):
                 kind, _, name = rest.removeprefix("written/").rpartition("-")
                 written.append(RepositoryFile(FileType(kind), name))
         return {run_id: tuple(found[run_id]) for run_id in sorted(found)}
-
-    def _keys(self, folder: str) -> Iterable[str]:
-        token: dict[str, str] = {}
-        while True:
-            page = self._s3.call("list_objects_v2", Bucket=self._bucket, Prefix=self._root + folder, **token)
-            for entry in page.get("Contents", ()):
-                yield entry["Key"].removeprefix(self._root)
-            if not page.get("IsTruncated"):
-                return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _versions(self, prefix: str) -> Iterable[Any]:
         for version in self._s3.versions(self._bucket, self._root + prefix):

@@ -55,7 +55,7 @@ def test_forget_prune_and_check_on_a_view_leave_the_bucket_unchanged_but_for_new
     view = View(current(repository))
     for kind in ("snapshots", "index", "data/ab", "keys"):  # garbage and overwrites come after the freeze
         repository.put(f"{kind}/{hashlib.sha256(kind.encode()).hexdigest()}", b"garbage")
-    for key in repository.keys("data/"):
+    for key in repository.objects("data/"):
         repository.put(key, b"overwritten")
     attacked = repository.versions()
     with ViewServer(view, mine, permissions, redirect=redirect) as server:

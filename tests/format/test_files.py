@@ -33,22 +33,22 @@ def test_every_file_of_a_real_repository_is_read_as_restic_reads_it(sandbox: San
     repository.init(fast=False)
     repository.write("file", 300_000, 1)
     snapshot_id = repository.backup()
-    key = open_key(parse_key(repository.get(repository.keys("keys/")[0])), repository.password)
+    key = open_key(parse_key(repository.get(repository.objects("keys/")[0])), repository.password)
     config = parse_config(key, repository.get("config"))
     assert config.id == json.loads(repository.restic("cat", "config").stdout)["id"]
     (told,) = json.loads(repository.restic("snapshots", "--json").stdout)
     snapshot = parse_snapshot(key, repository.get(f"snapshots/{snapshot_id}"))
     assert (snapshot.tree, snapshot.host, list(snapshot.paths)) == (told["tree"], "web1", told["paths"])
-    (index_key,) = repository.keys("index/")
+    (index_key,) = repository.objects("index/")
     packs = parse_index(key, repository.get(index_key)).packs
-    assert {f"data/{pack[:2]}/{pack}" for pack in packs} == set(repository.keys("data/"))
+    assert {f"data/{pack[:2]}/{pack}" for pack in packs} == set(repository.objects("data/"))
     assert snapshot.tree in {blob[0] for blobs in packs.values() for blob in blobs}
 
 
 def test_a_wrong_password_is_told_from_a_damaged_key(sandbox: Sandbox, tmp_path: Path) -> None:
     repository = Repository(sandbox, f"format-{uuid.uuid4().hex}", tmp_path)
     repository.init()
-    body = repository.get(repository.keys("keys/")[0])
+    body = repository.get(repository.objects("keys/")[0])
     with pytest.raises(WrongPasswordError):
         open_key(parse_key(body), "wrong")
     with pytest.raises(FormatError, match="no JSON"):

@@ -65,7 +65,7 @@ class Repository:
         """Make the repository. `fast` puts a key of little cost in the place of restic's, which takes half a second to open."""
         self.restic("init")
         if fast:
-            (slow,) = self.keys("keys/")
+            (slow,) = self.objects("keys/")
             body = cheaper_key(self.get(slow), self.password)
             self.put(f"keys/{hashlib.sha256(body).hexdigest()}", body, identity="admin")
             for page in (
@@ -76,7 +76,7 @@ class Repository:
 
     def master_key(self) -> MasterKey:
         """Open the repository as whoever holds the password can."""
-        return open_key(parse_key(self.get(self.keys("keys/")[0])), self.password)
+        return open_key(parse_key(self.get(self.objects("keys/")[0])), self.password)
 
     def backup(self, *, time: datetime | None = None, host: str = "", good: bool = True, path: Path | None = None) -> str:
         """Back the source up as the host; return the snapshot's id. restic's own clock is the real one: `time` moves it."""
@@ -128,7 +128,7 @@ class Repository:
     def s3(self, identity: str = "host") -> Any:
         return client(self.sandbox, identity)
 
-    def keys(self, folder: str = "") -> list[str]:
+    def objects(self, folder: str = "") -> list[str]:
         """Return the current keys below the prefix."""
         pages = self.s3("admin").get_paginator("list_objects_v2").paginate(Bucket=self.sandbox.bucket, Prefix=f"{self.prefix}/{folder}")
         return [entry["Key"].removeprefix(f"{self.prefix}/") for page in pages for entry in page.get("Contents", ())]

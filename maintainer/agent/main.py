@@ -1,0 +1,122 @@
+"""The agent as a process: a job on standard input, the events on standard output, and an exit status that agrees with the last of them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+from maintainer.agent.pipeline import maintain
+from maintainer.agent.run import Run
+from maintainer.core import job as jobs
+from maintainer.core.errors import ConfigurationError, ExitCode, MaintainerError, Problem, SignalledError, first
+from maintainer.core.events import Event, encode
+from maintainer.core.job import Job
+from maintainer.edges import restic, secrets
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.log import Recorder
+from maintainer.edges.objectstore import S3Store
+from maintainer.edges.s3 import S3, Connection
+from maintainer.edges.statestore import StateStore
+
+SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
+
+def main() -> int:
+    """Do the job; return its exit code."""
+    for number in SIGNALLED:
+        signal.signal(number, _raise)
+    job = jobs.decode(sys.stdin.readline())
+    clock = SystemClock(Path(job.access.clock) if job.access.clock else None)
+    kept: list[Event] = []
+
+    def sink(event: Event) -> None:
+        kept.append(event)
+        sys.stdout.write(encode(event) + "\n")
+        sys.stdout.flush()
+
+    recorder = Recorder(job.run_id, "agent", clock, sink)
+    code = ExitCode.FAULT
+    try:
+        code = run_job(job, recorder, clock, kept)
+    except SignalledError as error:
+        recorder.record("run.signalled", signal=signal.Signals(error.number).name)
+        code = SIGNALLED[signal.Signals(error.number)]
+    except MaintainerError as error:
+        recorder.record("run.failed", reason=error.message, guidance=error.guidance, exit_code=error.exit_code)
+        code = error.exit_code
+    recorder.record("run.closed", exit_code=code)
+    return code
+
+
+def _raise(number: int, _: FrameType | None) -> None:
+    """Turn a signal into an exception, so that every `finally` runs."""
+    for each in SIGNALLED:
+        signal.signal(each, signal.SIG_IGN)
+    raise SignalledError(number)
+
+
+def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event]) -> ExitCode:
+    """Run every repository; one's failure does not stop the others."""
+    tool = restic.find(job.restic, restic.Limits(job.memory, timedelta(seconds=job.time_s)))
+    recorder.record(
+        "run.started", repositories=[one.name for one in job.repositories], maintainer=version("maintainer"), restic=tool.version
+    )
+    access = job.access
+    connection = Connection(access.endpoint, access.region, access.profile, access.credentials_file)
+    codes: list[ExitCode] = []
+    for one in job.repositories:
+        begun = len(kept)
+        started = clock.monotonic()
+        state = StateStore(S3(connection, job.state.endpoint, recorder.retried), job.state.below(one.name))
+        store = S3Store(S3(connection, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now)
+        with recorder.repository(one.name):
+            recorder.record("repository.started", location=str(one.place))
+            try:
+                run = Run(job.run_id, one, store, state, tool, recorder, clock)
+                code = _guard(recorder, lambda run=run: _run_one(run, connection))  # type: ignore[misc]
+                codes.append(code)
+                recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
+            finally:
+                _keep_events(state, job.run_id, kept[begun:])
+    return first(codes)
+
+
+def _run_one(run: Run, connection: Connection) -> ExitCode:
+    if not run.store.is_versioned():
+        raise ConfigurationError(
+            (
+                Problem(
+                    f"bucket {run.job.place.bucket}",
+                    "versioning is not on",
+                    "a versioned bucket: without versions nothing overwritten can come back",
+                    f"aws s3api put-bucket-versioning --bucket {run.job.place.bucket} --versioning-configuration Status=Enabled",
+                ),
+            )
+        )
+    return maintain(run, secrets.read(run.job.password, connection))
+
+
+def _guard(recorder: Recorder, act: Callable[[], ExitCode]) -> ExitCode:
+    """Turn a repository's failure into its exit code and an event that says why."""
+    try:
+        return act()
+    except MaintainerError as error:
+        recorder.record("run.failed", reason=error.message, guidance=error.guidance, exit_code=error.exit_code)
+        return error.exit_code
+
+
+def _keep_events(state: StateStore, run_id: str, events: list[Event]) -> None:
+    """Keep the events in the state store; that this fails is no reason to fail the run, whose ledger entry is what counts."""
+    try:
+        state.save_events(run_id, "".join(encode(event) + "\n" for event in events).encode())
+    except MaintainerError as error:
+        sys.stderr.write(f"the events could not be kept in the state store: {error}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,305 @@
+"""One run over one repository, as the list of its steps (DESIGN.md, A run)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from maintainer.agent import admission, unlock
+from maintainer.agent.admission import Admission
+from maintainer.agent.revert import carry_out, make_plan
+from maintainer.agent.run import Opened, Run, short
+from maintainer.core import retention
+from maintainer.core.errors import CheckFailedError, ExitCode, HeldError
+from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing, settle
+from maintainer.core.ledger import Record, State
+from maintainer.core.moments import to_text
+from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
+from maintainer.core.retention import Candidate
+from maintainer.core.revert import RevertPlan, Truth
+from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import View
+from maintainer.edges import restic
+from maintainer.edges.viewserver import Permissions, ViewServer
+from maintainer.format.files import IndexFile
+
+
+@dataclass
+class Work:
+    """What the steps on the work view came to."""
+
+    view: View
+    frozen: Mapping[str, ObjectVersion]
+    forgotten: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    checked: Mapping[str, int] = field(default_factory=dict)
+
+
+def maintain(run: Run, password: str) -> ExitCode:
+    """Do all steps; return COMMITTED or ATTENTION. Every error before the commit means that nothing was destroyed."""
+    step = run.recorder.step
+    with step("survey"):
+        run.survey()
+        run.state.probe()
+        run.read_ledger()
+    with step("revert"):
+        contact(run, password)
+        last_failed = _last_run_failed(run)
+        run.state.start_run(run.run_id)
+        plan = make_plan(run)
+        carry_out(run, plan)
+        run.findings += plan.findings
+        if not run.may_mark:
+            raise HeldError(
+                "the ledger is empty, though maintainer was here before: overwritten content was healed, and nothing else was done",
+                guidance="correct [state] location: the state store was wiped, or is another one",
+            )
+    with step("admit"):
+        opened = unlock.open_pinned(run, password)
+        uncommitted = _uncommitted(run)
+        admitted = admission.admit(run, plan, opened, uncommitted)
+        _record_admission(run, admitted)
+        _heal_again(run, plan)
+    with step("freeze"):
+        frozen = {**run.base(opened), **run.admitted(FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)}
+        work = Work(View(frozen), frozen)
+    with run.serve(work.view, Permissions(write=True, delete=True, announce=run.state.announce(run.run_id))) as server:
+        if last_failed:
+            with step("check"):
+                run.recorder.record("prune.skipped", reason="the last run did not commit: the check goes first")
+                check(run, server, opened, work)
+        with step("forget"):
+            forget(run, server, opened, work)
+        with step("prune"):
+            run.demand(server, opened, restic.prune_argv())
+            run.recorder.record("prune.finished", deleted=len(work.view.deleted), written=len(work.view.written))
+        with step("check"):
+            check(run, server, opened, work)
+    with step("commit"):
+        code = commit(run, opened, work, admitted, uncommitted)
+    with step("mark"):
+        mark(run)
+    return code
+
+
+def contact(run: Run, password: str) -> None:
+    """At the very first contact put entry 0, and then the identity object: before any other write to the repository."""
+    if run.fold.head[0] == 0:
+        if unlock.has_other_identity(run):
+            run.may_mark = False
+            return
+        run.append("first", unlock.pin(run, password))
+    identity = f"{unlock.IDENTITY}{run.fold.identity}"
+    if identity not in run.histories or run.histories[identity].current.is_marker:
+        run.put_on_top(run.store.put(identity, run.chains.entries[0]))
+
+
+def _last_run_failed(run: Run) -> bool:
+    earlier = [run_id for run_id in run.state.runs() if run_id != run.run_id]
+    return bool(earlier) and earlier[-1] not in run.fold.committed_runs
+
+
+def _uncommitted(run: Run) -> dict[str, RepositoryFile]:
+    """Return what runs of ours put that never committed, and that no entry has spoken of since."""
+    return {
+        file.key(): file
+        for run_id, written in run.state.runs().items()
+        if run_id != run.run_id and run_id not in run.fold.committed_runs
+        for file in written
+        if file.key() not in run.fold.records and file.key() in run.histories
+    }
+
+
+def _record_admission(run: Run, admitted: Admission) -> None:
+    if not admitted.changes:
+        return
+    kinds = [record.state.value + " " + key.partition("/")[0] for key, record in admitted.changes.items()]
+    run.append("admission", admitted.changes)
+    counts = {kind: kinds.count(f"admitted {kind}") for kind in ("data", "index", "snapshots")}
+    run.recorder.record("objects.admitted", packs=counts["data"], indexes=counts["index"], snapshots=counts["snapshots"])
+
+
+def _heal_again(run: Run, before: RevertPlan) -> None:
+    """Plan once more with what admission decided: evictions are marked, markers over what was taken back are healed."""
+    plan = make_plan(run)
+    carry_out(run, plan)
+    known = {finding.identity for finding in before.findings}
+    taken_back = {key for key, record in run.fold.records.items() if record.reason == "taken back"}
+    fresh = [finding for finding in plan.findings if finding.identity not in known and finding.subject not in taken_back]
+    run.findings += [finding for finding in fresh if not _is_expected(run, finding)]
+
+
+def _is_expected(run: Run, finding: Finding) -> bool:
+    """Tell whether a second look merely sees what admission itself decided: a hidden snapshot taken in."""
+    record = run.fold.records.get(finding.subject)
+    return finding.kind is Kind.HIDDEN and record is not None and record.suspect == admission.HIDDEN
+
+
+def check(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
+    """Read every byte of the view as it now is; CheckFailedError if anything is wrong."""
+    started = run.clock.monotonic()
+    outcome = run.ask(server, opened, restic.check_argv(read_data=True))
+    standing = work.view.standing()
+    packs = [version.size for key, version in standing.items() if key.startswith("data/")]
+    if outcome.status != 0:
+        told = restic.parse_check(outcome)
+        broken = ", ".join(told.get("broken_packs") or ()) or restic.last_words(outcome)
+        raise CheckFailedError(
+            f"check --read-data failed: {broken}", guidance="nothing was deleted; restore what is damaged from the host's local repository"
+        )
+    work.checked = {"packs": len(packs), "bytes": sum(packs)}
+    run.recorder.record("check.finished", **work.checked, seconds=round(run.clock.monotonic() - started, 3))
+
+
+def forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
+    """Let restic apply the policy to the snapshots that count, and forget exactly those."""
+    listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
+    records = run.fold.records
+    work.candidates = tuple(
+        Candidate(s.id, s.time, s.host, s.paths, record.first_seen, record.suspect)
+        for s in listed
+        if (record := records.get(f"snapshots/{s.id}")) is not None
+    )
+    expected = frozenset({*run.fold.expected, *((one.host, one.paths) for one in run.job.expect)})
+    verdict = retention.judge(work.candidates, expected, run.job.probation, now=run.now)
+    held = _why_nothing_is_forgotten(run, work)
+    if not held:
+        for candidate, reasons in verdict.suspect:
+            run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))
+            run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
+    ids = () if held else _policy(run, opened, work, verdict.counting)
+    run.recorder.record(
+        "retention.judged",
+        counting=len(verdict.counting),
+        in_probation=len(verdict.in_probation),
+        suspect=len(verdict.suspect),
+        forget=len(ids),
+    )
+    if held:
+        run.recorder.record("retention.held", reason=held)
+    if ids:
+        run.demand(server, opened, restic.forget_argv(ids))
+        known = {candidate.id: candidate for candidate in work.candidates}
+        for snapshot in ids:
+            run.recorder.record("snapshot.forgotten", snapshot=snapshot, time=to_text(known[snapshot].time), host=known[snapshot].host)
+    work.forgotten = ids
+
+
+def _why_nothing_is_forgotten(run: Run, work: Work) -> str:
+    observed = retention.groups(work.candidates)
+    if not run.fold.accepted and not run.job.expect:
+        if observed:
+            shown = "; ".join(f"{host}: {', '.join(paths)}" for host, paths in observed)
+            evidence = hashlib.sha256(repr(observed).encode()).hexdigest()[:16]
+            run.findings.append(Finding(Kind.CONFIRM, run.job.name, shown, evidence))
+        return "hosts and paths are not confirmed yet"
+    if run.fold.is_first_contact:
+        return "first contact forgets nothing"
+    if run.job.keep.is_empty():
+        return "the policy has no rule"
+    return ""
+
+
+def _policy(run: Run, opened: Opened, work: Work, counting: tuple[str, ...]) -> tuple[str, ...]:
+    """Ask restic's own policy, on a view that shows the counting snapshots alone."""
+    if not counting:
+        return ()
+    shown = {key: version for key, version in work.frozen.items() if not key.startswith("snapshots/") or short(key) in counting}
+    with run.serve(View(shown), Permissions()) as server:
+        proposal = restic.parse_policy(run.demand(server, opened, restic.policy_argv(run.job.keep)))
+    for snapshot, reasons in proposal.keep.items():
+        run.recorder.record("snapshot.kept", snapshot=snapshot, reasons=list(reasons))
+    return tuple(snapshot for snapshot in proposal.remove if snapshot in counting)
+
+
+def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitted: Mapping[str, RepositoryFile]) -> ExitCode:
+    """Append the one entry that dooms what restic deleted, and admits what it wrote."""
+    changes = _pins(run)
+    changes |= _doomed(run, opened, work, admitted)
+    for key, version in work.view.written.items():
+        state = State.DOOMED if key in work.view.deleted else State.ADMITTED
+        changes[key] = Record(state, version.version_id, version.size, version.last_modified, run.now, ours=True)
+        run.put_on_top(version)
+        run.standing[key] = Truth(version, version.last_modified)
+    for key in uncommitted:
+        current = run.histories[key].current
+        changes[key] = Record(
+            State.DOOMED, current.version_id, current.size, current.last_modified, run.now, "of a run that never committed", ours=True
+        )
+    settled = settle(run.fold.findings, run.findings, run.fold.acknowledged, now=to_text(run.now))
+    run.append(
+        "commit",
+        changes,
+        observed=retention.groups(work.candidates),
+        findings=tuple(settled[identity] for identity in sorted(settled)),
+        checked=work.checked,
+    )
+    for reported in settled.values():
+        tell(run, reported)
+    doomed = sum(record.state is State.DOOMED for record in changes.values())
+    run.recorder.record("run.committed", sequence=run.fold.head[0] - 1, forgotten=len(work.forgotten), doomed=doomed)
+    return ExitCode.ATTENTION if any(r.standing is Standing.NEW for r in settled.values()) else ExitCode.COMMITTED
+
+
+def tell(run: Run, reported: Reported) -> None:
+    """Say where one finding stands, and what to do about it."""
+    finding = reported.finding
+    run.recorder.record(
+        "finding.reported",
+        kind=finding.kind.value,
+        subject=finding.subject,
+        detail=finding.detail,
+        standing=reported.standing.value,
+        since=reported.since,
+        do=WHAT_TO_DO[finding.kind].replace("REPOSITORY", run.job.name),
+    )
+
+
+def _pins(run: Run) -> dict[str, Record]:
+    """Pin anew what is known and stands under another version than the ledger has."""
+    return {
+        key: replace(record, version=truth.version.version_id)
+        for key, truth in run.standing.items()
+        if (record := run.fold.records.get(key)) is not None and record.version != truth.version.version_id
+    }
+
+
+def _doomed(run: Run, opened: Opened, work: Work, admitted: Admission) -> dict[str, Record]:
+    deleted = [key for key in work.view.deleted if key in run.fold.records and key not in work.view.standing()]
+    named_by = _named_by(run, opened, deleted)
+    changes: dict[str, Record] = {}
+    for key in deleted:
+        before = admitted.taken_back.get(key, run.fold.records[key])
+        since = before.since if key in admitted.taken_back else run.now
+        version = work.frozen[key].version_id
+        reason = "forgotten" if short(key) in work.forgotten else "pruned"
+        indexes = tuple(sorted({*before.indexes, *named_by.get(key, ())}))
+        changes[key] = replace(before, state=State.DOOMED, version=version, since=since, reason=reason, indexes=indexes)
+    return changes
+
+
+def _named_by(run: Run, opened: Opened, deleted: list[str]) -> dict[str, set[str]]:
+    """Say for each pack that was deleted which indexes in the bucket name it: it may go only after they have gone for a grace."""
+    if not any(key.startswith("data/") for key in deleted):
+        return {}
+    named: dict[str, set[str]] = {}
+    for key, record in run.fold.records.items():
+        file = parse_key(key)
+        if file is None or file.type is not FileType.INDEX or record.state is State.EVICTED or key not in run.standing:
+            continue
+        index = admission.parse(run, run.standing[key].version, opened)
+        if isinstance(index, IndexFile):
+            for pack in index.packs:
+                named.setdefault(RepositoryFile(FileType.PACK, pack).key(), set()).add(file.id)
+    return named
+
+
+def mark(run: Run) -> None:
+    """Mark all that is due. A snapshot that nobody knows yet postpones the packs: it may need them."""
+    unknown = [key for key in run.store.current_keys("snapshots/") if key not in run.fold.records]
+    plan = make_plan(run)
+    if unknown and any(parsed.type is FileType.PACK for m in plan.mark if (parsed := parse_key(m.over.key))):
+        run.recorder.record("marking.postponed", reason=f"{short(unknown[0])} arrived meanwhile")
+        plan = replace(plan, mark=tuple(m for m in plan.mark if not m.over.key.startswith("data/")))
+    carry_out(run, replace(plan, heal=()))

@@ -1,0 +1,152 @@
+"""What one repository's run works with, and the picture of the bucket that its steps keep up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from maintainer.core.errors import ConcurrentRunError
+from maintainer.core.findings import Finding, Reported
+from maintainer.core.job import RepositoryJob
+from maintainer.core.ledger import Entry, Fold, Group, Record, State, fold
+from maintainer.core.moments import to_text
+from maintainer.core.repofiles import FileType, parse_key
+from maintainer.core.revert import Terms, Truth
+from maintainer.core.versions import KeyHistory, ObjectVersion, histories
+from maintainer.core.view import View
+from maintainer.edges.clock import Clock
+from maintainer.edges.log import Recorder
+from maintainer.edges.objectstore import Looks, S3Store
+from maintainer.edges.restic import Outcome, Restic
+from maintainer.edges.statestore import Chains, StateStore
+from maintainer.edges.viewserver import Permissions, ViewServer
+from maintainer.format.crypto import MasterKey
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The key that opened the repository, and what it gave."""
+
+    key: str
+    master: MasterKey
+    password: str = field(repr=False)
+
+
+@dataclass
+class Run:
+    """One run over one repository. `standing` holds what is true, current and plain, by key; `findings` all that was found so far."""
+
+    run_id: str
+    job: RepositoryJob
+    store: S3Store
+    state: StateStore
+    restic: Restic
+    recorder: Recorder
+    clock: Clock
+    looks: Looks = field(init=False)
+    histories: dict[str, KeyHistory] = field(default_factory=dict)
+    chains: Chains = field(default_factory=lambda: Chains((), (), ()))
+    fold: Fold = field(default_factory=Fold)
+    standing: dict[str, Truth] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    may_mark: bool = True
+    redirect: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Start with an empty memory of looks."""
+        self.looks = Looks(self.store)
+
+    @property
+    def now(self) -> datetime:
+        """Return the time, as the steps judge by it."""
+        return self.clock.now()
+
+    def terms(self) -> Terms:
+        """Return the margins of a plan made now."""
+        return Terms(now=self.now, grace=self.job.grace, probation=self.job.probation, may_mark=self.may_mark)
+
+    def survey(self) -> None:
+        """List every version below the prefix. Before the ledger is read: an entry that arrives meanwhile must be known first."""
+        self.histories = {history.key: history for history in histories(self.store.survey())}
+        versions = sum(len(history.versions) for history in self.histories.values())
+        self.recorder.record("store.surveyed", keys=len(self.histories), versions=versions)
+
+    def read_ledger(self) -> None:
+        """Read and verify both chains."""
+        self.chains = self.state.chains()
+        self.fold = fold(self.chains.entries, self.chains.judgements)
+
+    def check_head(self) -> None:
+        """Make sure that no other run has appended since: before markers are touched. ConcurrentRunError if one has."""
+        if len(self.state.chains().entries) != self.fold.head[0]:
+            raise ConcurrentRunError("another run appended to the ledger meanwhile", guidance="that run goes on; nothing is lost")
+
+    def append(
+        self,
+        kind: str,
+        changes: Mapping[str, Record],
+        *,
+        observed: tuple[Group, ...] = (),
+        findings: tuple[Reported, ...] = (),
+        checked: Mapping[str, int] | None = None,
+    ) -> None:
+        """Append one entry; from then on the fold knows it."""
+        sequence, previous = self.fold.head
+        entry = Entry(
+            sequence=sequence,
+            previous=previous,
+            kind=kind,
+            run_id=self.run_id,
+            at=to_text(self.now),
+            repository=self.job.name,
+            changes=changes,
+            judgements=self.fold.judgements,
+            observed=observed,
+            findings=findings,
+            checked=checked or {},
+        )
+        self.state.append_entry(entry)
+        self.chains = Chains((*self.chains.entries, entry.encode()), self.chains.judgements, self.chains.altered)
+        self.fold = fold(self.chains.entries, self.chains.judgements)
+        self.recorder.record("ledger.appended", sequence=sequence, kind=kind, digest=self.fold.head[1])
+
+    def put_on_top(self, version: ObjectVersion) -> None:
+        """Remember what we put, copied or marked."""
+        before = self.histories.get(version.key)
+        self.histories[version.key] = KeyHistory(version.key, (version, *(before.versions if before else ())))
+
+    def admitted(self, *kinds: FileType) -> dict[str, ObjectVersion]:
+        """Return the admitted objects of these kinds, where a true version of them stands."""
+        return {
+            key: self.standing[key].version
+            for key, record in self.fold.records.items()
+            if record.state is State.ADMITTED and key in self.standing and (file := parse_key(key)) is not None and file.type in kinds
+        }
+
+    def base(self, opened: Opened) -> dict[str, ObjectVersion]:
+        """Return what every view holds: config, and the one key that opens it."""
+        return {key: self.standing[key].version for key in ("config", opened.key)}
+
+    def serve(self, view: View, permissions: Permissions) -> ViewServer:
+        """Serve a view, by redirects where the store honours ranges of versions."""
+        if self.redirect is None:
+            config = self.standing["config"].version
+            self.redirect = self.store.honours_ranges(config)
+        return ViewServer(view, self.store, permissions, redirect=self.redirect)
+
+    def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> Outcome:
+        """Run one restic command on a view; its time is counted as restic's."""
+        with self.recorder.restic():
+            return self.restic.run(server.address, opened.password, argv)
+
+    def demand(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> str:
+        """Run one restic command that must succeed."""
+        with self.recorder.restic():
+            return self.restic.demand(server.address, opened.password, argv)
+
+
+def short(key: str) -> str:
+    """Return a key's last part: the id that restic shows."""
+    return PurePosixPath(key).name

@@ -1,0 +1,87 @@
+"""Opening a repository: at first contact the oldest config and keys that authenticate are pinned; later the pinned ones are opened."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+
+from maintainer.agent.run import Opened, Run
+from maintainer.core.errors import NotFoundError, PasswordError
+from maintainer.core.ledger import Record, State
+from maintainer.core.repofiles import MAXIMA, FileType
+from maintainer.core.versions import ObjectVersion
+from maintainer.format.crypto import FormatError, MasterKey
+from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse_config, parse_key
+
+IDENTITY = "maintainer/"
+
+
+def has_other_identity(run: Run) -> bool:
+    """Tell whether an earlier ledger left its identity object here: then an empty one means a wiped or mistyped state store."""
+    return any(key.startswith(IDENTITY) for key in run.histories)
+
+
+def pin(run: Run, password: str) -> dict[str, Record]:
+    """Find what entry 0 pins: config, and every sound key. Raises PasswordError, and NotFoundError where no repository is."""
+    if "config" not in run.histories:
+        raise NotFoundError(
+            f"there is no restic repository at {run.job.place}", guidance="correct the location, or make one: restic init, as the host"
+        )
+    found = _oldest_sound_keys(run)
+    master = open_any(found, password, run.job.name)[1]
+    now = run.now
+    pins = {
+        key: Record(State.ADMITTED, version.version_id, version.size, version.last_modified, now) for key, (version, _) in found.items()
+    }
+    for version in reversed(run.histories["config"].contents):
+        try:
+            body = run.store.read(version, MAXIMA[FileType.CONFIG])
+            parse_config(master, body)
+        except ValueError:
+            continue
+        digest = hashlib.sha256(body).hexdigest()
+        pins["config"] = Record(State.ADMITTED, version.version_id, version.size, version.last_modified, now, digest=digest)
+        return pins
+    raise PasswordError(
+        f"{run.job.name}: no version of config authenticates", guidance="restore config from the host's local repository, then run again"
+    )
+
+
+def _oldest_sound_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
+    found: dict[str, tuple[ObjectVersion, KeyFile]] = {}
+    for key, history in run.histories.items():
+        if history.file is None or history.file.type is not FileType.KEY:
+            continue
+        for version in reversed(history.contents):
+            if version.size <= MAXIMA[FileType.KEY] and run.looks(version).digest == history.file.id:
+                with suppress(FormatError):  # true by its name, and no key: left to admission
+                    found[key] = (version, parse_key(run.store.read(version, MAXIMA[FileType.KEY])))
+                break
+    return found
+
+
+def open_pinned(run: Run, password: str) -> Opened:
+    """Open the repository with a pinned key, as it stands after revert."""
+    keys = {key: (version, parse_key(run.store.read(version, MAXIMA[FileType.KEY]))) for key, version in run.admitted(FileType.KEY).items()}
+    key, master = open_any(keys, password, run.job.name)
+    return Opened(key, master, password)
+
+
+def open_any(keys: dict[str, tuple[ObjectVersion, KeyFile]], password: str, name: str) -> tuple[str, MasterKey]:
+    """Return the first key that the password opens. PasswordError tells a wrong password from damaged keys."""
+    is_wrong = False
+    for key, (_, file) in sorted(keys.items(), key=lambda item: item[1][0].last_modified):
+        try:
+            return key, open_key(file, password)
+        except WrongPasswordError:
+            is_wrong = True
+        except FormatError:
+            continue
+    if is_wrong:
+        raise PasswordError(
+            f"{name}: wrong password: no key of the repository opens with it", guidance="correct the repository's `password` source"
+        )
+    raise PasswordError(
+        f"{name}: the repository's keys are damaged or missing: no version of any is sound",
+        guidance="put a key file back from a copy, or from the host's local repository",
+    )

@@ -1,0 +1,117 @@
+"""The agent as tests run it: a process of its own, a job on its standard input, its events read back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from maintainer.core.events import Event, decode
+from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
+from maintainer.core.ledger import Fold, fold
+from maintainer.core.moments import to_text
+from maintainer.edges.clock import SystemClock, write_offset
+from maintainer.edges.s3 import S3
+from maintainer.edges.statestore import StateStore, new_run_id
+from tests.support.buckets import connection
+from tests.support.repositories import Repository
+
+
+@dataclass
+class Ran:
+    """How a run ended, and what it told."""
+
+    code: int
+    events: list[Event]
+    errors: str
+
+    def named(self, event: str) -> list[Event]:
+        return [one for one in self.events if one.event == event]
+
+    def findings(self, standing: str = "new") -> list[str]:
+        """Return the kinds of the findings with this standing."""
+        return sorted(str(e.fields["kind"]) for e in self.named("finding.reported") if e.fields["standing"] == standing)
+
+    def why(self) -> str:
+        return "; ".join(f"{e.fields['reason']}" for e in self.named("run.failed")) + self.errors
+
+
+@dataclass
+class Maintained:
+    """A repository in the care of maintainer: runs, judgements, and the sandbox's time."""
+
+    repository: Repository
+    keep: Keep = field(default_factory=Keep)
+    expect: tuple[Expected, ...] = ()
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.repository.prefix
+        self.password_file = self.repository.root / "password"
+        self.password_file.write_text(self.repository.password + "\n")
+        sandbox = self.repository.sandbox
+        self.clock_file = Path(sandbox.directory) / "clock"
+        self.state = StateStore(S3(connection(sandbox)), self.state_place.below(self.name))
+
+    @property
+    def state_place(self) -> Place:
+        return Place(self.repository.sandbox.state_bucket, "tests", self.repository.sandbox.endpoint)
+
+    def expect_host(self) -> None:
+        """Expect what the repository backs up."""
+        self.expect = (Expected(self.repository.host, (str(self.repository.source),)),)
+
+    def job(self) -> Job:
+        sandbox = self.repository.sandbox
+        return Job(
+            run_id=new_run_id(to_text(SystemClock(self.clock_file).now())),
+            access=Access(sandbox.endpoint, sandbox.region, "maintenance", f"{sandbox.directory}/credentials", str(self.clock_file)),
+            state=self.state_place,
+            repositories=(
+                RepositoryJob(
+                    self.name,
+                    Place(sandbox.bucket, self.repository.prefix, sandbox.endpoint),
+                    f"file:{self.password_file}",
+                    self.keep,
+                    self.expect,
+                ),
+            ),
+        )
+
+    def start(self, job: Job | None = None) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "maintainer.agent.main"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        process.stdin.write((job or self.job()).encode() + "\n")
+        process.stdin.flush()
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> Ran:
+        output, errors = process.communicate(timeout=180)
+        return Ran(process.returncode, [decode(line) for line in output.splitlines()], errors)
+
+    def run(self) -> Ran:
+        return self.finish(self.start())
+
+    def judge(self, action: str, *subjects: str) -> None:
+        self.state.append_judgement(action, subjects, who="ann", at=to_text(SystemClock(self.clock_file).now()))
+
+    def fold(self) -> Fold:
+        chains = self.state.chains()
+        return fold(chains.entries, chains.judgements)
+
+    def pass_days(self, days: float) -> None:
+        """Let the sandbox's time go on to so many days from the start."""
+        write_offset(self.clock_file, days * 86_400)
+
+
+def with_grace(maintained: Maintained, job: Job, *, days: float) -> Job:
+    """Return the job with another grace."""
+    (one,) = job.repositories
+    return replace(job, repositories=(replace(one, grace_s=days * 86_400),))
