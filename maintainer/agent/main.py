@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from maintainer.agent.picture import plan_alone
 from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
 from maintainer.core import job as jobs
@@ -78,15 +79,16 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
             recorder.record("repository.started", location=str(one.place))
             try:
                 run = Run(job.run_id, one, store, state, tool, recorder, clock)
-                code = _guard(recorder, lambda run=run: _run_one(run, connection))  # type: ignore[misc]
+                code = _guard(recorder, lambda run=run: _run_one(run, connection, plan_only=job.plan_only))  # type: ignore[misc]
                 codes.append(code)
                 recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
             finally:
-                _keep_events(state, job.run_id, kept[begun:])
+                if not job.plan_only:
+                    _keep_events(state, job.run_id, kept[begun:])
     return first(codes)
 
 
-def _run_one(run: Run, connection: Connection) -> ExitCode:
+def _run_one(run: Run, connection: Connection, *, plan_only: bool) -> ExitCode:
     if not run.store.is_versioned():
         raise ConfigurationError(
             (
@@ -98,7 +100,8 @@ def _run_one(run: Run, connection: Connection) -> ExitCode:
                 ),
             )
         )
-    return maintain(run, secrets.read(run.job.password, connection))
+    password = secrets.read(run.job.password, connection)
+    return plan_alone(run, password) if plan_only else maintain(run, password)
 
 
 def _guard(recorder: Recorder, act: Callable[[], ExitCode]) -> ExitCode:

@@ -169,15 +169,16 @@ def forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
             run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))
             run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
     ids = () if held else _policy(run, opened, work, verdict.counting)
-    run.recorder.record(
-        "retention.judged",
-        counting=len(verdict.counting),
-        in_probation=len(verdict.in_probation),
-        suspect=len(verdict.suspect),
-        forget=len(ids),
-    )
     if held:
         run.recorder.record("retention.held", reason=held)
+    else:
+        run.recorder.record(
+            "retention.judged",
+            counting=len(verdict.counting),
+            in_probation=len(verdict.in_probation),
+            suspect=len(verdict.suspect),
+            forget=len(ids),
+        )
     if ids:
         run.demand(server, opened, restic.forget_argv(ids))
         known = {candidate.id: candidate for candidate in work.candidates}

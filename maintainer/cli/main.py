@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from maintainer.cli import sandbox
+from maintainer.cli import judge, ledger, plan, run, sandbox, serve, status
 from maintainer.core.errors import ExitCode, MaintainerError
 
-COMMANDS = (sandbox,)
+COMMANDS = (run, plan, status, judge, ledger, serve, sandbox)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import TypeAlias
+from collections.abc import Callable
 
-Line: TypeAlias = str
+from maintainer.core.events import Event, encode
+from maintainer.report.lines import line
 
 
-def say(line: Line = "") -> None:
+def say(text: str = "") -> None:
     """Print one line for a person."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def event_printer(*, as_json: bool) -> Callable[[Event], None]:
+    """Return what prints events as they come."""
+
+    def show(event: Event) -> None:
+        if as_json:
+            say(encode(event))
+        elif (text := line(event)) is not None:
+            say(text)
+
+    return show

@@ -28,6 +28,10 @@ VOCABULARY: Mapping[str, Level] = {
     "call.retried": "warning",  # call, attempt, reason, wait_s
     "store.surveyed": "info",  # keys, versions
     "plan.made": "info",  # heal, mark, evict, new
+    "heal.planned": "info",  # key, from_version, over, why
+    "mark.planned": "info",  # key, over, why
+    "eviction.planned": "info",  # key, why
+    "plan.finished": "info",  # heal, mark, evict, new: nothing was changed
     "object.healed": "warning",  # key, from_version, to_version, over, why
     "object.marked": "info",  # key, over, why
     "object.evicted": "warning",  # key, why

@@ -97,7 +97,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that an agent needs to know. `restic` names the binary; `memory` and `time_s` bound each of its commands."""
+    """All that an agent needs to know. With `plan_only` it changes nothing.
+
+    `restic` names the binary; `memory` (bytes) and `time_s` bound each of its commands.
+    """
 
     run_id: str
     access: Access
@@ -106,6 +109,7 @@ class Job:
     restic: str = "restic"
     memory: int = 4 << 30
     time_s: float = 12 * 3600
+    plan_only: bool = False
 
     def encode(self) -> str:
         """Write the job as one line of JSON."""

@@ -1,0 +1,56 @@
+"""A repository seen and judged without changing anything: for `maintainer plan` and `maintainer serve`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from maintainer.agent import unlock
+from maintainer.agent.revert import make_plan
+from maintainer.agent.run import Run
+from maintainer.core.errors import ExitCode
+from maintainer.core.repofiles import FileType
+from maintainer.core.revert import RevertPlan
+from maintainer.core.versions import ObjectVersion
+
+
+def look(run: Run, password: str) -> RevertPlan:
+    """Survey, read the ledger and plan. Before the first contact the pins are held in memory alone."""
+    with run.recorder.step("survey"):
+        run.survey()
+        run.read_ledger()
+    with run.recorder.step("revert"):
+        if run.fold.head[0] == 0:
+            run.may_mark = not unlock.has_other_identity(run)
+            run.fold = replace(run.fold, records=unlock.pin(run, password))
+        plan = make_plan(run)
+        run.standing = dict(plan.standing)
+    return plan
+
+
+def plan_alone(run: Run, password: str) -> ExitCode:
+    """Say what a run would heal, mark and evict, and why."""
+    plan = look(run, password)
+    for heal in plan.heal:
+        run.recorder.record(
+            "heal.planned", key=heal.source.key, from_version=heal.source.version_id, over=heal.over.version_id, why=heal.why.value
+        )
+    for mark in plan.mark:
+        run.recorder.record("mark.planned", key=mark.over.key, over=mark.over.version_id, why=mark.why)
+    for key, why in plan.evict.items():
+        run.recorder.record("eviction.planned", key=key, why=why)
+    run.recorder.record("plan.finished", heal=len(plan.heal), mark=len(plan.mark), evict=len(plan.evict), new=len(plan.new))
+    return ExitCode.COMMITTED
+
+
+def verified(run: Run, password: str) -> dict[str, ObjectVersion]:
+    """Return what a reader may be shown: every admitted object in its true version, also in the middle of an attack.
+
+    Before the first contact, everything true.
+    """
+    look(run, password)
+    kinds = (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)
+    shown = run.admitted(FileType.CONFIG, *kinds)
+    if run.fold.head[0] == 0:
+        shown |= {key: truth.version for key, truth in run.standing.items()}
+    opened = unlock.open_pinned(run, password)
+    return {key: version for key, version in {**shown, **run.base(opened)}.items() if not key.startswith("keys/") or key == opened.key}

@@ -1,0 +1,58 @@
+"""What commands that use a configuration share: its option, its clock, and the state store of one of its repositories."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.s3 import S3, Connection
+from maintainer.edges.statestore import StateStore
+from maintainer.settings.load import Settings, load
+from maintainer.settings.models import RepositorySection
+
+DEFAULT = "maintainer.toml"
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Declare --config and --json."""
+    parser.add_argument("--config", type=Path, default=None, help=f"the configuration (default: $MAINTAINER_CONFIG, else {DEFAULT} here)")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Declare --repository and --group."""
+    parser.add_argument("--repository", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
+    parser.add_argument("--group", action="append", default=[], metavar="NAME", help="only this group; may be repeated")
+
+
+def settings(arguments: argparse.Namespace) -> Settings:
+    """Read the configuration that the command line names."""
+    return load(arguments.config or Path(os.environ.get("MAINTAINER_CONFIG", DEFAULT)))
+
+
+def clock(chosen: Settings) -> SystemClock:
+    """Return the clock of this configuration: in a sandbox a moved one."""
+    return SystemClock(Path(chosen.sandbox.clock) if chosen.sandbox.clock else None)
+
+
+def connection(chosen: Settings) -> Connection:
+    """Return how S3 is reached."""
+    access = chosen.access()
+    return Connection(access.endpoint, access.region, access.profile, access.credentials_file)
+
+
+def state(chosen: Settings, repository: RepositorySection) -> StateStore:
+    """Return one repository's part of the state store."""
+    place = chosen.state_place()
+    return StateStore(S3(connection(chosen), place.endpoint), place.below(repository.name))
+
+
+def only(chosen: Settings, name: str) -> RepositorySection:
+    """Return the repository of this name."""
+    found = chosen.chosen([name], [])
+    if len(found) != 1:
+        raise ConfigurationError((Problem(name, "not one repository", "a repository's name", "see maintainer.toml"),))
+    return found[0]

@@ -1,0 +1,93 @@
+"""`maintainer accept | undelete | ack`: a person's judgement, appended to a chain of its own."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+
+from maintainer.cli import common
+from maintainer.cli.output import say
+from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.events import escape
+from maintainer.core.findings import Kind, Standing
+from maintainer.core.ledger import ADOPTED, Fold, State, fold
+from maintainer.core.moments import to_text
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the three commands."""
+    helps = {
+        "accept": ("confirm the hosts and paths of a repository, new keys, and that what was hidden before may go", None),
+        "undelete": ("take snapshots back that were evicted, doomed or hidden", "ID"),
+        "ack": ("acknowledge findings: they stay, and are no news any more", "FINDING"),
+    }
+    for action, (text, subject) in helps.items():
+        parser = commands.add_parser(action, help=text)
+        parser.add_argument("repository", metavar="REPOSITORY")
+        if subject is not None:
+            parser.add_argument("subjects", metavar=subject, nargs="+")
+        common.add_config(parser)
+        parser.set_defaults(run=run, action=action)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Append the judgement."""
+    chosen = common.settings(arguments)
+    repository = common.only(chosen, arguments.repository)
+    state = common.state(chosen, repository)
+    chains = state.chains()
+    known = fold(chains.entries, chains.judgements)
+    subjects: tuple[str, ...] = ()
+    match arguments.action:
+        case "accept":
+            told = _accepting(known, repository.name)
+        case "undelete":
+            subjects = _records(known, arguments.subjects, repository.name)
+            told = [f"takes back {len(subjects)} files of {repository.name}"]
+        case _:
+            subjects = _findings(known, arguments.subjects, repository.name)
+            told = [f"acknowledges {subject}" for subject in subjects]
+    at = to_text(common.clock(chosen).now())
+    made = state.append_judgement(arguments.action, subjects, who=getpass.getuser(), at=at)
+    if arguments.json:
+        say(json.dumps({"judgement": made.number, "action": made.action, "subjects": list(made.subjects), "told": told}))
+    else:
+        for one in told:
+            say(escape(one))
+        say("the next run heeds it")
+    return ExitCode.COMMITTED
+
+
+def _accepting(known: Fold, name: str) -> list[str]:
+    if not known.head[0]:
+        raise ConfigurationError((Problem(name, "no run yet", "a first report to accept", "maintainer run --once"),))
+    told = [f"confirms {host} with {', '.join(paths)}" for host, paths in known.observed]
+    told += [f"accepts {r.finding.subject}" for r in known.findings.values() if r.finding.kind is Kind.NEW_KEY]
+    adopted = sum(record.reason == ADOPTED for record in known.records.values())
+    return [*told, *([f"lets {adopted} files go that were hidden before first contact"] if adopted else [])] or ["nothing waits for it"]
+
+
+def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:
+    """Return the keys that undelete concerns: of what was hidden before first contact all packs and indexes come too."""
+    lost = {key: record for key, record in known.records.items() if record.state in (State.EVICTED, State.DOOMED)}
+    subjects: set[str] = set()
+    for one in ids:
+        found = [key for key in lost if key.rpartition("/")[2].startswith(one) or key == one]
+        if len(found) != 1:
+            what = "several files" if found else "no evicted, doomed or hidden file"
+            problem = Problem(f"{name}: {one}", what, "the id of one", f"maintainer status --repository {name} --json lists them")
+            raise ConfigurationError((problem,))
+        subjects.add(found[0])
+        if lost[found[0]].reason == ADOPTED:
+            subjects |= {key for key, record in lost.items() if record.reason == ADOPTED and not key.startswith("snapshots/")}
+    return tuple(sorted(subjects))
+
+
+def _findings(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
+    live = {identity for identity, reported in known.findings.items() if reported.standing is not Standing.GONE}
+    subjects = {identity for one in names for identity in live if identity == one or identity.partition(":")[0] == one}
+    if not subjects:
+        do = f"maintainer status --repository {name} lists them"
+        raise ConfigurationError((Problem(f"{name}: {names[0]}", "no such finding", "KIND or KIND:SUBJECT of an open one", do),))
+    return tuple(sorted(subjects))

@@ -1,0 +1,65 @@
+"""`maintainer ledger show | verify` and `maintainer logs RUN`: what is kept in the state store."""
+
+from __future__ import annotations
+
+import argparse
+
+from maintainer.cli import common
+from maintainer.cli.output import event_printer, say
+from maintainer.core.errors import ConfigurationError, ExitCode, NotFoundError, Problem
+from maintainer.core.events import decode
+from maintainer.core.ledger import fold
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare both commands."""
+    parser = commands.add_parser("ledger", help="print the ledger, or verify its chain")
+    parser.add_argument("action", choices=("show", "verify"))
+    common.add_choice(parser)
+    common.add_config(parser)
+    parser.set_defaults(run=run)
+    logs = commands.add_parser("logs", help="print what a run told")
+    logs.add_argument("run_id", metavar="RUN", help="a run's id, or `last`")
+    common.add_choice(logs)
+    common.add_config(logs)
+    logs.set_defaults(run=run_logs)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or verify."""
+    chosen = common.settings(arguments)
+    code = ExitCode.COMMITTED
+    for one in chosen.chosen(arguments.repository, arguments.group):
+        chains = common.state(chosen, one).chains()
+        if arguments.action == "show":
+            for body in (*chains.entries, *chains.judgements):
+                say(body.decode())
+            continue
+        known = fold(chains.entries, chains.judgements)
+        say(f"{one.name}: {known.head[0]} entries and {known.judgements} judgements hold; head {known.head[1]}")
+        for key in chains.altered:
+            say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")
+            code = ExitCode.ATTENTION
+    return code
+
+
+def run_logs(arguments: argparse.Namespace) -> int:
+    """Print a run's events."""
+    chosen = common.settings(arguments)
+    show = event_printer(as_json=arguments.json)
+    found = False
+    for one in chosen.chosen(arguments.repository, arguments.group):
+        state = common.state(chosen, one)
+        run_id = next(reversed(state.runs()), "") if arguments.run_id == "last" else arguments.run_id
+        try:
+            body = state.events(run_id)
+        except NotFoundError:
+            continue
+        found = True
+        for line in body.decode().splitlines():
+            show(decode(line))
+    if not found:
+        raise ConfigurationError(
+            (Problem(f"run {arguments.run_id}", "no events of it", "a run's id, or `last`", "maintainer run prints it"),)
+        )
+    return ExitCode.COMMITTED

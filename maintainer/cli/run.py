@@ -1,0 +1,48 @@
+"""`maintainer run --once`: maintain the repositories now, and exit with what came of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from maintainer.cli import common
+from maintainer.cli.output import event_printer
+from maintainer.controller.once import Once
+from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.moments import to_text
+from maintainer.edges import restic
+from maintainer.edges.compute.local import LocalCompute
+from maintainer.edges.log import Recorder
+from maintainer.edges.statestore import new_run_id
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("run", help="revert, forget, prune, check and commit")
+    parser.add_argument("--once", action="store_true", help="now, then exit: for cron, systemd timers and EventBridge")
+    common.add_choice(parser)
+    common.add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    if not arguments.once:
+        do = "say --once, and let cron or a systemd timer call it: the README shows both"
+        raise ConfigurationError((Problem("maintainer run", "no --once", "a run that ends by itself", do),))
+    return launch(arguments, plan_only=False)
+
+
+def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
+    """Launch an agent for each group of the chosen repositories, and print what it tells."""
+    chosen = common.settings(arguments)
+    repositories = chosen.chosen(arguments.repository, arguments.group)
+    restic.find(chosen.restic.path)
+    clock = common.clock(chosen)
+    run_id = new_run_id(to_text(clock.now()))
+    show = event_printer(as_json=arguments.json)
+    once = Once(LocalCompute(), Recorder(run_id, "controller", clock, show), show)
+    jobs = {
+        group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode()
+        for group in dict.fromkeys(one.group for one in repositories)
+    }
+    return once.run(jobs)

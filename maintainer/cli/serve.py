@@ -1,0 +1,55 @@
+"""`maintainer serve REPOSITORY`: the verified view, read-only, for restic restore and mount: also in the middle of an attack."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+
+from maintainer.agent.picture import verified
+from maintainer.agent.run import Run
+from maintainer.cli import common
+from maintainer.cli.output import say
+from maintainer.core.errors import ExitCode
+from maintainer.core.view import View
+from maintainer.edges import restic, secrets
+from maintainer.edges.log import Recorder
+from maintainer.edges.objectstore import S3Store
+from maintainer.edges.s3 import S3
+from maintainer.edges.statestore import StateStore
+from maintainer.edges.viewserver import Permissions
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("serve", help="serve the verified view of a repository, read-only, until Ctrl-C")
+    parser.add_argument("repository", metavar="REPOSITORY")
+    common.add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal comes."""
+    chosen = common.settings(arguments)
+    repository = common.only(chosen, arguments.repository)
+    (job,) = chosen.job("serve", [repository]).repositories
+    clock, connection, state = common.clock(chosen), common.connection(chosen), chosen.state_place()
+    password = secrets.read(job.password, connection)
+    seen = Run(
+        "serve",
+        job,
+        S3Store(S3(connection, job.place.endpoint), job.place.bucket, job.place.prefix, clock.now),
+        StateStore(S3(connection, state.endpoint), state.below(job.name)),
+        restic.find(chosen.restic.path),
+        Recorder("serve", "agent", clock, lambda _: None),
+        clock,
+    )
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before the server's threads are made, which inherit it
+    with seen.serve(View(verified(seen, password)), Permissions()) as server:
+        if arguments.json:
+            say(json.dumps({"repository": server.address}))
+        else:
+            say(f"restic -r {server.address} --no-lock snapshots      (the repository's own password; Ctrl-C ends the view)")
+        signal.sigwait(signals)
+    return ExitCode.COMMITTED

@@ -1,0 +1,77 @@
+"""`maintainer status`: where each repository stands, from the ledger alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from maintainer.cli import common
+from maintainer.cli.output import say
+from maintainer.core.errors import ExitCode, MaintainerError
+from maintainer.core.events import escape
+from maintainer.core.findings import WHAT_TO_DO, Standing
+from maintainer.core.ledger import Fold, State, fold
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("status", help="where each repository stands: last commit, snapshots, findings")
+    common.add_choice(parser)
+    common.add_config(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print it; exit 3 while anything is unacknowledged."""
+    chosen = common.settings(arguments)
+    shown: list[dict[str, Any]] = []
+    for one in chosen.chosen(arguments.repository, arguments.group):
+        try:
+            chains = common.state(chosen, one).chains()
+            shown.append(_summary(one.name, fold(chains.entries, chains.judgements)))
+        except MaintainerError as error:
+            shown.append({"repository": one.name, "error": error.message, "do": error.guidance, "findings": []})
+    if arguments.json:
+        say(json.dumps(shown, indent=2))
+    else:
+        for summary in shown:
+            _print(summary)
+    failed = any("error" in summary for summary in shown)
+    return ExitCode.FAULT if failed else ExitCode.ATTENTION if any(summary["findings"] for summary in shown) else ExitCode.COMMITTED
+
+
+def _summary(name: str, known: Fold) -> dict[str, Any]:
+    live = [
+        r for r in known.findings.values() if r.standing in (Standing.NEW, Standing.OPEN) and r.finding.identity not in known.acknowledged
+    ]
+    return {
+        "repository": name,
+        "last_commit": known.last_commit or None,
+        "entries": known.head[0],
+        "accepted": known.accepted,
+        "snapshots": sum(key.startswith("snapshots/") for key in known.having(State.ADMITTED)),
+        "incomplete": sorted(known.having(State.INCOMPLETE)),
+        "doomed": sorted(known.having(State.DOOMED)),
+        "evicted": {key: record.reason for key, record in known.having(State.EVICTED).items()},
+        "findings": [
+            {
+                "finding": r.finding.identity,
+                "detail": r.finding.detail,
+                "since": r.since,
+                "standing": r.standing.value,
+                "do": WHAT_TO_DO[r.finding.kind].replace("REPOSITORY", name),
+            }
+            for r in live
+        ],
+    }
+
+
+def _print(summary: dict[str, Any]) -> None:
+    if "error" in summary:
+        say(f"{summary['repository']}: {escape(summary['error'])}\n    → {summary['do']}")
+        return
+    last = f"last commit {summary['last_commit'][:19]}" if summary["last_commit"] else "no run has committed yet"
+    say(f"{summary['repository']}: {last}, {summary['snapshots']} snapshots, {len(summary['doomed'])} files doomed")
+    for finding in summary["findings"]:
+        say(f"  ! {escape(finding['finding'])} {escape(finding['detail'])} (since {finding['since'][:16]})\n    → {finding['do']}")

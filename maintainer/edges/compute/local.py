@@ -1,0 +1,65 @@
+"""`compute = "local"`: the agent as a process on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+
+KEPT = 4_000
+
+
+class LocalAgent:
+    """One agent process. In a session of its own, so that a terminal's Ctrl-C reaches it once, by way of the controller."""
+
+    def __init__(self, job: str) -> None:
+        self._errors = TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in wait
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "maintainer.agent.main"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            start_new_session=True,
+        )
+        self._words = ""
+        if self._process.stdin is not None:
+            with self._process.stdin as stdin:
+                stdin.write(job + "\n")
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that it writes, until it ends."""
+        yield from self._process.stdout or ()
+
+    def signal(self, number: int) -> None:
+        """Ask it to end in order."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Return its exit status once it has ended; negative for the signal that killed it."""
+        status = self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self._words = self._errors.read()[-KEPT:]
+            self._errors.close()
+        return status
+
+    def last_words(self) -> str:
+        """Return the end of what it wrote on standard error."""
+        return self._words
+
+
+class LocalCompute:
+    """This machine."""
+
+    def launch(self, job: str) -> LocalAgent:
+        """Start an agent on a job."""
+        return LocalAgent(job)

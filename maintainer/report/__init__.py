@@ -1,0 +1,1 @@
+"""What people read: folds over the event stream."""

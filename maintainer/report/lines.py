@@ -1,0 +1,91 @@
+"""An event as one line for a person, or none. Texts were escaped where the events were decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from maintainer.core.events import Event
+
+MARKS = {"debug": " ", "info": " ", "warning": "!", "error": "✗"}
+ID = 8
+"""How much of an id a person is shown, as restic does."""
+
+
+def _short(key: object) -> str:
+    folder, slash, name = str(key).rpartition("/")
+    return f"{folder.partition('/')[0]}{slash}{name[:ID]}"
+
+
+def _size(count: Any) -> str:
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:  # noqa: PLR2004 - the step between units
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+Fields = Mapping[str, Any]
+OUTCOMES = {
+    0: "committed, nothing new",
+    1: "a fault of our own",
+    2: "wrong use or configuration",
+    3: "committed, and there are new findings",
+    4: "not committed: a check failed, or something is held; nothing was deleted",
+    5: "no instance to be had",
+    6: "lost: the outcome is unknown, and the next run settles it",
+    130: "interrupted",
+    143: "terminated",
+}
+_LINES: Mapping[str, Callable[[Fields], str]] = {
+    "repository.started": lambda f: f"at {f['location']}",
+    "store.surveyed": lambda f: f"surveyed {f['keys']} objects in {f['versions']} versions",
+    "heal.planned": lambda f: f"would heal {_short(f['key'])} from version {f['from_version']} ({f['why']})",
+    "mark.planned": lambda f: f"would mark {_short(f['key'])} ({f['why']})",
+    "eviction.planned": lambda f: f"would evict {_short(f['key'])}: {f['why']}",
+    "plan.finished": lambda f: (
+        f"plan: {f['heal']} to heal, {f['mark']} to mark, {f['evict']} to evict, {f['new']} new; nothing was changed"
+    ),
+    "object.healed": lambda f: f"healed {_short(f['key'])} ({f['why']})",
+    "object.evicted": lambda f: f"evicted {_short(f['key'])}: {f['why']}",
+    "object.taken_back": lambda f: f"took {_short(f['key'])} back: a backup that was in flight needs it",
+    "objects.admitted": lambda f: f"admitted {f['snapshots']} snapshots, {f['packs']} packs, {f['indexes']} indexes",
+    "snapshot.incomplete": lambda f: f"{_short(f['key'])} lacks data, and stays out",
+    "snapshot.suspected": lambda f: f"snapshot {f['snapshot'][:ID]} is suspect: {'; '.join(f['reasons'])}",
+    "retention.judged": lambda f: (
+        f"{f['counting']} snapshots count, {f['in_probation']} wait in probation, {f['suspect']} are suspect; to forget: {f['forget']}"
+    ),
+    "retention.held": lambda f: f"nothing is forgotten: {f['reason']}",
+    "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
+    "prune.finished": lambda f: f"pruned: {f['deleted']} files go, {f['written']} were written",
+    "prune.skipped": lambda f: f"prune waits: {f['reason']}",
+    "check.finished": lambda f: f"checked every byte: {f['packs']} packs, {_size(f['bytes'])} in {f['seconds']} s",
+    "marking.postponed": lambda f: f"no pack is deleted now: {f['reason']}",
+    "run.committed": lambda f: f"committed as entry {f['sequence']}: {f['forgotten']} snapshots forgotten, {f['doomed']} files doomed",
+    "run.failed": lambda f: f"{f['reason']}\n    → {f['guidance']}",
+    "run.signalled": lambda f: f"ended by {f['signal']}, in order; nothing is lost",
+    "call.retried": lambda f: f"{f['call']} failed ({f['reason']}), repeated in {f['wait_s']} s",
+    "agent.lost": lambda f: (
+        f"the agent was lost: {f['reason']} (status {f['status']}). The next run settles it. {f['last_words']}".rstrip()
+    ),
+    "finding.reported": lambda f: (
+        f"{f['standing']}: {f['kind']}: {f['subject']}{' — ' + f['detail'] if f['detail'] else ''}\n    → {f['do']}"
+    ),
+    "run.closed": lambda f: f"exit {f['exit_code']}: {OUTCOMES.get(f['exit_code'], 'ended by a signal')}",
+}
+
+
+def line(event: Event) -> str | None:
+    """Return the line for an event, or None for what a person need not see."""
+    if event.event == "run.closed" and event.source == "agent":
+        return None
+    if event.event == "finding.reported" and event.fields["standing"] in ("gone", "acknowledged"):
+        return None
+    if event.event == "prune.finished" and not event.fields["deleted"] and not event.fields["written"]:
+        return None
+    write = _LINES.get(event.event)
+    if write is None:
+        return None
+    where = event.repository or ""
+    return f"{MARKS[event.level]} {where:<12} {write(event.fields)}" if where else f"{MARKS[event.level]} {write(event.fields)}"

@@ -1,0 +1,1 @@
+"""The configuration file: TOML → frozen models, with every mistake collected and explained before anything starts."""

@@ -1,0 +1,242 @@
+"""Reading the configuration file: every section is judged on its own, so that one mistake does not hide another."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
+from maintainer.settings import wording
+from maintainer.settings.models import (
+    GroupSection,
+    RepositorySection,
+    ResticSection,
+    S3Section,
+    SandboxSection,
+    StateSection,
+)
+from maintainer.settings.places import Path as Key
+from maintainer.settings.places import find_places, line_of
+from maintainer.settings.values import Mistake
+
+S = TypeVar("S", bound=BaseModel)
+SECTIONS = ("s3", "state", "restic", "sandbox", "group", "repository")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A valid configuration."""
+
+    path: Path
+    s3: S3Section
+    state: StateSection
+    restic: ResticSection
+    sandbox: SandboxSection
+    groups: tuple[GroupSection, ...]
+    repositories: tuple[RepositorySection, ...]
+
+    def access(self) -> Access:
+        """Return how S3 is reached."""
+        s3 = self.s3
+        file = str(self.path.parent / Path(s3.credentials_file).expanduser()) if s3.credentials_file else ""
+        return Access(s3.endpoint, s3.region, s3.profile, file, self.sandbox.clock)
+
+    def state_place(self) -> Place:
+        """Return where the ledgers lie."""
+        place = self.state.location
+        return Place(place.bucket, place.prefix, place.endpoint or self.s3.endpoint)
+
+    def job(self, run_id: str, repositories: Iterable[RepositorySection], *, plan_only: bool = False) -> Job:
+        """Return what an agent is asked to do for these repositories."""
+        return Job(
+            run_id=run_id,
+            access=self.access(),
+            state=self.state_place(),
+            repositories=tuple(_repository(one) for one in repositories),
+            restic=self.restic.path,
+            memory=self.restic.memory_mib << 20,
+            time_s=self.restic.time.total_seconds(),
+            plan_only=plan_only,
+        )
+
+    def chosen(self, names: Iterable[str], groups: Iterable[str]) -> tuple[RepositorySection, ...]:
+        """Return the repositories of these names and groups, all where none is named; ConfigurationError for a name that is not there."""
+        wanted_names, wanted_groups = set(names), set(groups)
+        known = {"repository": {one.name for one in self.repositories}, "group": {one.name for one in self.groups}}
+        problems = [
+            Problem(f"--{what} {name}", (m := wording.unknown(what, name, tuple(known[what]))).found, m.expected, m.do)
+            for what, wanted in (("repository", wanted_names), ("group", wanted_groups))
+            for name in sorted(wanted - known[what])
+        ]
+        if problems:
+            raise ConfigurationError(tuple(problems))
+        if not self.repositories:
+            raise ConfigurationError(
+                (Problem(str(self.path), "no repository", "at least one [[repository]]", "add one: the README shows it"),)
+            )
+        everything = not wanted_names and not wanted_groups
+        return tuple(one for one in self.repositories if everything or one.name in wanted_names or one.group in wanted_groups)
+
+
+def _repository(one: RepositorySection) -> RepositoryJob:
+    keep = one.keep
+    return RepositoryJob(
+        name=one.name,
+        place=one.location,
+        password=one.password,
+        keep=Keep(
+            keep.last,
+            keep.hourly,
+            keep.daily,
+            keep.weekly,
+            keep.monthly,
+            keep.yearly,
+            "" if keep.within == "0h" else keep.within,
+            keep.tags,
+        ),
+        expect=(Expected(one.expect.host, one.expect.paths),) if one.expect else (),
+        probation_s=one.probation.total_seconds(),
+        grace_s=one.grace.total_seconds(),
+    )
+
+
+def load(path: Path) -> Settings:
+    """Read and check the file; ConfigurationError holds all mistakes, each with its line."""
+    raw, text = _parse(path)
+    reader = _Reader(path, raw, find_places(text))
+    settings = reader.read()
+    if settings is None or reader.problems:
+        raise ConfigurationError(tuple(problem for _, problem in sorted(reader.problems, key=lambda found: found[0])))
+    return settings
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except FileNotFoundError as error:
+        problem = Problem(
+            str(path), "no such file", "a configuration", "write one (the README shows a whole one), or name yours: --config PATH"
+        )
+        raise ConfigurationError((problem,)) from error
+    except OSError as error:
+        problem = Problem(str(path), f"unreadable ({error.strerror})", "a readable file", "check the path, its owner and its mode")
+        raise ConfigurationError((problem,)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError((Problem(str(path), "bytes that are no UTF-8", "a text in UTF-8", "save the file as UTF-8"),)) from error
+    except tomllib.TOMLDecodeError as error:
+        found = re.fullmatch(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", str(error))
+        line = found["line"] if found and found["line"] else str(max(1, len(text.splitlines())))
+        what = found["what"] if found else str(error)
+        do = "correct this line: a section is [name], a value is key = value, text stands in double quotes"
+        raise ConfigurationError((Problem(f"{path}:{line}", what[:1].lower() + what[1:], "valid TOML", do),)) from error
+
+
+class _Reader:
+    """One reading of one file: its sections as models, and the mistakes found on the way, each with its line."""
+
+    def __init__(self, path: Path, raw: dict[str, Any], places: Mapping[Key, int]) -> None:
+        self.path = path
+        self.raw = raw
+        self.places = places
+        self.problems: list[tuple[int, Problem]] = []
+
+    def read(self) -> Settings | None:
+        for name in self.raw:
+            if name not in SECTIONS:
+                self._add((name,), wording.unknown("section", name, SECTIONS))
+        s3 = self._section(S3Section, ("s3",), self.raw.get("s3", {}))
+        state = self._section(StateSection, ("state",), self.raw.get("state", {}))
+        restic = self._section(ResticSection, ("restic",), self.raw.get("restic", {}))
+        sandbox = self._section(SandboxSection, ("sandbox",), self.raw.get("sandbox", {}))
+        groups = self._groups()
+        repositories = self._repositories()
+        self._cross_check(state, groups, repositories)
+        if s3 is None or state is None or restic is None or sandbox is None:
+            return None
+        only = groups[0].name if len(groups) == 1 else ""
+        grouped = tuple(one.model_copy(update={"group": one.group or only}) for _, one in repositories)
+        return Settings(self.path, s3, state, restic, sandbox, groups, grouped)
+
+    def _groups(self) -> tuple[GroupSection, ...]:
+        tables = self.raw.get("group", {})
+        if not isinstance(tables, dict) or not tables:
+            self._add(("group",), Mistake("no group", "at least one [group.NAME]", 'add [group.default] with compute = "local"'))
+            return ()
+        read = [
+            self._section(GroupSection, ("group", name), {**table, "name": name} if isinstance(table, dict) else table)
+            for name, table in tables.items()
+        ]
+        return tuple(one for one in read if one is not None)
+
+    def _repositories(self) -> list[tuple[int, RepositorySection]]:
+        tables = self.raw.get("repository", [])
+        if not isinstance(tables, list):
+            self._add(("repository",), Mistake("a single [repository]", "[[repository]], once for each", "double the brackets"))
+            return []
+        read = [(number, self._section(RepositorySection, ("repository", number), table)) for number, table in enumerate(tables)]
+        return [(number, one) for number, one in read if one is not None]
+
+    def _cross_check(
+        self, state: StateSection | None, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]
+    ) -> None:
+        names = tuple(self.raw.get("group", {})) if isinstance(self.raw.get("group"), dict) else ()
+        for number, one in repositories:
+            at: Key = ("repository", number)
+            if one.group and one.group not in names:
+                self._add((*at, "group"), wording.unknown("group", one.group, names))
+            if not one.group and len(groups) > 1:
+                self._add(at, Mistake("no group", f"group = one of {', '.join(names)}", "say to which group it belongs"))
+            if state is not None and (one.location.contains(state.location) or state.location.contains(one.location)):
+                found = f"{state.location} is the place of repository {one.name!r}, or within it or around it"
+                self._add(("state", "location"), Mistake(found, "a bucket that no backup host reaches", "move the state store"))
+        for (_, left), (number, right) in combinations(repositories, 2):
+            if left.name == right.name:
+                self._add(
+                    ("repository", number, "name"),
+                    Mistake(f"a second repository {right.name!r}", "a name of its own", "rename one of them"),
+                )
+            elif left.location == right.location:
+                found = f"the same place as repository {left.name!r}"
+                self._add(("repository", number, "location"), Mistake(found, "a place of its own", "remove one of them"))
+            elif left.location.contains(right.location) or right.location.contains(left.location):
+                found = f"{right.location} and repository {left.name!r} at {left.location} lie one inside the other"
+                self._add(("repository", number, "location"), Mistake(found, "places side by side", "correct one of the locations"))
+
+    def _section(self, model: type[S], at: Key, table: object) -> S | None:
+        shown = "[[repository]]" if at[0] == "repository" else f"[{'.'.join(map(str, at))}]"
+        if not isinstance(table, dict):
+            self._add(at, Mistake("a single value", f"a section {shown}", "write a section with its keys below"))
+            return None
+        if model is RepositorySection and isinstance(paths := table.get("expect"), dict) and isinstance(paths.get("paths"), list):
+            table = {**table, "expect": {**paths, "paths": tuple(paths["paths"])}}
+        if model is RepositorySection and isinstance(keep := table.get("keep"), dict) and isinstance(keep.get("tags"), list):
+            table = {**table, "keep": {**keep, "tags": tuple(keep["tags"])}}
+        try:
+            return model.model_validate(table)
+        except ValidationError as error:
+            for details in error.errors():
+                self._add((*at, *details["loc"]), wording.explain(details, model, shown))
+            return None
+
+    def _add(self, key: Key, mistake: Mistake) -> None:
+        line = line_of(self.places, key)
+        problem = Problem(f"{self.path}:{line} {self._named(key)}", mistake.found, mistake.expected, mistake.do)
+        self.problems.append((line, problem))
+
+    def _named(self, key: Key) -> str:
+        """Write a key for people: a repository by its name where it has one, else by its number from 1."""
+        shown = [part for part in key if isinstance(part, str)]
+        if key[0] == "repository" and len(key) > 1 and isinstance(key[1], int):
+            entry = self.raw["repository"][key[1]]
+            name = entry.get("name") if isinstance(entry, dict) else None
+            shown[0] = f"repository[{name if isinstance(name, str) else f'#{key[1] + 1}'}]"
+        return ".".join(shown)

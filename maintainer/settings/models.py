@@ -1,0 +1,104 @@
+"""What a valid configuration holds, as frozen values; the shape is that of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from maintainer.core.job import Place
+from maintainer.settings import values
+from maintainer.settings.values import Mistake
+
+
+def _of_text(parse: Callable[[str], Any]) -> BeforeValidator:
+    def check(value: object) -> Any:
+        if not isinstance(value, str):
+            raise Mistake(f"{type(value).__name__} {value!r}", "text in quotes", "put the value in double quotes")
+        return parse(value)
+
+    return BeforeValidator(check)
+
+
+Location = Annotated[Place, _of_text(values.parse_location)]
+Name = Annotated[str, AfterValidator(values.parse_name)]
+Duration = Annotated[timedelta, _of_text(values.parse_duration)]
+Word = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=-1)]
+
+
+class Section(BaseModel):
+    """A table of the file. Unknown keys are mistakes; so are values of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class S3Section(Section):
+    """`[s3]`: as in any AWS tool; all optional on AWS."""
+
+    endpoint: Annotated[str, AfterValidator(values.parse_endpoint)] = ""
+    region: Word = ""
+    profile: Word = ""
+    credentials_file: Word = ""
+
+
+class StateSection(Section):
+    """`[state]`: where the ledger lies; no backup host may reach it."""
+
+    location: Location
+
+
+class ResticSection(Section):
+    """`[restic]`: the binary, and what each of its commands may use."""
+
+    path: Word = "restic"
+    memory_mib: Annotated[int, Field(ge=256)] = 4096
+    time: Duration = timedelta(hours=12)
+
+
+class SandboxSection(Section):
+    """`[sandbox]`: written by `maintainer sandbox start`; the file that moves its clock."""
+
+    clock: Word = ""
+
+
+class GroupSection(Section):
+    """`[group.NAME]`: one classification of data. `local`: this machine is the maintenance instance."""
+
+    name: Name
+    compute: Literal["local"]
+
+
+class KeepSection(Section):
+    """`[repository.keep]`: restic's rules. -1 keeps all, 0 is no rule."""
+
+    last: Count = 0
+    hourly: Count = 0
+    daily: Count = 0
+    weekly: Count = 0
+    monthly: Count = 0
+    yearly: Count = 0
+    within: Annotated[str, AfterValidator(values.parse_within)] = "0h"
+    tags: tuple[Word, ...] = ()
+
+
+class ExpectSection(Section):
+    """`[repository.expect]`: which host backs up which paths. Without it a person confirms what the first run saw."""
+
+    host: Word
+    paths: Annotated[tuple[Word, ...], Field(min_length=1)]
+
+
+class RepositorySection(Section):
+    """`[[repository]]`. `group` may be left out where there is only one."""
+
+    name: Name
+    location: Location
+    password: Annotated[str, AfterValidator(values.parse_password)]
+    group: str = ""
+    keep: KeepSection = KeepSection()
+    expect: ExpectSection | None = None
+    probation: Duration = timedelta(days=14)
+    grace: Duration = timedelta(days=7)

@@ -1,0 +1,115 @@
+"""Single values of the configuration: text → meaning, or a Mistake that says what was expected and what to do."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from maintainer.core.job import Place
+
+
+class Mistake(ValueError):  # noqa: N818 - the word that the reader of a configuration is told
+    """One value is wrong: what was found, what was expected, what to do. Never quotes what may be a secret."""
+
+    def __init__(self, found: str, expected: str, do: str) -> None:
+        super().__init__(found)
+        self.found = found
+        self.expected = expected
+        self.do = do
+
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?")
+_WITHIN = re.compile(r"(?=\d)(?:\d+y)?(?:\d+m)?(?:\d+d)?(?:\d+h)?")
+_AWS_HOST = re.compile(r"s3[a-z0-9.-]*\.amazonaws\.com(\.cn)?")
+_FORM = "restic's form `s3:https://host/bucket/prefix`"
+
+
+def parse_location(url: str) -> Place:
+    """Read a location as restic does (its `internal/backend/s3/config.go`). On AWS the endpoint stays empty: boto3 knows it by region."""
+    scheme, _, rest = url.partition(":")
+    if scheme != "s3" or not rest:
+        raise Mistake(f"{url!r}", _FORM, "maintainer looks after restic repositories in versioned S3 buckets")
+    address = rest if rest.startswith(("http://", "https://")) else f"https://{rest.removeprefix('//')}"
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as error:
+        raise Mistake("a URL that can not be read", _FORM, "correct host and port") from error
+    if "@" in parts.netloc:
+        raise Mistake("a URL with credentials in it", _FORM, "take them out, and change them: use [s3] profile")
+    if parts.query or parts.fragment:
+        raise Mistake("a URL with `?` or `#` in it", _FORM, "remove that part")
+    if not host or ("." not in host and ":" not in parts.netloc and host != "localhost"):
+        do = f"restic takes the first part for the host: write s3:https://s3.amazonaws.com/{host}{parts.path}".rstrip("/")
+        raise Mistake(f"the host {host!r}", _FORM, do)
+    bucket, _, prefix = parts.path.strip("/").partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise Mistake(f"the bucket {bucket!r}" if bucket else "no bucket", "3 to 63 of a-z, 0-9, dot and hyphen", f"write {_FORM}")
+    if any(part in {"", ".", ".."} for part in prefix.split("/")) and prefix:
+        raise Mistake(f"the prefix {prefix!r}", "names between single slashes", "remove `.`, `..` and doubled slashes")
+    return Place(bucket, prefix, "" if _AWS_HOST.fullmatch(host) else f"{parts.scheme}://{parts.netloc}")
+
+
+def parse_endpoint(url: str) -> str:
+    """Check the URL of a service's endpoint: scheme and host, nothing behind."""
+    form = "`https://host` or `http://host:port`"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise Mistake("a URL that can not be read", form, "correct host and port") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Mistake(repr(url), form, "write the endpoint as a URL, or leave the key out for AWS's own")
+    if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
+        raise Mistake("a URL with more than scheme, host and port", form, "remove credentials, path and query")
+    return url.rstrip("/")
+
+
+def parse_name(name: str) -> str:
+    """Check a name that becomes part of keys and file names."""
+    if not _NAME.fullmatch(name):
+        raise Mistake(f"the name {name!r}", "1 to 64 of a-z, 0-9, dot, hyphen and underscore, a letter or digit first", "rename it")
+    return name
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration such as `14d` or `36h`."""
+    found = _DURATION.fullmatch(text)
+    amount = (
+        timedelta(**dict(zip(("days", "hours", "minutes"), (int(part or 0) for part in found.groups()), strict=True))) if found else None
+    )
+    if not text or amount is None:
+        raise Mistake(repr(text), "a duration such as `14d`, `36h` or `1d12h`", "write number and unit (d, h, m) without spaces")
+    return amount
+
+
+def parse_within(text: str) -> str:
+    """Check a duration as restic's --keep-within takes it."""
+    if not _WITHIN.fullmatch(text):
+        raise Mistake(repr(text), "restic's duration such as `30d` or `1y6m`", "write number and unit: y, m (months), d, h")
+    return text
+
+
+_SOURCES = {
+    "ssm": ("/", "`ssm:/name` of a parameter"),
+    "secretsmanager": ("", "`secretsmanager:id` of a secret"),
+    "file": ("/", "`file:/path`, absolute"),
+    "command": ("", "`command:words of a command`"),
+    "env": ("", "`env:NAME` of a variable"),
+}
+
+
+def parse_password(text: str) -> str:
+    """Check where a password comes from. What is wrong may be the password itself: it is never quoted."""
+    scheme, colon, rest = text.partition(":")
+    if not colon or scheme not in _SOURCES:
+        do = "if this is the password itself, take it out of the file and change it; put it into a file and name that here"
+        raise Mistake("no source of a password", "`ssm:` `secretsmanager:` `file:` `command:` or `env:`", do)
+    begin, form = _SOURCES[scheme]
+    if not rest.strip() or not rest.startswith(begin):
+        raise Mistake(f"an incomplete source of {scheme!r}", form, "name it in full")
+    return text

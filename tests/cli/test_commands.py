@@ -1,0 +1,161 @@
+"""The commands as a user calls them, on a repository made by hand in a sandbox of its own, through weeks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.repositories import Repository
+
+COMMAND = Path(sys.executable).with_name("maintainer")
+
+
+class User:
+    """A user at a shell, with one repository in the configuration that the sandbox wrote."""
+
+    def __init__(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        self.sandbox = sandbox
+        self.repository = Repository(sandbox, "web", tmp_path)
+        self.repository.init()
+        (tmp_path / "password").write_text(self.repository.password)
+        with Path(sandbox.config).open("a") as config:
+            config.write(f'[[repository]]\nname = "web"\nlocation = "{self.repository.location}"\npassword = "file:{tmp_path}/password"\n')
+            config.write("[repository.keep]\nlast = 1\n")
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        done = self.start(*words)
+        output, errors = done.communicate(timeout=120)
+        assert done.returncode == code, (words, done.returncode, output, errors)
+        return output + errors
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "MAINTAINER_CONFIG": self.sandbox.config}
+        return subprocess.Popen([COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def clock(self, offset: str) -> None:
+        self("sandbox", "clock", offset, "--directory", self.sandbox.directory)
+
+
+@pytest.fixture
+def user(own_sandbox: Sandbox, tmp_path: Path) -> User:
+    return User(own_sandbox, tmp_path)
+
+
+def test_a_month_in_the_life_of_a_repository(user: User) -> None:
+    repository = user.repository
+    for seed in (1, 2):
+        repository.write(f"file{seed}", 150_000, seed)
+        repository.backup()
+    assert "nothing was changed" in user("plan")
+    assert "confirm-repository" in user("run", "--once", code=3)
+    assert "maintainer accept web" in user("status", code=3)
+    assert "confirms web1" in user("accept", "web")
+    assert "to forget" in user("run", "--once", code=0)
+
+    user.clock("+15d")
+    repository.put(repository.objects("data/")[0], b"garbage")
+    assert "would heal data" in user("plan")
+    told = user("run", "--once", code=3)
+    assert "healed data" in told
+    assert "forgot snapshot" in told
+    assert "healed data" in user("logs", "last")
+    assert "finding overwritten" not in user("run", "--once", code=0)
+    assert "entries and 1 judgements hold" in user("ledger", "verify")
+    packs = set(repository.objects("data/"))
+
+    user.clock("+23d")
+    user("run", "--once", code=0)
+    assert set(repository.objects("data/")) < packs
+    newest = list(repository.trees)[-1]
+    repository.verify(newest)
+
+
+def test_json_is_the_event_stream_and_closes_with_the_exit_code(user: User) -> None:
+    lines = [json.loads(line) for line in user("run", "--once", "--json", code=0).splitlines()]
+    agent = [line for line in lines if line["source"] == "agent"]
+    assert [line["seq"] for line in agent] == list(range(1, len(agent) + 1))
+    assert (lines[-1]["event"], lines[-1]["source"], lines[-1]["exit_code"]) == ("run.closed", "controller", 0)
+
+
+def test_serve_shows_the_truth_in_the_middle_of_an_attack(user: User) -> None:
+    repository = user.repository
+    repository.write("file", 150_000, 1)
+    snapshot = repository.backup()
+    user("run", "--once", code=3)
+    for key in (*repository.objects("data/"), *repository.objects("index/"), "config"):
+        repository.put(key, b"garbage")
+    before = repository.versions()
+    process = user.start("serve", "web", "--json")
+    assert process.stdout is not None
+    try:
+        address = json.loads(process.stdout.readline())["repository"]
+        repository.verify(snapshot, location=address)
+        refused = repository.restic("forget", snapshot, location=address, check=False)
+        assert "403" in refused.stderr
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert repository.versions() == before
+
+
+def test_undelete_takes_back_what_was_forgotten(user: User) -> None:
+    repository = user.repository
+    for seed in (1, 2):
+        repository.write("file", 150_000, seed)
+        repository.backup()
+    user("run", "--once", code=3)
+    user("accept", "web")
+    user.clock("+15d")
+    user("run", "--once", code=0)
+    oldest = next(iter(repository.trees))
+    assert f"snapshots/{oldest}" not in repository.objects()
+    user("undelete", "web", oldest[:12])
+    user("run", "--once", code=0)
+    repository.verify(oldest)
+
+
+def test_ack_makes_a_finding_no_news(user: User) -> None:
+    user.repository.put("notes.txt", b"x")
+    assert "foreign-name" in user("run", "--once", code=3)
+    user("ack", "web", "foreign-name")
+    user("run", "--once", code=0)
+    assert "foreign-name" not in user("status", code=0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(user: User, number: signal.Signals) -> None:
+    repository = user.repository
+    repository.write("file", 150_000, 1)
+    snapshot = repository.backup()
+    process = user.start("run", "--once", "--json")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "step.started" and json.loads(line)["step"] == "prune":
+            process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert "run.committed" not in user("run", "--once", code=3)
+    repository.verify(snapshot)
+
+
+def test_a_killed_agent_is_lost_and_the_next_run_settles_it(user: User) -> None:
+    process = user.start("run", "--once", "--json")
+    assert process.stdout is not None
+    events = []
+    for line in process.stdout:
+        events.append(json.loads(line))
+        if events[-1]["event"] == "step.started" and events[-1]["step"] == "freeze":
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(children[0]), signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == 6
+    assert "agent.lost" in {event["event"] for event in events}
+    user("run", "--once", code=0)

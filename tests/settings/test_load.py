@@ -1,0 +1,108 @@
+"""A configuration is read whole: every mistake is told at once, with its line, what was expected, and what to do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from maintainer.core.errors import ConfigurationError
+from maintainer.core.job import Place
+from maintainer.settings.load import Settings, load
+
+GOOD = """\
+[state]
+location = "s3:https://s3.eu-central-1.amazonaws.com/acme-state/prod"
+[group.servers]
+compute = "local"
+[[repository]]
+name = "web"
+location = "s3:http://127.0.0.1:9000/backups/web"
+password = "file:/etc/maintainer/web"
+grace = "36h"
+[repository.expect]
+host = "web1"
+paths = ["/srv"]
+[repository.keep]
+daily = 14
+tags = ["forever"]
+"""
+
+
+def read(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "maintainer.toml"
+    path.write_text(text)
+    return load(path)
+
+
+def test_a_good_file_becomes_a_job(tmp_path: Path) -> None:
+    settings = read(tmp_path, GOOD)
+    job = settings.job("run", settings.chosen([], []))
+    (one,) = job.repositories
+    assert one.place == Place("backups", "web", "http://127.0.0.1:9000")
+    assert (one.grace, one.probation) == (timedelta(hours=36), timedelta(days=14))
+    assert (one.keep.daily, one.keep.tags, one.expect[0].paths) == (14, ("forever",), ("/srv",))
+    assert job.state == Place("acme-state", "prod")
+    assert settings.repositories[0].group == "servers"
+
+
+SECOND = '[[repository]]\nname = "{}"\npassword = "env:X"\nlocation = "s3:http://127.0.0.1:9000/{}"\n'
+MISTAKES = [
+    ("unknown key", GOOD.replace("grace =", "gracee ="), ":9 repository[web].gracee: unknown key; expected `grace`"),
+    ("unknown section", GOOD.replace("[group.", "[groop."), ":3 groop: unknown section; expected `group`"),
+    ("bad URL", GOOD.replace("s3:http://127", "s3:ftp://127"), "repository[web].location"),
+    ("no s3", GOOD.replace("s3:http://127.0.0.1:9000/backups/web", "/srv/restic"), "restic's form"),
+    ("no host", GOOD.replace("s3:http://127.0.0.1:9000/backups/web", "s3:backups/web"), "s3:https://s3.amazonaws.com/backups/web"),
+    ("credentials", GOOD.replace("s3:http://127", "s3:http://a:b@127"), "a URL with credentials in it"),
+    ("same place", GOOD + SECOND.format("db", "backups/web"), "the same place as repository 'web'"),
+    ("inside", GOOD + SECOND.format("db", "backups/web/db"), "lie one inside the other"),
+    ("same name", GOOD + SECOND.format("web", "backups/db"), "a second repository 'web'"),
+    (
+        "state is a repository's",
+        GOOD + SECOND.format("db", "x-state/prod").replace("http://127.0.0.1:9000/x", "https://s3.amazonaws.com/acme"),
+        "state.location",
+    ),
+    ("no password source", GOOD.replace("file:/etc/maintainer/web", "hunter2"), "no source of a password"),
+    ("relative password file", GOOD.replace("file:/etc", "file:etc"), "an incomplete source of 'file'"),
+    ("bad duration", GOOD.replace('"36h"', '"36 hours"'), "a duration such as"),
+    ("number for text", GOOD.replace('"36h"', "36"), "text in quotes"),
+    ("negative", GOOD.replace("daily = 14", "daily = -2"), "at least -1"),
+    ("missing", GOOD.replace('password = "file:/etc/maintainer/web"\n', ""), "repository[web].password: it is missing"),
+    ("single brackets", GOOD.replace("[[repository]]", "[repository]"), "double the brackets"),
+    ("unknown group", GOOD.replace("grace", 'group = "server"\ngrace'), "rename it to `servers`"),
+    ("compute", GOOD.replace('"local"', '"lambda"'), "'local'"),
+    ("not TOML", GOOD.replace('"web"', '"web'), "valid TOML"),
+    ("no state", GOOD.replace("location =", "#", 1), "state.location: it is missing"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), [case[1:] for case in MISTAKES], ids=[case[0] for case in MISTAKES])
+def test_a_mistake_is_explained(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, text)
+    assert says in str(refused.value)
+    assert "→" in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    assert refused.value.exit_code == 2
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = GOOD.replace('compute = "local"', "").replace('"36h"', "1").replace("daily", "dayly")
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, text)
+    assert [p.where.partition(" ")[2] for p in refused.value.problems] == [
+        "group.servers.compute",
+        "repository[web].grace",
+        "repository[web].keep.dayly",
+    ]
+
+
+def test_no_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no such file"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_repository_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="rename it to `web`"):
+        read(tmp_path, GOOD).chosen(["webb"], [])
