@@ -249,9 +249,10 @@ def _record(run: Run, key: str, state: State, made: Admission, reason: str = "")
     first_seen = truth.first_seen
     if run.fold.is_first_contact and (snapshot := made.snapshots.get(key)) is not None:
         first_seen = min(first_seen, snapshot.time)
+    suspect = ""
     if (before := run.fold.records.get(key)) is not None:
-        first_seen = before.first_seen
-    return Record(state, truth.version.version_id, truth.version.size, first_seen, run.now, reason)
+        first_seen, suspect = before.first_seen, before.suspect
+    return Record(state, truth.version.version_id, truth.version.size, first_seen, run.now, reason, suspect=suspect)
 
 
 def _kind(key: str) -> FileType:

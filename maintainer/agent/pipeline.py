@@ -13,7 +13,7 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.core import retention
 from maintainer.core.errors import CheckFailedError, ExitCode, HeldError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing, settle
-from maintainer.core.ledger import Record, State
+from maintainer.core.ledger import UNDELETED, Record, State
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.retention import Candidate
@@ -49,7 +49,8 @@ def maintain(run: Run, password: str) -> ExitCode:
         run.state.start_run(run.run_id)
         plan = make_plan(run)
         carry_out(run, plan)
-        run.findings += plan.findings
+        undeleted = run.fold.pending_undeletes
+        run.findings += [f for f in plan.findings if not (f.kind is Kind.HIDDEN and f.subject in undeleted)]
         if not run.may_mark:
             raise HeldError(
                 "the ledger is empty, though maintainer was here before: overwritten content was healed, and nothing else was done",
@@ -166,7 +167,8 @@ def forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     held = _why_nothing_is_forgotten(run, work)
     if not held:
         for candidate, reasons in verdict.suspect:
-            run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))
+            if not candidate.suspect.startswith(UNDELETED):
+                run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))
             run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
     ids = () if held else _policy(run, opened, work, verdict.counting)
     if held:

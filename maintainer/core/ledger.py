@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from maintainer.core.errors import LedgerError
 from maintainer.core.findings import Finding, Kind, Reported, Standing
 from maintainer.core.moments import from_text, to_text
+from maintainer.core.repofiles import FileType
 
 VERSION = 1
 GENESIS = "0" * 64
@@ -30,6 +31,9 @@ class State(Enum):
 
 ADOPTED = "adopted"
 """The reason of what was hidden before first contact: its markers are legitimate at once, and only a person takes it back."""
+
+UNDELETED = "undeleted by "
+"""How a snapshot's `suspect` begins that a person took back: kept, never counting, and no finding."""
 
 LEGAL: Mapping[State | None, frozenset[State]] = {
     None: frozenset(State),
@@ -178,6 +182,8 @@ class Fold:
     accepted_keys: frozenset[str] = frozenset()
     head: tuple[int, str] = (0, GENESIS)
     judgements: int = 0
+    pending_undeletes: frozenset[str] = frozenset()
+    """Keys that a person took back since the last entry: their markers are no attack."""
     committed_runs: frozenset[str] = frozenset()
     last_commit: str = ""
     identity: str = ""
@@ -213,7 +219,8 @@ def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
         state.judge(judgements[state.folded : entry.judgements])
         state.take(entry)
         previous = digest(body)
-    state.judge(judgements[state.folded :])
+    pending = judgements[state.folded :]
+    state.judge(pending)
     return Fold(
         records=state.records,
         findings=state.findings,
@@ -224,6 +231,7 @@ def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
         accepted_keys=frozenset(state.accepted_keys),
         head=(len(bodies), previous),
         judgements=len(judgements),
+        pending_undeletes=frozenset(key for one in pending if one.action == "undelete" for key in one.subjects),
         committed_runs=frozenset(state.committed),
         last_commit=state.last_commit,
         identity=digest(bodies[0]) if bodies else "",
@@ -285,8 +293,16 @@ class _Folding:
                 self.records[key] = replace(record, reason=f"{ADOPTED}, accepted")
 
     def _undelete(self, key: str, judgement: Judgement) -> None:
+        """Take a key back. A snapshot comes back incomplete: admission proves it, and takes back the packs that it needs."""
         if (before := self.records.get(key)) is not None and before.state is not State.ADMITTED:
-            self.records[key] = replace(before, state=State.ADMITTED, reason=f"undeleted by {judgement.who}", since=from_text(judgement.at))
+            is_snapshot = key.startswith(f"{FileType.SNAPSHOT.value}/")
+            self.records[key] = replace(
+                before,
+                state=State.INCOMPLETE if is_snapshot else State.ADMITTED,
+                reason="",
+                since=from_text(judgement.at),
+                suspect=f"{UNDELETED}{judgement.who}" if is_snapshot else "",
+            )
 
 
 def _verify_judgements(bodies: Sequence[bytes]) -> list[Judgement]:

@@ -90,11 +90,18 @@ def test_only_legal_transitions_fold(states: list[State]) -> None:
 
 
 def test_a_person_takes_back_what_no_run_may() -> None:
-    bodies = chain(entry(changes={KEY: record(State.EVICTED)}), entry(judgements=1, changes={KEY: record(State.ADMITTED, version="v2")}))
-    assert fold(bodies[:1], judged(("undelete", (KEY,)))).records[KEY].state is State.ADMITTED
-    assert fold(bodies, judged(("undelete", (KEY,)))).records[KEY].version == "v2"
+    pack = "data/aa/" + "a" * 64
+    bodies = chain(entry(changes={pack: record(State.EVICTED)}), entry(judgements=1, changes={pack: record(State.ADMITTED, version="v2")}))
+    assert fold(bodies[:1], judged(("undelete", (pack,)))).records[pack].state is State.ADMITTED
+    assert fold(bodies, judged(("undelete", (pack,)))).records[pack].version == "v2"
     with pytest.raises(LedgerError):
-        fold(chain(entry(changes={KEY: record(State.EVICTED)}), entry(changes={KEY: record(State.ADMITTED)})), [])
+        fold(chain(entry(changes={pack: record(State.EVICTED)}), entry(changes={pack: record(State.ADMITTED)})), [])
+
+
+def test_a_snapshot_that_a_person_takes_back_must_be_proved_and_never_counts() -> None:
+    folded = fold(chain(entry(changes={KEY: record(State.DOOMED)})), judged(("undelete", (KEY,))))
+    assert (folded.records[KEY].state, folded.records[KEY].suspect) == (State.INCOMPLETE, "undeleted by ann")
+    assert folded.pending_undeletes == {KEY}
 
 
 def test_accept_confirms_what_was_observed_and_decides_what_was_adopted() -> None:
