@@ -56,7 +56,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class RevertPlan:
-    """All that revert will do, and what it found out on the way. Order within each is the listing's.
+    """All that revert will do, and what it found out on the way. Order is the listing's, but of marks snapshots, indexes, packs.
 
     `standing` holds, by key, the true and plain current versions; what `heal` restores joins them. `new` are the keys among both that the
     ledger does not know, `evict` those that it does not know and that never were true. `hidden` (first contact only) are true versions
@@ -114,6 +114,10 @@ def packs_are_held(fold: Fold, terms: Terms) -> str:
     return ""
 
 
+_MARKED_LAST = (FileType.CONFIG.value, FileType.SNAPSHOT.value, FileType.KEY.value, FileType.INDEX.value, FileType.PACK.value)
+"""What refers to others goes first: so that a host that looks meanwhile, or after a kill, finds no snapshot without its data."""
+
+
 def plan_revert(histories: Sequence[KeyHistory], fold: Fold, examine: Examine, terms: Terms) -> RevertPlan:
     """Decide for every key. No plan deletes a version: there is no such action."""
     planner = _Planner({history.key: history for history in histories}, fold, examine, terms)
@@ -121,7 +125,7 @@ def plan_revert(histories: Sequence[KeyHistory], fold: Fold, examine: Examine, t
         planner.decide(history)
     return RevertPlan(
         heal=tuple(planner.heal),
-        mark=tuple(planner.mark),
+        mark=tuple(sorted(planner.mark, key=lambda mark: _MARKED_LAST.index(mark.over.key.partition("/")[0]))),
         evict=planner.evict,
         findings=tuple(planner.findings),
         standing=planner.standing,

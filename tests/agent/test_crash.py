@@ -1,0 +1,151 @@
+"""The agent killed at any moment loses nothing, litters nothing, and the next runs end where an undisturbed one would have."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maintainer.core.job import Keep
+from maintainer.core.ledger import State
+from maintainer.sandbox.daemon import Sandbox
+from tests.agent.test_history import erase
+from tests.support.agents import Maintained
+from tests.support.repositories import Repository
+
+Moment = Callable[[dict[str, Any]], bool]
+
+
+def after(step: str) -> Moment:
+    return lambda event: event["event"] == "step.finished" and event["step"] == step
+
+
+def on(name: str, key: str = "") -> Moment:
+    return lambda event: event["event"] == name and key in str(event.get("key", ""))
+
+
+@pytest.fixture
+def maintained(own_sandbox: Sandbox, tmp_path: Path) -> Maintained:
+    """On the night when all but the newest of four snapshots are to be forgotten, their packs repacked, and packs are attacked."""
+    repository = Repository(own_sandbox, f"c-{uuid.uuid4().hex[:12]}", tmp_path)
+    repository.init()
+    for seed in range(1, 5):
+        repository.write(f"file{seed}", 150_000, seed)
+        repository.write("stays", 60_000, 77)
+        (repository.source / f"file{seed - 2}").unlink(missing_ok=True)
+        repository.backup()
+    made = Maintained(repository, keep=Keep(last=2))
+    made.expect_host()
+    assert made.run().code == 0
+    made.pass_days(15)
+    attack(repository)
+    return made
+
+
+def attack(repository: Repository) -> None:
+    for key in (*repository.objects("data/")[:4], *repository.objects("index/")[:1]):
+        repository.put(key, b"garbage")
+
+
+def kill_at(maintained: Maintained, moment: Moment) -> bool:
+    """Run, and kill the agent the moment that it tells an event; return whether it did."""
+    process = maintained.start()
+    assert process.stdout is not None
+    killed = False
+    for line in process.stdout:
+        if not killed and moment(json.loads(line)):
+            os.kill(process.pid, signal.SIGKILL)
+            killed = True
+    process.wait()
+    return killed
+
+
+def settles(maintained: Maintained) -> None:
+    """Let the nights go on, and hold what must hold in the end."""
+    repository = maintained.repository
+    whole = list(repository.trees)
+    ran = maintained.run()
+    assert ran.code in (0, 3), ran.why()
+    kept = whole[2:]
+    assert {key for key in maintained.fold().having(State.ADMITTED) if key.startswith("snapshots/")} == {f"snapshots/{one}" for one in kept}
+    for snapshot in kept:
+        repository.verify(snapshot)
+    for days in (23, 31):
+        maintained.pass_days(days)
+        ran = maintained.run()
+        assert ran.code == 0, ran.why()
+    records = maintained.fold().records
+    known = {key for key in records if records[key].state is State.ADMITTED}
+    assert {key for key in repository.objects() if not key.startswith("maintainer/")} == known
+    assert repository.restic("check", "--read-data").returncode == 0
+    for snapshot in kept:
+        repository.verify(snapshot)
+
+
+MOMENTS: dict[str, Moment] = {
+    "in the middle of heal": on("object.healed"),
+    "in the middle of marking": on("object.marked"),
+    "after the commit": on("run.committed"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_a_kill(maintained: Maintained, moment: Moment) -> None:
+    assert kill_at(maintained, moment)
+    settles(maintained)
+
+
+def test_a_kill_in_the_middle_of_prune_once_it_has_put_something(maintained: Maintained) -> None:
+    process = maintained.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "step.started" and event["step"] == "prune":
+            while process.poll() is None and not any(maintained.state.runs()[event["run_id"]]):
+                pass
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert any(maintained.state.runs().values())
+    settles(maintained)
+
+
+def test_a_kill_after_every_step_one_night_after_the_other(maintained: Maintained) -> None:
+    for step in ("survey", "revert", "admit", "freeze", "forget", "prune", "check"):
+        assert kill_at(maintained, after(step)), step
+        attack(maintained.repository)
+    settles(maintained)
+
+
+def test_five_nights_whose_check_fails_leave_one_nights_writes(maintained: Maintained) -> None:
+    repository = maintained.repository
+    process = maintained.start()
+    assert process.stdout is not None
+    bodies: dict[str, bytes] = {}
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "prune.finished":
+            process.send_signal(signal.SIGSTOP)
+            admitted = maintained.fold().having(State.ADMITTED)
+            bodies = {key: repository.get(key) for key in repository.objects("data/") if key in admitted}
+            erase(repository, list(bodies))
+            process.send_signal(signal.SIGCONT)
+    assert process.wait() == 4
+    after_one = repository.versions()
+    for _ in range(4):
+        ran = maintained.run()
+        assert ran.code == 4
+        assert ran.named("prune.skipped")
+    assert repository.versions() == after_one
+    for key, body in bodies.items():
+        repository.put(key, body)
+    ran = maintained.run()
+    assert ran.code in (0, 3), ran.why()
+    settles(maintained)
