@@ -73,8 +73,7 @@ def maintain(run: Run, password: str) -> ExitCode:
         with step("forget"):
             forget(run, server, opened, work)
         with step("prune"):
-            run.demand(server, opened, restic.prune_argv())
-            run.recorder.record("prune.finished", deleted=len(work.view.deleted), written=len(work.view.written))
+            prune(run, server, opened, work)
         with step("check"):
             check(run, server, opened, work)
     with step("commit"):
@@ -214,6 +213,15 @@ def _policy(run: Run, opened: Opened, work: Work, counting: tuple[str, ...]) -> 
     for snapshot, reasons in proposal.keep.items():
         run.recorder.record("snapshot.kept", snapshot=snapshot, reasons=list(reasons))
     return tuple(snapshot for snapshot in proposal.remove if snapshot in counting)
+
+
+def prune(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
+    """Let restic drop and repack what no snapshot of the view needs. First contact prunes nothing: nobody has looked yet."""
+    if run.fold.is_first_contact:
+        run.recorder.record("prune.skipped", reason="first contact prunes nothing")
+        return
+    run.demand(server, opened, restic.prune_argv())
+    run.recorder.record("prune.finished", deleted=len(work.view.deleted), written=len(work.view.written))
 
 
 def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitted: Mapping[str, RepositoryFile]) -> ExitCode:

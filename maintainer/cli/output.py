@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from maintainer.core.events import Event, encode
-from maintainer.report.lines import line
+from maintainer.report.lines import Narrator
 
 
 def say(text: str = "") -> None:
@@ -17,11 +17,10 @@ def say(text: str = "") -> None:
 
 def event_printer(*, as_json: bool) -> Callable[[Event], None]:
     """Return what prints events as they come."""
+    narrator = Narrator()
 
     def show(event: Event) -> None:
-        if as_json:
-            say(encode(event))
-        elif (text := line(event)) is not None:
+        for text in (encode(event),) if as_json else narrator.lines(event):
             say(text)
 
     return show

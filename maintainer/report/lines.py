@@ -1,11 +1,13 @@
-"""An event as one line for a person, or none. Texts were escaped where the events were decoded."""
+"""The event stream as a person reads it: a fold that tells each kind of thing once. Texts were escaped where the events were decoded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from maintainer.core.events import Event
+from maintainer.core.repofiles import parse_key
 
 MARKS = {"debug": " ", "info": " ", "warning": "!", "error": "✗"}
 ID = 8
@@ -14,6 +16,8 @@ ID = 8
 
 def _short(key: object) -> str:
     folder, slash, name = str(key).rpartition("/")
+    if parse_key(str(key)) is None:
+        return str(key)
     return f"{folder.partition('/')[0]}{slash}{name[:ID]}"
 
 
@@ -52,7 +56,6 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "object.taken_back": lambda f: f"took {_short(f['key'])} back: a backup that was in flight needs it",
     "objects.admitted": lambda f: f"admitted {f['snapshots']} snapshots, {f['packs']} packs, {f['indexes']} indexes",
     "snapshot.incomplete": lambda f: f"{_short(f['key'])} lacks data, and stays out",
-    "snapshot.suspected": lambda f: f"snapshot {f['snapshot'][:ID]} is suspect: {'; '.join(f['reasons'])}",
     "retention.judged": lambda f: (
         f"{f['counting']} snapshots count, {f['in_probation']} wait in probation, {f['suspect']} are suspect; to forget: {f['forget']}"
     ),
@@ -69,23 +72,64 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "agent.lost": lambda f: (
         f"the agent was lost: {f['reason']} (status {f['status']}). The next run settles it. {f['last_words']}".rstrip()
     ),
-    "finding.reported": lambda f: (
-        f"{f['standing']}: {f['kind']}: {f['subject']}{' — ' + f['detail'] if f['detail'] else ''}\n    → {f['do']}"
-    ),
     "run.closed": lambda f: f"exit {f['exit_code']}: {OUTCOMES.get(f['exit_code'], 'ended by a signal')}",
 }
 
 
-def line(event: Event) -> str | None:
-    """Return the line for an event, or None for what a person need not see."""
-    if event.event == "run.closed" and event.source == "agent":
-        return None
-    if event.event == "finding.reported" and event.fields["standing"] in ("gone", "acknowledged"):
-        return None
-    if event.event == "prune.finished" and not event.fields["deleted"] and not event.fields["written"]:
-        return None
-    write = _LINES.get(event.event)
-    if write is None:
-        return None
-    where = event.repository or ""
-    return f"{MARKS[event.level]} {where:<12} {write(event.fields)}" if where else f"{MARKS[event.level]} {write(event.fields)}"
+_MANY = frozenset({"object.healed", "object.evicted", "object.taken_back", "snapshot.incomplete", "heal.planned", "mark.planned"})
+"""Events that come by the thousand: the first few are shown, the rest counted."""
+SHOWN = 3
+
+
+class Narrator:
+    """Turns events into lines, in order. Holds back what belongs together until it is complete."""
+
+    def __init__(self) -> None:
+        self._many: Counter[str] = Counter()
+        self._last: Event | None = None
+        self._findings: dict[tuple[str, str], list[Event]] = {}
+
+    def lines(self, event: Event) -> Iterator[str]:
+        """Yield the lines that this event completes."""
+        if event.event in _MANY:
+            self._many[event.event] += 1
+            self._last = event
+            if self._many[event.event] <= SHOWN:
+                yield _line(event, _LINES[event.event](event.fields))
+            return
+        yield from self._rest()
+        if event.event == "finding.reported":
+            if event.fields["standing"] in ("new", "open"):
+                self._findings.setdefault((str(event.fields["standing"]), str(event.fields["kind"])), []).append(event)
+            return
+        for group in self._findings.values():
+            yield _findings(group)
+        self._findings.clear()
+        if event.event == "run.closed" and event.source == "agent":
+            return
+        if event.event == "prune.finished" and not event.fields["deleted"] and not event.fields["written"]:
+            return
+        if (write := _LINES.get(event.event)) is not None:
+            yield _line(event, write(event.fields))
+
+    def _rest(self) -> Iterator[str]:
+        for name, count in self._many.items():
+            if count > SHOWN and self._last is not None:
+                yield _line(self._last, f"… and {count - SHOWN} more {name.partition('.')[2].replace('_', ' ')}")
+        self._many.clear()
+
+
+def _findings(group: list[Event]) -> str:
+    """Tell all findings of one kind and standing at once."""
+    first = group[0].fields
+    subjects = ", ".join(_short(event.fields["subject"]) for event in group[:SHOWN])
+    more = f" and {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+    if first["standing"] == "open":
+        return _line(group[0], f"still open: {len(group)} {first['kind']}: {subjects}{more} (maintainer status)")
+    detail = f" — {first['detail']}" if first["detail"] else ""
+    return _line(group[0], f"NEW: {first['kind']}: {subjects}{more}{detail}\n{' ' * 17}→ {first['do']}")
+
+
+def _line(event: Event, text: str) -> str:
+    where = f"{event.repository:<12} " if event.repository else ""
+    return f"{MARKS[event.level]} {where}{text}"

@@ -66,7 +66,7 @@ def test_a_month_in_the_life_of_a_repository(user: User) -> None:
     assert "healed data" in told
     assert "forgot snapshot" in told
     assert "healed data" in user("logs", "last")
-    assert "finding overwritten" not in user("run", "--once", code=0)
+    assert "overwritten" not in user("run", "--once", code=0)
     assert "entries and 1 judgements hold" in user("ledger", "verify")
     packs = set(repository.objects("data/"))
 
