@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from maintainer.agent import preflight
 from maintainer.agent.picture import plan_alone
 from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
 from maintainer.core import job as jobs
-from maintainer.core.errors import ConfigurationError, ExitCode, MaintainerError, Problem, SignalledError, first
+from maintainer.core.errors import ConfigurationError, ExitCode, MaintainerError, SignalledError, first
 from maintainer.core.events import Event, encode
 from maintainer.core.job import Job
 from maintainer.edges import restic, secrets
@@ -48,8 +50,7 @@ def main() -> int:
         recorder.record("run.signalled", signal=signal.Signals(error.number).name)
         code = SIGNALLED[signal.Signals(error.number)]
     except MaintainerError as error:
-        recorder.record("run.failed", reason=error.message, guidance=error.guidance, exit_code=error.exit_code)
-        code = error.exit_code
+        code = _tell(recorder, error)
     recorder.record("run.closed", exit_code=code)
     return code
 
@@ -79,7 +80,7 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
             recorder.record("repository.started", location=str(one.place))
             try:
                 run = Run(job.run_id, one, store, state, tool, recorder, clock)
-                code = _guard(recorder, lambda run=run: _run_one(run, connection, plan_only=job.plan_only))  # type: ignore[misc]
+                code = _guard(recorder, lambda run=run: _run_one(run, connection, job))  # type: ignore[misc]
                 codes.append(code)
                 recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
             finally:
@@ -88,20 +89,10 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
     return first(codes)
 
 
-def _run_one(run: Run, connection: Connection, *, plan_only: bool) -> ExitCode:
-    if not run.store.is_versioned():
-        raise ConfigurationError(
-            (
-                Problem(
-                    f"bucket {run.job.place.bucket}",
-                    "versioning is not on",
-                    "a versioned bucket: without versions nothing overwritten can come back",
-                    f"aws s3api put-bucket-versioning --bucket {run.job.place.bucket} --versioning-configuration Status=Enabled",
-                ),
-            )
-        )
+def _run_one(run: Run, connection: Connection, job: Job) -> ExitCode:
+    preflight.check(run, connection, job)
     password = secrets.read(run.job.password, connection)
-    return plan_alone(run, password) if plan_only else maintain(run, password)
+    return plan_alone(run, password) if job.plan_only else maintain(run, password)
 
 
 def _guard(recorder: Recorder, act: Callable[[], ExitCode]) -> ExitCode:
@@ -109,8 +100,24 @@ def _guard(recorder: Recorder, act: Callable[[], ExitCode]) -> ExitCode:
     try:
         return act()
     except MaintainerError as error:
-        recorder.record("run.failed", reason=error.message, guidance=error.guidance, exit_code=error.exit_code)
-        return error.exit_code
+        return _tell(recorder, error)
+    except Exception as error:  # noqa: BLE001 - the other repositories must have their night; this one is told as our fault
+        sys.stderr.write("".join(traceback.format_exception(error)))
+        reason = f"{type(error).__name__}: {error}"
+        recorder.record("run.failed", reason=reason, guidance="this is a fault of maintainer: please report it", exit_code=ExitCode.FAULT)
+        return ExitCode.FAULT
+
+
+def _tell(recorder: Recorder, error: MaintainerError) -> ExitCode:
+    """Write why a run failed, one event a mistake."""
+    told = (
+        [(f"{p.where}: {p.found}; expected {p.expected}", p.do) for p in error.problems]
+        if isinstance(error, ConfigurationError)
+        else [(error.message, error.guidance)]
+    )
+    for reason, guidance in told:
+        recorder.record("run.failed", reason=reason, guidance=guidance, exit_code=error.exit_code)
+    return error.exit_code
 
 
 def _keep_events(state: StateStore, run_id: str, events: list[Event]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from maintainer.core.errors import ConcurrentRunError
+from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
 from maintainer.core.findings import Finding, Reported
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Entry, Fold, Group, Record, State, fold
@@ -142,9 +142,14 @@ class Run:
             return self.restic.run(server.address, opened.password, argv)
 
     def demand(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> str:
-        """Run one restic command that must succeed."""
+        """Run one restic command that must succeed. Where the store failed it, the store's own error is the reason."""
         with self.recorder.restic():
-            return self.restic.demand(server.address, opened.password, argv)
+            try:
+                return self.restic.demand(server.address, opened.password, argv)
+            except ResticError as error:
+                if server.failures:
+                    raise StoreError(f"restic {argv[0]}: {server.failures[0]}", guidance="the next run begins anew") from error
+                raise
 
 
 def short(key: str) -> str:

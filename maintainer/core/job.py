@@ -63,7 +63,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryJob:
-    """One repository. `password` names a source; `probation_s` and `grace_s` are seconds; `expect` is empty where a person confirms."""
+    """One repository. `password` names a source; `probation_s` and `grace_s` are seconds; `expect` is empty where a person confirms.
+
+    `host_profile` names the host's own credentials, where they are known here: then its reach is checked.
+    """
 
     name: str
     place: Place
@@ -72,6 +75,7 @@ class RepositoryJob:
     expect: tuple[Expected, ...] = ()
     probation_s: float = 14 * 86_400
     grace_s: float = 7 * 86_400
+    host_profile: str = ""
 
     @property
     def probation(self) -> timedelta:

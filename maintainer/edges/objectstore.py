@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from tempfile import TemporaryFile
 from typing import Any, Protocol
 
@@ -171,9 +172,11 @@ class S3Store:
         answer["Body"].close()
         return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 206)  # noqa: PLR2004 - HTTP's own
 
-    def is_versioned(self) -> bool:
-        """Tell whether the bucket keeps versions."""
-        return self._s3.call("get_bucket_versioning", Bucket=self._bucket).get("Status") == "Enabled"
+    def is_versioned(self) -> tuple[bool, datetime | None]:
+        """Tell whether the bucket keeps versions, and what time the store had when it answered (None where it does not say)."""
+        answer = self._s3.call("get_bucket_versioning", Bucket=self._bucket)
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return answer.get("Status") == "Enabled", parsedate_to_datetime(date) if date else None
 
     def _put(self, key: str, body: Any) -> dict[str, Any]:
         return self._s3.call("put_object", Bucket=self._bucket, Key=self._root + key, Body=body, ContentType="application/octet-stream")

@@ -105,6 +105,7 @@ def _repository(one: RepositorySection) -> RepositoryJob:
         expect=(Expected(one.expect.host, one.expect.paths),) if one.expect else (),
         probation_s=one.probation.total_seconds(),
         grace_s=one.grace.total_seconds(),
+        host_profile=one.host_profile,
     )
 
 

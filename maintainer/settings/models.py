@@ -92,7 +92,7 @@ class ExpectSection(Section):
 
 
 class RepositorySection(Section):
-    """`[[repository]]`. `group` may be left out where there is only one."""
+    """`[[repository]]`. `group` may be left out where there is only one; `host_profile` names the host's own credentials."""
 
     name: Name
     location: Location
@@ -102,3 +102,4 @@ class RepositorySection(Section):
     expect: ExpectSection | None = None
     probation: Duration = timedelta(days=14)
     grace: Duration = timedelta(days=7)
+    host_profile: Word = ""
