@@ -41,26 +41,28 @@ def cut_ranges(app: App) -> App:
             await app(scope, receive, send)
             return
         first, last = wanted
-        start: Message = {}
-        parts: list[bytes] = []
+        at = 0
+        end = 0  # 0: not cut
 
-        async def collect(message: Message) -> None:
+        async def cut(message: Message) -> None:
+            nonlocal at, end
             if message["type"] == "http.response.start":
-                start.update(message)
-            elif message["type"] == "http.response.body":
-                parts.append(message.get("body", b""))
+                headers = {name.lower(): value for name, value in message["headers"]}
+                size = int(headers.get(b"content-length", b"0"))
+                if message["status"] == 200 and first < size:  # noqa: PLR2004 - HTTP's own
+                    end = size if last is None else min(last + 1, size)
+                    # A checksum of the whole is not sent with a part of it.
+                    kept = [(name, value) for name, value in message["headers"] if not name.lower().startswith(_OF_THE_WHOLE)]
+                    shown = f"bytes {first}-{end - 1}/{size}".encode()
+                    kept += [(b"content-length", str(end - first).encode()), (b"content-range", shown)]
+                    message = {**message, "status": 206, "headers": kept}
+            elif message["type"] == "http.response.body" and end:
+                body = message.get("body", b"")
+                message = {**message, "body": body[max(first - at, 0) : max(end - at, 0)]}
+                at += len(body)
+            await send(message)
 
-        await app(scope, receive, collect)
-        body = b"".join(parts)
-        if start["status"] == 200 and first < len(body):  # noqa: PLR2004 - HTTP's own
-            part = body[first : None if last is None else last + 1]
-            # A checksum of the whole is not sent with a part of it.
-            headers = [(name, value) for name, value in start["headers"] if not name.lower().startswith(_OF_THE_WHOLE)]
-            shown = f"bytes {first}-{first + len(part) - 1}/{len(body)}".encode()
-            start["headers"] = [*headers, (b"content-length", str(len(part)).encode()), (b"content-range", shown)]
-            start["status"], body = 206, part
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
+        await app(scope, receive, cut)
 
     return cutting
 

@@ -1,0 +1,25 @@
+"""`python -m benchmarks NAME [--json]`: run one benchmark, and print its rows and ratios."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+
+from benchmarks import overhead, view
+from benchmarks.result import Result
+
+NAMES: dict[str, Callable[[], Result]] = {"overhead": overhead.measure, "view": view.measure}
+
+
+def main() -> None:
+    """Run the named benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    result = NAMES[arguments.name]()
+    print(json.dumps(result.as_dict(), indent=2) if arguments.json else result.table())
+
+
+main()

@@ -1,0 +1,54 @@
+"""restic through the view against restic with its own S3 backend: check --read-data and a restore, in turn, three times."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.bench import repository
+from benchmarks.result import Result
+from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import View
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.viewserver import Permissions, ViewServer
+from tests.support.buckets import store
+
+ROUNDS = 3
+FILES, SIZE = 24, 8 << 20
+
+
+def measure() -> Result:
+    """Compare both backends, and the view's relay, on the same repository."""
+    clock = SystemClock()
+    seconds: dict[str, dict[str, list[float]]] = {}
+    with repository(FILES, SIZE) as made:
+        mine = store(made.sandbox, made.prefix)
+        shown: dict[str, ObjectVersion] = {}
+        for version in mine.survey():
+            shown.setdefault(version.key, version)
+        target = made.root / "target"
+        with (
+            ViewServer(View(shown), mine, Permissions(), redirect=True) as redirect,
+            ViewServer(View(shown), mine, Permissions(), redirect=False) as relay,
+        ):
+            places = {"restic's S3 backend": made.location, "view, redirect": redirect.address, "view, relay": relay.address}
+            for _ in range(ROUNDS):
+                for subject, place in places.items():
+                    ways: dict[str, Callable[[], object]] = {
+                        "check_s": lambda place=place: made.restic("-o", "rest.connections=16", "check", "--read-data", location=place),  # type: ignore[misc]
+                        "restore_s": lambda place=place: made.restic("restore", "latest", "--target", str(target), location=place),  # type: ignore[misc]
+                    }
+                    for figure, way in ways.items():
+                        started = clock.monotonic()
+                        way()
+                        seconds.setdefault(subject, {}).setdefault(figure, []).append(clock.monotonic() - started)
+                        shutil.rmtree(Path(target), ignore_errors=True)
+    rows: list[dict[str, str | float]] = [
+        {"subject": subject, **{figure: round(median(values), 2) for figure, values in figures.items()}}
+        for subject, figures in seconds.items()
+    ]
+    own, view = seconds["restic's S3 backend"], seconds["view, redirect"]
+    ratios = {f"view/own {figure}": round(median(view[figure]) / median(own[figure]), 2) for figure in own}
+    return Result("view", rows, ratios)
