@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.metadata import version
@@ -21,7 +20,7 @@ from maintainer.core.events import Event, encode
 from maintainer.core.job import Job
 from maintainer.edges import restic, secrets
 from maintainer.edges.clock import SystemClock
-from maintainer.edges.log import Recorder
+from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.objectstore import S3Store
 from maintainer.edges.s3 import S3, Connection
 from maintainer.edges.statestore import StateStore
@@ -91,7 +90,10 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
 
 def _run_one(run: Run, connection: Connection, job: Job) -> ExitCode:
     preflight.check(run, connection, job)
-    password = secrets.read(run.job.password, connection)
+
+    def password() -> str:
+        return secrets.read(run.job.password, connection)
+
     return plan_alone(run, password) if job.plan_only else maintain(run, password)
 
 
@@ -102,7 +104,7 @@ def _guard(recorder: Recorder, act: Callable[[], ExitCode]) -> ExitCode:
     except MaintainerError as error:
         return _tell(recorder, error)
     except Exception as error:  # noqa: BLE001 - the other repositories must have their night; this one is told as our fault
-        sys.stderr.write("".join(traceback.format_exception(error)))
+        diagnostics().exception("unexpected", repository=recorder.where)
         reason = f"{type(error).__name__}: {error}"
         recorder.record("run.failed", reason=reason, guidance="this is a fault of maintainer: please report it", exit_code=ExitCode.FAULT)
         return ExitCode.FAULT
@@ -125,7 +127,7 @@ def _keep_events(state: StateStore, run_id: str, events: list[Event]) -> None:
     try:
         state.save_events(run_id, "".join(encode(event) + "\n" for event in events).encode())
     except MaintainerError as error:
-        sys.stderr.write(f"the events could not be kept in the state store: {error}\n")
+        diagnostics().warning("events not kept in the state store", reason=str(error))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from maintainer.agent import unlock
@@ -13,7 +14,7 @@ from maintainer.core.revert import RevertPlan
 from maintainer.core.versions import ObjectVersion
 
 
-def look(run: Run, password: str) -> RevertPlan:
+def look(run: Run, password: Callable[[], str]) -> RevertPlan:
     """Survey, read the ledger and plan. Before the first contact the pins are held in memory alone."""
     with run.recorder.step("survey"):
         run.survey()
@@ -21,13 +22,13 @@ def look(run: Run, password: str) -> RevertPlan:
     with run.recorder.step("revert"):
         if run.fold.head[0] == 0:
             run.may_mark = not unlock.has_other_identity(run)
-            run.fold = replace(run.fold, records=unlock.pin(run, password))
+            run.fold = replace(run.fold, records=unlock.pin(run, password()))
         plan = make_plan(run)
         run.standing = dict(plan.standing)
     return plan
 
 
-def plan_alone(run: Run, password: str) -> ExitCode:
+def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
     """Say what a run would heal, mark and evict, and why."""
     plan = look(run, password)
     for heal in plan.heal:
@@ -42,7 +43,7 @@ def plan_alone(run: Run, password: str) -> ExitCode:
     return ExitCode.COMMITTED
 
 
-def verified(run: Run, password: str) -> dict[str, ObjectVersion]:
+def verified(run: Run, password: Callable[[], str]) -> dict[str, ObjectVersion]:
     """Return what a reader may be shown: every admitted object in its true version, also in the middle of an attack.
 
     Before the first contact, everything true.
@@ -52,5 +53,5 @@ def verified(run: Run, password: str) -> dict[str, ObjectVersion]:
     shown = run.admitted(FileType.CONFIG, *kinds)
     if run.fold.head[0] == 0:
         shown |= {key: truth.version for key, truth in run.standing.items()}
-    opened = unlock.open_pinned(run, password)
+    opened = unlock.open_pinned(run, password())
     return {key: version for key, version in {**shown, **run.base(opened)}.items() if not key.startswith("keys/") or key == opened.key}

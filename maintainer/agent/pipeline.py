@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from maintainer.agent import admission, unlock
@@ -11,8 +11,8 @@ from maintainer.agent.admission import Admission
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core import retention
-from maintainer.core.errors import CheckFailedError, ExitCode, HeldError
-from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing, settle
+from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
+from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
 from maintainer.core.ledger import UNDELETED, Record, State
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
@@ -36,8 +36,21 @@ class Work:
     checked: Mapping[str, int] = field(default_factory=dict)
 
 
-def maintain(run: Run, password: str) -> ExitCode:
-    """Do all steps; return COMMITTED or ATTENTION. Every error before the commit means that nothing was destroyed."""
+def maintain(run: Run, password: Callable[[], str]) -> ExitCode:
+    """Do all steps; return COMMITTED or ATTENTION. Every error before the commit means that nothing was destroyed.
+
+    The password is asked for when it is first needed: at first contact at once, later not before everything is healed.
+    """
+    try:
+        return _steps(run, password)
+    except MaintainerError:
+        if not run.is_committed:  # what was found must be told, also when the run comes to nothing
+            for reported in run.settled():
+                tell(run, reported)
+        raise
+
+
+def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
     step = run.recorder.step
     with step("survey"):
         run.survey()
@@ -45,7 +58,7 @@ def maintain(run: Run, password: str) -> ExitCode:
         run.read_ledger()
     with step("revert"):
         contact(run, password)
-        last_failed = _last_run_failed(run)
+        last_failed = bool(run.earlier_runs) and next(reversed(run.earlier_runs)) not in run.fold.committed_runs
         run.state.start_run(run.run_id)
         plan = make_plan(run)
         carry_out(run, plan)
@@ -57,7 +70,7 @@ def maintain(run: Run, password: str) -> ExitCode:
                 guidance="correct [state] location: the state store was wiped, or is another one",
             )
     with step("admit"):
-        opened = unlock.open_pinned(run, password)
+        opened = unlock.open_pinned(run, password())
         uncommitted = _uncommitted(run)
         admitted = admission.admit(run, plan, opened, uncommitted)
         _record_admission(run, admitted)
@@ -83,29 +96,24 @@ def maintain(run: Run, password: str) -> ExitCode:
     return code
 
 
-def contact(run: Run, password: str) -> None:
+def contact(run: Run, password: Callable[[], str]) -> None:
     """At the very first contact put entry 0, and then the identity object: before any other write to the repository."""
     if run.fold.head[0] == 0:
         if unlock.has_other_identity(run):
             run.may_mark = False
             return
-        run.append("first", unlock.pin(run, password))
+        run.append("first", unlock.pin(run, password()))
     identity = f"{unlock.IDENTITY}{run.fold.identity}"
     if identity not in run.histories or run.histories[identity].current.is_marker:
         run.put_on_top(run.store.put(identity, run.chains.entries[0]))
-
-
-def _last_run_failed(run: Run) -> bool:
-    earlier = [run_id for run_id in run.state.runs() if run_id != run.run_id]
-    return bool(earlier) and earlier[-1] not in run.fold.committed_runs
 
 
 def _uncommitted(run: Run) -> dict[str, RepositoryFile]:
     """Return what runs of ours put that never committed, and that no entry has spoken of since."""
     return {
         file.key(): file
-        for run_id, written in run.state.runs().items()
-        if run_id != run.run_id and run_id not in run.fold.committed_runs
+        for run_id, written in run.earlier_runs.items()
+        if run_id not in run.fold.committed_runs
         for file in written
         if file.key() not in run.fold.records and file.key() in run.histories
     }
@@ -115,7 +123,7 @@ def _record_admission(run: Run, admitted: Admission) -> None:
     if not admitted.changes:
         return
     kinds = [record.state.value + " " + key.partition("/")[0] for key, record in admitted.changes.items()]
-    run.append("admission", admitted.changes)
+    run.append("admission", admitted.changes, findings=run.settled())
     counts = {kind: kinds.count(f"admitted {kind}") for kind in ("data", "index", "snapshots")}
     run.recorder.record("objects.admitted", packs=counts["data"], indexes=counts["index"], snapshots=counts["snapshots"])
 
@@ -238,19 +246,20 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
         changes[key] = Record(
             State.DOOMED, current.version_id, current.size, current.last_modified, run.now, "of a run that never committed", ours=True
         )
-    settled = settle(run.fold.findings, run.findings, run.fold.acknowledged, now=to_text(run.now))
+    settled = run.settled()
     run.append(
         "commit",
         changes,
         observed=retention.groups(work.candidates),
-        findings=tuple(settled[identity] for identity in sorted(settled)),
+        findings=settled,
         checked=work.checked,
     )
-    for reported in settled.values():
+    run.is_committed = True
+    for reported in settled:
         tell(run, reported)
     doomed = sum(record.state is State.DOOMED for record in changes.values())
     run.recorder.record("run.committed", sequence=run.fold.head[0] - 1, forgotten=len(work.forgotten), doomed=doomed)
-    return ExitCode.ATTENTION if any(r.standing is Standing.NEW for r in settled.values()) else ExitCode.COMMITTED
+    return ExitCode.ATTENTION if any(r.standing is Standing.NEW for r in settled) else ExitCode.COMMITTED
 
 
 def tell(run: Run, reported: Reported) -> None:

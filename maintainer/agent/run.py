@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
-from maintainer.core.findings import Finding, Reported
+from maintainer.core.findings import Finding, Reported, settle
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Entry, Fold, Group, Record, State, fold
 from maintainer.core.moments import to_text
-from maintainer.core.repofiles import FileType, parse_key
+from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.revert import Terms, Truth
 from maintainer.core.versions import KeyHistory, ObjectVersion, histories
 from maintainer.core.view import View
@@ -52,7 +52,10 @@ class Run:
     standing: dict[str, Truth] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     may_mark: bool = True
+    is_committed: bool = False
     redirect: bool | None = None
+    known_findings: Mapping[str, Reported] = field(default_factory=dict)
+    earlier_runs: dict[str, tuple[RepositoryFile, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Start with an empty memory of looks."""
@@ -77,10 +80,17 @@ class Run:
         """Read and verify both chains."""
         self.chains = self.state.chains()
         self.fold = fold(self.chains.entries, self.chains.judgements)
+        self.known_findings = self.fold.findings
+        self.earlier_runs = self.state.runs()
+
+    def settled(self) -> tuple[Reported, ...]:
+        """Return where every finding stands, as this run has it so far."""
+        standing = settle(self.known_findings, self.findings, self.fold.acknowledged, now=to_text(self.now))
+        return tuple(standing[identity] for identity in sorted(standing))
 
     def check_head(self) -> None:
         """Make sure that no other run has appended since: before markers are touched. ConcurrentRunError if one has."""
-        if len(self.state.chains().entries) != self.fold.head[0]:
+        if self.state.has_entry(self.fold.head[0]):
             raise ConcurrentRunError("another run appended to the ledger meanwhile", guidance="that run goes on; nothing is lost")
 
     def append(

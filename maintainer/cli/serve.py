@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before the server's threads are made, which inherit it
-    with seen.serve(View(verified(seen, password)), Permissions()) as server:
+    with seen.serve(View(verified(seen, lambda: password)), Permissions()) as server:
         if arguments.json:
             say(json.dumps({"repository": server.address}))
         else:

@@ -14,7 +14,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A prefix in a bucket, without slashes around it; `endpoint` is a URL, empty where AWS's own is meant."""
+    """A prefix in a bucket, without slashes around it; `endpoint` is a URL, empty where the access names one."""
 
     bucket: str
     prefix: str = ""
@@ -25,10 +25,9 @@ class Place:
         return Place(self.bucket, f"{self.prefix}/{name}".lstrip("/"), self.endpoint)
 
     def contains(self, other: Place) -> bool:
-        """Tell whether the other place is this one or lies inside it."""
-        return (self.endpoint, self.bucket) == (other.endpoint, other.bucket) and f"{other.prefix}/".startswith(
-            f"{self.prefix}/" if self.prefix else ""
-        )
+        """Tell whether the other place is this one or lies inside it. On AWS a bucket is the same by every endpoint."""
+        mine, others = ("aws" if "amazonaws.com" in place.endpoint else place.endpoint for place in (self, other))
+        return (mine, self.bucket) == (others, other.bucket) and f"{other.prefix}/".startswith(f"{self.prefix}/" if self.prefix else "")
 
     def __str__(self) -> str:
         """Write it as `s3://bucket/prefix`."""

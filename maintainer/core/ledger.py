@@ -263,7 +263,7 @@ class _Folding:
             self.records[key] = record
         if entry.observed:
             self.observed = entry.observed
-        if entry.findings:
+        if entry.kind in ("admission", "commit"):
             self.findings = {reported.finding.identity: reported for reported in entry.findings}
         if entry.kind == "commit":
             self.committed.add(entry.run_id)

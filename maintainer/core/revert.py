@@ -216,9 +216,26 @@ class _Planner:
         if record is None:
             self.new.append(history.key)
         self.standing[history.key] = Truth(current, record.first_seen if record else self._first_seen(history, expected))
+        self._tell_what_lies_below(history, record, expected)
         if not look.plain:
             self.heal.append(Heal(current, current, Kind.NOT_PLAIN))
             self._find(Kind.NOT_PLAIN, history, look.why)
+
+    def _tell_what_lies_below(self, history: KeyHistory, record: Record | None, expected: str) -> None:
+        """Report what lies right under a true version that no entry has pinned.
+
+        A run of ours healed it, and died before it could tell; or, over a marker of what was doomed, somebody put it back.
+        """
+        if len(history.versions) == 1:
+            return
+        below = history.versions[1]
+        if below.is_marker:
+            kind = Kind.REPLAYED if record is not None and record.state is State.DOOMED else Kind.HIDDEN
+            self.findings.append(Finding(kind, history.key, "", below.version_id))
+        elif (look := self._examine(below)).digest != expected:
+            self.findings.append(Finding(Kind.OVERWRITTEN, history.key, look.why if look.digest is None else "", below.version_id))
+        elif not look.plain:
+            self.findings.append(Finding(Kind.NOT_PLAIN, history.key, look.why, below.version_id))
 
     def _restore(self, history: KeyHistory, record: Record | None, source: ObjectVersion, look: Look | None) -> None:
         current = history.current

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import structlog
 
 from maintainer.core.events import VOCABULARY, Event, Json, Source
 from maintainer.core.moments import to_text
@@ -24,6 +27,11 @@ class Recorder:
         self._repository: str | None = None
         self._step: str | None = None
         self._restic_s = 0.0
+
+    @property
+    def where(self) -> str | None:
+        """Return the repository that the envelope names now."""
+        return self._repository
 
     def record(self, event: str, **fields: Json) -> None:
         """Write one event; KeyError for a word that is not in the vocabulary."""
@@ -67,3 +75,17 @@ class Recorder:
             yield
         finally:
             self._restic_s += self._clock.monotonic() - started
+
+
+def diagnostics() -> structlog.typing.FilteringBoundLogger:
+    """Return the logger for what is no event: JSON lines on standard error, tracebacks without the values of variables."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(sort_keys=True),
+        ],
+    )
+    return logger

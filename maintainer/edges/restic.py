@@ -228,8 +228,8 @@ def _snapshot(raw: Mapping[str, Any]) -> Snapshot:
 
 def find(configured: str = "restic", limits: Limits = Limits()) -> Restic:
     """Return the restic to use: ConfigurationError when it is missing or older than 0.18, which the view needs."""
-    beside = Path(sys.prefix) / "bin" / "restic"
-    binary = shutil.which(configured) or (str(beside) if configured == "restic" and beside.exists() else None)
+    beside = Path(sys.prefix) / "bin" / "restic"  # where script/setup puts it: newer than what a machine's PATH may have
+    binary = str(beside) if configured == "restic" and beside.exists() else shutil.which(configured)
     if binary is None:
         raise _unusable(f"no {configured!r} on PATH")
     printed = subprocess.run([binary, "version"], capture_output=True, text=True, check=False, timeout=30).stdout  # noqa: S603 - the user's own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -39,6 +40,7 @@ from maintainer.edges.versionlist import keep_order
 ATTEMPTS = 5
 LONGEST_WAIT_S = 20
 CONNECTIONS = 32
+_AWS_HOST = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?")
 _TRANSIENT = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "ServiceUnavailable"})
 _TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 
@@ -82,10 +84,14 @@ class S3:
         self._on_retry = on_retry
         self._endpoint = endpoint or connection.endpoint
         made = session(connection)
+        region = made.region_name or "us-east-1"
+        if (aws := _AWS_HOST.fullmatch(urlsplit(self._endpoint).hostname or "")) is not None:
+            # A location on AWS names its region, which a signature must name too; boto3 makes the endpoint of it.
+            self._endpoint, region = "", aws["region"] or region
         self._client: Any = made.client(
             "s3",
             endpoint_url=self._endpoint or None,
-            region_name=made.region_name or "us-east-1",
+            region_name=region,
             config=Config(
                 s3={"addressing_style": "path" if self._endpoint else "auto"},
                 signature_version="s3v4",

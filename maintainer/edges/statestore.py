@@ -50,7 +50,11 @@ class StateStore:
 
     def append_entry(self, entry: Entry) -> None:
         """Append: the commit. On a lost answer the entry is read: ours by its bytes means done, another's ConcurrentRunError."""
-        self._append(f"ledger/{entry.sequence:08d}", entry.encode())
+        self._append(_entry_key(entry.sequence), entry.encode())
+
+    def has_entry(self, sequence: int) -> bool:
+        """Tell whether an entry of this number was ever put."""
+        return any(True for _ in self._versions(_entry_key(sequence)))
 
     def append_judgement(self, action: str, subjects: Iterable[str], *, who: str, at: str) -> Judgement:
         """Append a person's judgement after the last one."""
@@ -123,6 +127,10 @@ class StateStore:
 
     def _put(self, key: str, body: bytes) -> None:
         self._s3.call("put_object", Bucket=self._bucket, Key=self._root + key, Body=body)
+
+
+def _entry_key(sequence: int) -> str:
+    return f"ledger/{sequence:08d}"
 
 
 def new_run_id(stamp: str) -> str:

@@ -205,7 +205,7 @@ class _Reader:
                     ("repository", number, "name"),
                     Mistake(f"a second repository {right.name!r}", "a name of its own", "rename one of them"),
                 )
-            elif left.location == right.location:
+            elif left.location.contains(right.location) and right.location.contains(left.location):
                 found = f"the same place as repository {left.name!r}"
                 self._add(("repository", number, "location"), Mistake(found, "a place of its own", "remove one of them"))
             elif left.location.contains(right.location) or right.location.contains(left.location):

@@ -23,12 +23,11 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?")
 _WITHIN = re.compile(r"(?=\d)(?:\d+y)?(?:\d+m)?(?:\d+d)?(?:\d+h)?")
-_AWS_HOST = re.compile(r"s3[a-z0-9.-]*\.amazonaws\.com(\.cn)?")
 _FORM = "restic's form `s3:https://host/bucket/prefix`"
 
 
 def parse_location(url: str) -> Place:
-    """Read a location as restic does (its `internal/backend/s3/config.go`). On AWS the endpoint stays empty: boto3 knows it by region."""
+    """Read a location as restic does (its `internal/backend/s3/config.go`)."""
     scheme, _, rest = url.partition(":")
     if scheme != "s3" or not rest:
         raise Mistake(f"{url!r}", _FORM, "maintainer looks after restic repositories in versioned S3 buckets")
@@ -51,7 +50,7 @@ def parse_location(url: str) -> Place:
         raise Mistake(f"the bucket {bucket!r}" if bucket else "no bucket", "3 to 63 of a-z, 0-9, dot and hyphen", f"write {_FORM}")
     if any(part in {"", ".", ".."} for part in prefix.split("/")) and prefix:
         raise Mistake(f"the prefix {prefix!r}", "names between single slashes", "remove `.`, `..` and doubled slashes")
-    return Place(bucket, prefix, "" if _AWS_HOST.fullmatch(host) else f"{parts.scheme}://{parts.netloc}")
+    return Place(bucket, prefix, f"{parts.scheme}://{parts.netloc}")
 
 
 def parse_endpoint(url: str) -> str:

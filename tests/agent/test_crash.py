@@ -149,3 +149,26 @@ def test_five_nights_whose_check_fails_leave_one_nights_writes(maintained: Maint
     ran = maintained.run()
     assert ran.code in (0, 3), ran.why()
     settles(maintained)
+
+
+def test_a_run_that_heals_and_then_dies_or_fails_does_not_keep_the_attack_to_itself(maintained: Maintained) -> None:
+    maintained.run()
+    repository = maintained.repository
+    attack(repository)
+    assert kill_at(maintained, after("revert"))
+    maintained.password_file.rename(maintained.password_file.with_suffix(".gone"))
+    failed = maintained.run()
+    assert failed.code == 2
+    assert "password file" in failed.why()
+    assert set(failed.findings()) == {"overwritten"}
+    maintained.password_file.with_suffix(".gone").rename(maintained.password_file)
+    ran = maintained.run()
+    assert (ran.code, set(ran.findings())) == (3, {"overwritten"})
+    assert maintained.run().code == 0
+
+
+def test_without_a_password_everything_is_healed_all_the_same(maintained: Maintained) -> None:
+    maintained.password_file.unlink()
+    assert maintained.run().code == 2
+    for snapshot in maintained.repository.trees:
+        maintained.repository.verify(snapshot)

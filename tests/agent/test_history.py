@@ -251,7 +251,10 @@ def test_attack_19_an_emptied_state_store_stops_every_deletion_and_healing_goes_
     ran = elsewhere.run()
     assert ran.code == 4
     assert "the ledger is empty" in ran.why()
+    assert ran.findings() == ["overwritten"]
     whole(repository)
+    ran = maintained.run()
+    assert (ran.code, ran.findings()) == (3, ["overwritten"])
     assert maintained.run().code == 0
 
 

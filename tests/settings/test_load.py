@@ -43,7 +43,7 @@ def test_a_good_file_becomes_a_job(tmp_path: Path) -> None:
     assert one.place == Place("backups", "web", "http://127.0.0.1:9000")
     assert (one.grace, one.probation) == (timedelta(hours=36), timedelta(days=14))
     assert (one.keep.daily, one.keep.tags, one.expect[0].paths) == (14, ("forever",), ("/srv",))
-    assert job.state == Place("acme-state", "prod")
+    assert job.state == Place("acme-state", "prod", "https://s3.eu-central-1.amazonaws.com")
     assert settings.repositories[0].group == "servers"
 
 

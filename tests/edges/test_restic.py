@@ -1,0 +1,89 @@
+"""restic's command lines are exact, its limits hold, and how it ends is told in our words."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from maintainer.core.errors import ConfigurationError, ResticError
+from maintainer.core.job import Keep
+from maintainer.edges import restic
+from maintainer.edges.restic import Limits, Outcome, Restic
+
+IDS = ("a" * 64, "b" * 64)
+GOLDEN = [
+    (restic.snapshots_argv(), "snapshots --json"),
+    (restic.forget_argv(IDS), f"forget --json {IDS[0]} {IDS[1]}"),
+    (restic.prune_argv(), "prune -vv"),
+    (restic.check_argv(read_data=True), "check --json --read-data"),
+    (restic.check_argv(read_data=False), "check --json"),
+    (restic.repair_index_argv(), "repair index"),
+    (restic.policy_argv(Keep(last=6, daily=-1)), "forget --dry-run --json --group-by host,paths --keep-last 6 --keep-daily unlimited"),
+    (
+        restic.policy_argv(Keep(within="1y6m", tags=("keep me",))),
+        "forget --dry-run --json --group-by host,paths --keep-within 1y6m --keep-tag keep me",
+    ),
+]
+
+
+@pytest.mark.parametrize(("argv", "written"), GOLDEN, ids=[written[:30] for _, written in GOLDEN])
+def test_a_command_line(argv: tuple[str, ...], written: str) -> None:
+    assert " ".join(argv) == written
+
+
+def script(tmp_path: Path, body: str, limits: Limits) -> Restic:
+    """Return a restic that is a shell script: what ours does with it, restic's own behaviour can not show."""
+    binary = tmp_path / "restic"
+    binary.write_text(f"#!/bin/bash\n{body}\n")
+    binary.chmod(0o755)
+    return Restic(str(binary), "0", limits)
+
+
+def test_a_time_limit_stops_it_by_sigint_first(tmp_path: Path) -> None:
+    tool = script(
+        tmp_path, "trap 'echo stopped; exit 130' INT; for i in $(seq 100); do sleep 0.1; done", Limits(time=timedelta(seconds=0.5))
+    )
+    started = time.monotonic()
+    outcome = tool.run("x", "secret", ("check",))
+    assert (outcome.status, outcome.output) == (130, "stopped\n")
+    assert time.monotonic() - started < 8
+
+
+def test_a_memory_limit_holds(tmp_path: Path) -> None:
+    tool = script(tmp_path, "ulimit -d", Limits(memory=512 << 20))
+    assert tool.run("x", "secret", ()).output == f"{512 << 10}\n"
+
+
+def test_the_password_is_in_the_environment_alone(tmp_path: Path) -> None:
+    tool = script(tmp_path, 'echo "$RESTIC_PASSWORD"; tr "\\0" " " < /proc/$$/cmdline', Limits())
+    password, argv = tool.run("x", "secret", ("check",)).output.splitlines()
+    assert password == "secret"
+    assert "secret" not in argv
+
+
+@pytest.mark.parametrize(
+    ("status", "errors", "says"),
+    [
+        (12, '{"message_type":"exit_error","code":12,"message":"Fatal: wrong password"}', "wrong password"),
+        (10, "Fatal: repository does not exist", "restic init"),
+        (1, "Fatal: pack damaged\n", "pack damaged"),
+        (-9, "", "stopped from outside, or by its memory limit"),
+    ],
+)
+def test_a_failure_is_told_with_what_to_do(status: int, errors: str, says: str) -> None:
+    error = restic.failure("check", Outcome(status, "", errors))
+    assert isinstance(error, ResticError)
+    assert says in str(error)
+    assert error.exit_code == 4
+
+
+def test_a_repository_without_snapshots_has_nothing_to_forget() -> None:
+    assert restic.parse_policy("\n") == restic.Proposal((), {})
+
+
+def test_a_restic_that_is_not_there_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="no 'no-such-restic' on PATH"):
+        restic.find("no-such-restic")
