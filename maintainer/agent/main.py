@@ -22,7 +22,7 @@ from maintainer.edges import restic, secrets
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.objectstore import S3Store
-from maintainer.edges.s3 import S3, Connection
+from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore
 
 SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
@@ -67,19 +67,17 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
     recorder.record(
         "run.started", repositories=[one.name for one in job.repositories], maintainer=version("maintainer"), restic=tool.version
     )
-    access = job.access
-    connection = Connection(access.endpoint, access.region, access.profile, access.credentials_file)
     codes: list[ExitCode] = []
     for one in job.repositories:
         begun = len(kept)
         started = clock.monotonic()
-        state = StateStore(S3(connection, job.state.endpoint, recorder.retried), job.state.below(one.name))
-        store = S3Store(S3(connection, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now)
+        state = StateStore(S3(job.access, job.state.endpoint, recorder.retried), job.state.below(one.name))
+        store = S3Store(S3(job.access, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now)
         with recorder.repository(one.name):
             recorder.record("repository.started", location=str(one.place))
             try:
                 run = Run(job.run_id, one, store, state, tool, recorder, clock)
-                code = _guard(recorder, lambda run=run: _run_one(run, connection, job))  # type: ignore[misc]
+                code = _guard(recorder, lambda run=run: _run_one(run, job))  # type: ignore[misc]
                 codes.append(code)
                 recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
             finally:
@@ -88,11 +86,11 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
     return first(codes)
 
 
-def _run_one(run: Run, connection: Connection, job: Job) -> ExitCode:
-    preflight.check(run, connection, job)
+def _run_one(run: Run, job: Job) -> ExitCode:
+    preflight.check(run, job)
 
     def password() -> str:
-        return secrets.read(run.job.password, connection)
+        return secrets.read(run.job.password, job.access)
 
     return plan_alone(run, password) if job.plan_only else maintain(run, password)
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from maintainer.agent.run import Run
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, Problem
-from maintainer.core.job import Job
-from maintainer.edges.s3 import S3, Connection
+from maintainer.core.job import Access, Job
+from maintainer.edges.s3 import S3
 
 LARGEST_SKEW = timedelta(minutes=3)
 
 
-def check(run: Run, connection: Connection, job: Job) -> None:
+def check(run: Run, job: Job) -> None:
     """Raise ConfigurationError for what would make a run unsafe, AccessDeniedError and NotFoundError for what would stop it."""
     bucket = run.job.place.bucket
     is_versioned, store_time = run.store.is_versioned()
@@ -33,10 +33,10 @@ def check(run: Run, connection: Connection, job: Job) -> None:
             "set the clock, for example with chrony",
         )
     if run.job.host_profile:
-        _check_reach(run, replace(connection, profile=run.job.host_profile), job)
+        _check_reach(run, replace(job.access, profile=run.job.host_profile), job)
 
 
-def _check_reach(run: Run, host: Connection, job: Job) -> None:
+def _check_reach(run: Run, host: Access, job: Job) -> None:
     """With the host's own key, make sure that the state store can not even be listed."""
     place = job.state
     try:

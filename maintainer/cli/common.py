@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.edges.clock import SystemClock
-from maintainer.edges.s3 import S3, Connection
+from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore
 from maintainer.settings.load import Settings, load
 from maintainer.settings.models import RepositorySection
@@ -38,16 +38,10 @@ def clock(chosen: Settings) -> SystemClock:
     return SystemClock(Path(chosen.sandbox.clock) if chosen.sandbox.clock else None)
 
 
-def connection(chosen: Settings) -> Connection:
-    """Return how S3 is reached."""
-    access = chosen.access()
-    return Connection(access.endpoint, access.region, access.profile, access.credentials_file)
-
-
 def state(chosen: Settings, repository: RepositorySection) -> StateStore:
     """Return one repository's part of the state store."""
     place = chosen.state_place()
-    return StateStore(S3(connection(chosen), place.endpoint), place.below(repository.name))
+    return StateStore(S3(chosen.access(), place.endpoint), place.below(repository.name))
 
 
 def only(chosen: Settings, name: str) -> RepositorySection:

@@ -33,13 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = common.settings(arguments)
     repository = common.only(chosen, arguments.repository)
     (job,) = chosen.job("serve", [repository]).repositories
-    clock, connection, state = common.clock(chosen), common.connection(chosen), chosen.state_place()
-    password = secrets.read(job.password, connection)
+    clock, access, state = common.clock(chosen), chosen.access(), chosen.state_place()
+    password = secrets.read(job.password, access)
     seen = Run(
         "serve",
         job,
-        S3Store(S3(connection, job.place.endpoint), job.place.bucket, job.place.prefix, clock.now),
-        StateStore(S3(connection, state.endpoint), state.below(job.name)),
+        S3Store(S3(access, job.place.endpoint), job.place.bucket, job.place.prefix, clock.now),
+        StateStore(S3(access, state.endpoint), state.below(job.name)),
         restic.find(chosen.restic.path),
         Recorder("serve", "agent", clock, lambda _: None),
         clock,

@@ -97,12 +97,6 @@ class NotFoundError(MaintainerError):
     exit_code = ExitCode.USAGE
 
 
-class UnreadableError(MaintainerError):
-    """An object version exists and can not be read now: archived, or encrypted under a foreign key."""
-
-    exit_code = ExitCode.ATTENTION
-
-
 class AlreadyExistsError(MaintainerError):
     """A conditional put found the key taken."""
 

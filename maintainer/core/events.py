@@ -21,7 +21,6 @@ VOCABULARY: Mapping[str, Level] = {
     "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
     "agent.lost": "error",  # status, reason
     "repository.started": "info",  # location
-    "repository.refused": "error",  # reason, guidance, exit_code: nothing was changed
     "repository.finished": "info",  # exit_code, seconds
     "step.started": "info",  # step in the envelope
     "step.finished": "info",  # seconds, restic_seconds

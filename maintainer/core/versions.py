@@ -20,7 +20,6 @@ class ObjectVersion:
     is_marker: bool
     size: int
     last_modified: datetime
-    storage_class: str = "STANDARD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.versions import ObjectVersion
@@ -63,7 +63,3 @@ class View:
     def standing(self) -> dict[str, ObjectVersion]:
         """Return all that the view shows now, by key: what the next view starts from."""
         return {RepositoryFile(kind, name).key(): version for kind, files in self._shown.items() for name, version in files.items()}
-
-    def keys(self, kind: FileType) -> Iterable[str]:
-        """Return the ids of a kind's files."""
-        return self._shown[kind].keys()

@@ -107,18 +107,6 @@ class S3Store:
             raise ValueError(f"{version.key} holds more than {limit} bytes")
         return body
 
-    def read_range(self, version: ObjectVersion, first: int, last: int) -> bytes:
-        """Return bytes `first` to `last`, both included; a store that ignores ranges of versions is cut here."""
-        parameters = {**self._at(version), "Range": f"bytes={first}-{last}"}
-
-        def act() -> bytes:
-            answer = self._s3.call_raw("get_object", parameters)
-            body: bytes = answer["Body"].read()
-            return body if answer["ResponseMetadata"]["HTTPStatusCode"] == 206 else body[first : last + 1]  # noqa: PLR2004 - HTTP's own
-
-        part: bytes = self._s3.repeat("get_object", parameters, act)
-        return part
-
     def heal(self, source: ObjectVersion, digest: str) -> ObjectVersion:
         """Copy a version on top, with headers and tags replaced; where the store's copy is not plain and true, get and put it."""
         answer = self._s3.call(

@@ -21,7 +21,6 @@ from maintainer.core.job import Keep
 from maintainer.core.moments import from_text
 
 OLDEST = (0, 18)
-NO_REPOSITORY, LOCKED, WRONG_PASSWORD = 10, 11, 12
 SOFT_STOP_S = 20
 """How long restic has to end after SIGINT, before it is killed."""
 KEPT_TAIL = 4_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -34,6 +33,7 @@ from maintainer.core.errors import (
     Problem,
     StoreError,
 )
+from maintainer.core.job import Access
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges.versionlist import keep_order
 
@@ -52,27 +52,17 @@ def ignore_retries(call: str, attempt: int, why: str, wait_s: float) -> None:
     """Tell nobody: for calls outside a run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How S3 is reached: all optional, as in any AWS tool."""
-
-    endpoint: str = ""
-    region: str = ""
-    profile: str = ""
-    credentials_file: str = ""
-
-
-def session(connection: Connection) -> boto3.Session:
+def session(access: Access) -> boto3.Session:
     """Return a session; ConfigurationError when the profile does not exist."""
     core = botocore.session.Session()
-    if connection.credentials_file:
-        core.set_config_variable("credentials_file", connection.credentials_file)
+    if access.credentials_file:
+        core.set_config_variable("credentials_file", access.credentials_file)
     try:
-        return boto3.Session(botocore_session=core, profile_name=connection.profile or None, region_name=connection.region or None)
+        return boto3.Session(botocore_session=core, profile_name=access.profile or None, region_name=access.region or None)
     except ProfileNotFound as error:
-        where = connection.credentials_file or "the AWS configuration"
+        where = access.credentials_file or "the AWS configuration"
         problem = Problem(
-            "[s3] profile", f"no profile {connection.profile!r}", f"one that {where} holds", "correct the name, or add the profile"
+            "[s3] profile", f"no profile {access.profile!r}", f"one that {where} holds", "correct the name, or add the profile"
         )
         raise ConfigurationError((problem,)) from error
 
@@ -80,10 +70,10 @@ def session(connection: Connection) -> boto3.Session:
 class S3:
     """A client whose calls are repeated where that is safe, and whose errors are ours. Safe between threads."""
 
-    def __init__(self, connection: Connection, endpoint: str = "", on_retry: OnRetry = ignore_retries) -> None:
+    def __init__(self, access: Access, endpoint: str = "", on_retry: OnRetry = ignore_retries) -> None:
         self._on_retry = on_retry
-        self._endpoint = endpoint or connection.endpoint
-        made = session(connection)
+        self._endpoint = endpoint or access.endpoint
+        made = session(access)
         region = made.region_name or "us-east-1"
         if (aws := _AWS_HOST.fullmatch(urlsplit(self._endpoint).hostname or "")) is not None:
             # A location on AWS names its region, which a signature must name too; boto3 makes the endpoint of it.

@@ -10,12 +10,13 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from maintainer.core.errors import SecretError
-from maintainer.edges.s3 import Connection, session
+from maintainer.core.job import Access
+from maintainer.edges.s3 import session
 
 COMMAND_LIMIT_S = 60
 
 
-def read(source: str, connection: Connection) -> str:
+def read(source: str, access: Access) -> str:
     """Return the password. SecretError says what is wrong with the source, and never what it gave."""
     scheme, _, rest = source.partition(":")
     match scheme:
@@ -26,9 +27,9 @@ def read(source: str, connection: Connection) -> str:
         case "command":
             password = _command(rest)
         case "ssm":
-            password = _aws(source, connection, "ssm", "get_parameter", Name=rest, WithDecryption=True)
+            password = _aws(source, access, "ssm", "get_parameter", Name=rest, WithDecryption=True)
         case "secretsmanager":
-            password = _aws(source, connection, "secretsmanager", "get_secret_value", SecretId=rest)
+            password = _aws(source, access, "secretsmanager", "get_secret_value", SecretId=rest)
         case _:
             raise SecretError(f"no source of a password: {scheme}:…", guidance="use ssm: secretsmanager: file: command: or env:")
     password = password.rstrip("\r\n")
@@ -58,8 +59,8 @@ def _command(words: str) -> str:
     return done.stdout
 
 
-def _aws(source: str, connection: Connection, service: str, call: str, **parameters: object) -> str:
-    client = session(connection).client(service, endpoint_url=connection.endpoint or None)  # type: ignore[call-overload]
+def _aws(source: str, access: Access, service: str, call: str, **parameters: object) -> str:
+    client = session(access).client(service, endpoint_url=access.endpoint or None)  # type: ignore[call-overload]
     try:
         answer = getattr(client, call)(**parameters)
     except (ClientError, BotoCoreError) as error:

@@ -28,7 +28,6 @@ def _version(element: ET.Element, decode: Callable[[str], str]) -> ObjectVersion
         is_marker=is_marker,
         size=0 if is_marker else int(_text(element, "Size")),
         last_modified=datetime.fromisoformat(_text(element, "LastModified")).astimezone(UTC),
-        storage_class=_text(element, "StorageClass") or "STANDARD",
     )
 
 

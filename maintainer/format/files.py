@@ -33,8 +33,6 @@ class KeyFile:
     p: int
     salt: bytes
     sealed: bytes
-    username: str
-    hostname: str
 
     @property
     def is_affordable(self) -> bool:
@@ -63,10 +61,9 @@ class SnapshotFile:
 
 @dataclass(frozen=True, slots=True)
 class IndexFile:
-    """An index: for each pack's id, the blobs it is said to hold as (id, type, offset, length), and the indexes that it supersedes."""
+    """An index: for each pack's id, the blobs it is said to hold as (id, type, offset, length)."""
 
     packs: Mapping[str, tuple[tuple[str, str, int, int], ...]]
-    supersedes: tuple[str, ...]
 
 
 def parse_key(body: bytes) -> KeyFile:
@@ -81,8 +78,6 @@ def parse_key(body: bytes) -> KeyFile:
             p=_count(raw["p"]),
             salt=base64.b64decode(raw["salt"]),
             sealed=base64.b64decode(raw["data"]),
-            username=str(raw.get("username", "")),
-            hostname=str(raw.get("hostname", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"no key file: {error}") from error
@@ -136,7 +131,7 @@ def parse_index(key: MasterKey, body: bytes) -> IndexFile:
             _text(pack["id"]): tuple((_text(b["id"]), _text(b["type"]), int(b["offset"]), int(b["length"])) for b in pack["blobs"] or ())
             for pack in raw.get("packs") or ()
         }
-        return IndexFile(packs, _texts(raw.get("supersedes") or []))
+        return IndexFile(packs)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError("no index") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 import uuid
 from collections.abc import Callable
 
@@ -10,13 +11,14 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from maintainer.core.errors import AccessDeniedError, NotFoundError, StoreError
+from maintainer.core.job import Access
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges import objectstore
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.objectstore import ObjectStore, S3Store
-from maintainer.edges.s3 import S3, Connection
+from maintainer.edges.s3 import S3
 from maintainer.sandbox.daemon import Sandbox
-from tests.support.buckets import client, connection, store
+from tests.support.buckets import access, client, store
 from tests.support.fakestore import FakeStore
 
 GOOD = b"what restic wrote"
@@ -102,9 +104,23 @@ def test_a_listing_of_many_pages_repeats_and_drops_nothing(sandbox: Sandbox) -> 
     assert sorted(listed) == sorted(made)
 
 
-def test_a_range_is_cut_even_where_the_store_ignores_it(sandbox: Sandbox) -> None:
+def test_a_store_is_probed_for_ranges_of_versions(sandbox: Sandbox) -> None:
     mine = store(sandbox, f"range-{uuid.uuid4().hex}")
-    assert mine.read_range(mine.put("x", b"0123456789"), 2, 4) == b"234"
+    assert mine.honours_ranges(mine.put("x", b"0123456789"))
+    assert not mine.honours_ranges(mine.put("y", b"0"))
+
+
+def test_a_large_object_is_hashed_in_little_memory(sandbox: Sandbox) -> None:
+    mine = store(sandbox, f"large-{uuid.uuid4().hex}")
+    body = bytes(64 << 20)
+    version, digest = mine.put("x", body), hashlib.sha256(body).hexdigest()
+    tracemalloc.start()
+    try:
+        assert mine.look(version).digest == digest
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 def test_looks_are_made_once_and_ahead(sandbox: Sandbox) -> None:
@@ -117,13 +133,11 @@ def test_looks_are_made_once_and_ahead(sandbox: Sandbox) -> None:
 
 
 ERRORS: list[tuple[str, Callable[[Sandbox], S3Store], type[Exception], str]] = [
-    ("no such bucket", lambda sb: S3Store(S3(connection(sb, "admin")), "nowhere", "x", SystemClock().now), NotFoundError, "versioning on"),
+    ("no such bucket", lambda sb: S3Store(S3(access(sb, "admin")), "nowhere", "x", SystemClock().now), NotFoundError, "versioning on"),
     ("no permission", lambda sb: store(sb, "x", "host"), AccessDeniedError, "s3:ListBucketVersions on arn:aws:s3:::backups"),
     (
         "nobody answers",
-        lambda sb: S3Store(
-            S3(Connection("http://127.0.0.1:9", sb.region, "host", connection(sb).credentials_file)), "b", "x", SystemClock().now
-        ),
+        lambda sb: S3Store(S3(Access("http://127.0.0.1:9", sb.region, "host", access(sb).credentials_file)), "b", "x", SystemClock().now),
         StoreError,
         "127.0.0.1:9 does not answer",
     ),
@@ -141,7 +155,7 @@ def test_what_s3_refuses_is_said_with_what_to_do(
 def test_a_repeat_is_told_and_the_answer_is_right(sandbox: Sandbox) -> None:
     told: list[tuple[str, int, str, float]] = []
     mine = S3Store(
-        S3(connection(sandbox), on_retry=lambda *fact: told.append(fact)), sandbox.bucket, f"retry-{uuid.uuid4().hex}", SystemClock().now
+        S3(access(sandbox), on_retry=lambda *fact: told.append(fact)), sandbox.bucket, f"retry-{uuid.uuid4().hex}", SystemClock().now
     )
     put = mine.put("x", GOOD)
     faults = [ConnectionClosedError(endpoint_url="x"), ConnectionClosedError(endpoint_url="x")]

@@ -13,14 +13,14 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore, new_run_id
 from maintainer.sandbox.daemon import Sandbox
-from tests.support.buckets import client, connection
+from tests.support.buckets import access, client
 
 AT = "2026-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture
 def state(sandbox: Sandbox) -> StateStore:
-    return StateStore(S3(connection(sandbox)), Place(sandbox.state_bucket, f"test/{uuid.uuid4().hex}", sandbox.endpoint))
+    return StateStore(S3(access(sandbox)), Place(sandbox.state_bucket, f"test/{uuid.uuid4().hex}", sandbox.endpoint))
 
 
 def first(run: str) -> Entry:

@@ -14,7 +14,7 @@ from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore, new_run_id
-from tests.support.buckets import connection
+from tests.support.buckets import access
 from tests.support.repositories import Repository
 
 
@@ -52,7 +52,7 @@ class Maintained:
         self.password_file.write_text(self.repository.password + "\n")
         sandbox = self.repository.sandbox
         self.clock_file = Path(sandbox.directory) / "clock"
-        self.state = StateStore(S3(connection(sandbox)), self.state_place.below(self.name))
+        self.state = StateStore(S3(access(sandbox)), self.state_place.below(self.name))
 
     @property
     def state_place(self) -> Place:

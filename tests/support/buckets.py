@@ -7,9 +7,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from maintainer.core.job import Access
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.objectstore import S3Store
-from maintainer.edges.s3 import S3, Connection
+from maintainer.edges.s3 import S3
 from maintainer.sandbox.daemon import Sandbox
 
 
@@ -26,11 +27,11 @@ def client(sandbox: Sandbox, identity: str) -> Any:
     )
 
 
-def connection(sandbox: Sandbox, identity: str = "maintenance") -> Connection:
+def access(sandbox: Sandbox, identity: str = "maintenance") -> Access:
     """Return how our own code reaches the sandbox's S3."""
-    return Connection(sandbox.endpoint, sandbox.region, identity, f"{sandbox.directory}/credentials")
+    return Access(sandbox.endpoint, sandbox.region, identity, f"{sandbox.directory}/credentials")
 
 
 def store(sandbox: Sandbox, prefix: str, identity: str = "maintenance") -> S3Store:
     """Return the object store's edge on a prefix of the sandbox's bucket."""
-    return S3Store(S3(connection(sandbox, identity)), sandbox.bucket, prefix, SystemClock().now)
+    return S3Store(S3(access(sandbox, identity)), sandbox.bucket, prefix, SystemClock().now)
