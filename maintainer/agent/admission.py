@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,7 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
                 _evict(run, made, key, "it is larger than any pack of restic")
             else:
                 _admit(run, made, key)
+    _admit_config(run, opened, made)
     _admit_indexes(run, parsed, opened, made)
     _prove_snapshots(run, [key for key in parsed if _kind(key) is FileType.SNAPSHOT], opened, made)
     if plan.hidden:
@@ -102,6 +104,24 @@ def _admit_keys(run: Run, new: list[str], made: Admission) -> None:
             _admit(run, made, key)
         else:
             run.findings.append(Finding(Kind.NEW_KEY, key, "", version.version_id))
+
+
+def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
+    """Pin the changed config that a person accepted (`restic migrate` makes one), if it authenticates; revert then puts it on top."""
+    before, wanted = run.fold.records["config"], run.fold.accepted_config
+    if not wanted or before.reason == f"accepted {wanted}":
+        return
+    version = next((one for one in run.histories["config"].contents if one.version_id == wanted), None)
+    try:
+        if version is None:
+            raise FormatError("it is gone")
+        body = run.store.read(version, MAXIMA[FileType.CONFIG])
+        files.parse_config(opened.master, body)
+    except ValueError as error:
+        run.findings.append(Finding(Kind.GARBAGE, "config", f"the version that was accepted can not be taken: {error}", wanted))
+        return
+    digest = hashlib.sha256(body).hexdigest()
+    made.changes["config"] = replace(before, version=wanted, size=version.size, since=run.now, reason=f"accepted {wanted}", digest=digest)
 
 
 def _admit_indexes(run: Run, parsed: Mapping[str, object], opened: Opened, made: Admission) -> None:

@@ -11,22 +11,25 @@ from maintainer.cli.output import say
 from maintainer.core.errors import ConfigurationError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
-from maintainer.core.ledger import ADOPTED, Fold, State, fold
+from maintainer.core.ledger import ADOPTED, CONFIG_AT, Fold, State, fold
 from maintainer.core.moments import to_text
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the three commands."""
     helps = {
-        "accept": ("confirm the hosts and paths of a repository, new keys, and that what was hidden before may go", None),
-        "undelete": ("take snapshots back that were evicted, doomed or hidden", "ID"),
-        "ack": ("acknowledge findings: they stay, and are no news any more", "FINDING"),
+        "accept": (
+            "confirm a repository's hosts and paths, and that what was hidden before may go; or `config`, or a new key's id",
+            "WHAT",
+            "*",
+        ),
+        "undelete": ("take snapshots back that were evicted, doomed or hidden", "ID", "+"),
+        "ack": ("acknowledge findings: they stay, and are no news any more", "FINDING", "+"),
     }
-    for action, (text, subject) in helps.items():
+    for action, (text, subject, count) in helps.items():
         parser = commands.add_parser(action, help=text)
         parser.add_argument("repository", metavar="REPOSITORY")
-        if subject is not None:
-            parser.add_argument("subjects", metavar=subject, nargs="+")
+        parser.add_argument("subjects", metavar=subject, nargs=count)
         common.add_config(parser)
         parser.set_defaults(run=run, action=action)
 
@@ -40,6 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
     known = fold(chains.entries, chains.judgements)
     subjects: tuple[str, ...] = ()
     match arguments.action:
+        case "accept" if arguments.subjects:
+            subjects = _changes(known, arguments.subjects, repository.name)
+            told = [f"accepts {subject}" for subject in subjects]
         case "accept":
             told = _accepting(known, repository.name)
         case "undelete":
@@ -63,9 +69,25 @@ def _accepting(known: Fold, name: str) -> list[str]:
     if not known.head[0]:
         raise ConfigurationError((Problem(name, "no run yet", "a first report to accept", "maintainer run --once"),))
     told = [f"confirms {host} with {', '.join(paths)}" for host, paths in known.observed]
-    told += [f"accepts {r.finding.subject}" for r in known.findings.values() if r.finding.kind is Kind.NEW_KEY]
     adopted = sum(record.reason == ADOPTED for record in known.records.values())
     return [*told, *([f"lets {adopted} files go that were hidden before first contact"] if adopted else [])] or ["nothing waits for it"]
+
+
+def _changes(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
+    """Return what accept concerns: a config that was reported as overwritten, in that version, and new keys."""
+    offered = {f.subject.rpartition("/")[2]: f.subject for r in known.findings.values() if (f := r.finding).kind is Kind.NEW_KEY}
+    config = next((r.finding for r in known.findings.values() if r.finding.identity == f"{Kind.OVERWRITTEN.value}:config"), None)
+    subjects: list[str] = []
+    for one in names:
+        found = [key for short, key in offered.items() if short.startswith(one.removeprefix("keys/"))]
+        if one == "config" and config is not None:
+            subjects.append(f"{CONFIG_AT}{config.evidence}")
+        elif len(found) == 1:
+            subjects.append(found[0])
+        else:
+            do = "name `config` after a run reported it as overwritten, or the id of a key that a run reported as new"
+            raise ConfigurationError((Problem(f"{name}: {one}", "nothing of that name was reported", "a reported change", do),))
+    return tuple(subjects)
 
 
 def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:

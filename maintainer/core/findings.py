@@ -37,7 +37,7 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.UNREADABLE: "give the maintenance identity the right to read it, or restore it from the archive class",
     Kind.UNDECIDED: "the next runs go on hashing; nothing relies on this object meanwhile",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
-    Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY`; if not: whoever made it can read the repository",
+    Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
     Kind.SUSPECT: "kept, and never the reason to forget another; look at the host's clock and at what it backed up",
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",

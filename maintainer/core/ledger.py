@@ -32,6 +32,8 @@ class State(Enum):
 ADOPTED = "adopted"
 """The reason of what was hidden before first contact: its markers are legitimate at once, and only a person takes it back."""
 
+CONFIG_AT = "config@"
+"""How the subject of a judgement begins that accepts a changed config; its version id follows."""
 UNDELETED = "undeleted by "
 """How a snapshot's `suspect` begins that a person took back: kept, never counting, and no finding."""
 
@@ -111,7 +113,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a person decided: `accept` (the repository as first reported, or new keys and config), `undelete`, `ack`."""
+    """What a person decided: `accept` (the repository as reported, or the keys and config that are its subjects), `undelete`, `ack`."""
 
     number: int
     previous: str
@@ -180,6 +182,8 @@ class Fold:
     observed: tuple[Group, ...] = ()
     accepted: bool = False
     accepted_keys: frozenset[str] = frozenset()
+    accepted_config: str = ""
+    """The version id of a changed config that a person accepted last."""
     head: tuple[int, str] = (0, GENESIS)
     judgements: int = 0
     pending_undeletes: frozenset[str] = frozenset()
@@ -229,6 +233,7 @@ def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
         observed=state.observed,
         accepted=state.accepted,
         accepted_keys=frozenset(state.accepted_keys),
+        accepted_config=state.accepted_config,
         head=(len(bodies), previous),
         judgements=len(judgements),
         pending_undeletes=frozenset(key for one in pending if one.action == "undelete" for key in one.subjects),
@@ -249,6 +254,7 @@ class _Folding:
         self.observed: tuple[Group, ...] = ()
         self.accepted = False
         self.accepted_keys: set[str] = set()
+        self.accepted_config = ""
         self.committed: set[str] = set()
         self.last_commit = ""
         self.folded = 0
@@ -274,10 +280,15 @@ class _Folding:
         for judgement in judgements:
             self.folded = judgement.number + 1
             match judgement.action:
+                case "accept" if judgement.subjects:
+                    for subject in judgement.subjects:
+                        if subject.startswith(CONFIG_AT):
+                            self.accepted_config = subject.removeprefix(CONFIG_AT)
+                        else:
+                            self.accepted_keys.add(subject)
                 case "accept":
                     self.accepted = True
                     self.expected |= set(self.observed)
-                    self.accepted_keys |= {r.finding.subject for r in self.findings.values() if r.finding.kind is Kind.NEW_KEY}
                     self._decide_adopted()
                 case "undelete":
                     for key in judgement.subjects:

@@ -1,0 +1,126 @@
+"""Faults of the store and of its policies: what fails is repeated where that is safe, told, and nothing is lost."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+
+from maintainer.core.job import Keep
+from maintainer.sandbox import policies
+from maintainer.sandbox.daemon import Sandbox
+from tests.agent.test_history import grow, watched, whole
+from tests.support.agents import Maintained, Ran
+from tests.support.faulty import FaultyProxy
+from tests.support.repositories import Repository
+
+
+@pytest.fixture
+def repository(own_sandbox: Sandbox, tmp_path: Path) -> Repository:
+    made = Repository(own_sandbox, f"f-{uuid.uuid4().hex[:12]}", tmp_path)
+    made.init()
+    return made
+
+
+def run_through(maintained: Maintained, endpoint: str) -> Ran:
+    job = maintained.job()
+    (one,) = job.repositories
+    job = replace(
+        job,
+        access=replace(job.access, endpoint=endpoint),
+        state=replace(job.state, endpoint=endpoint),
+        repositories=(replace(one, place=replace(one.place, endpoint=endpoint)),),
+    )
+    return maintained.finish(maintained.start(job))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_503s_and_cut_connections_are_repeated_and_told(repository: Repository, seed: int) -> None:
+    grow(repository, 3)
+    maintained = watched(repository, keep=Keep(last=1))
+    maintained.pass_days(15)
+    for key in repository.objects("data/")[:3]:
+        repository.put(key, b"garbage")
+    with FaultyProxy(repository.sandbox.endpoint, slow=0.15, cut=0.1, seed=seed) as proxy:
+        ran = run_through(maintained, proxy.endpoint)
+    assert proxy.faults
+    assert ran.code in (3, 4), ran.why()
+    assert ran.named("call.retried")
+    assert maintained.run().code in (0, 3)
+    repository.verify(list(repository.trees)[-1])
+
+
+def test_a_store_that_is_gone_in_the_middle_is_told_and_nothing_is_lost(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository)
+    with FaultyProxy(repository.sandbox.endpoint, slow=1, cut=0, seed=1) as proxy:
+        ran = run_through(maintained, proxy.endpoint)
+    assert ran.code == 4
+    assert "SlowDown" in ran.why()
+    assert maintained.run().code == 0
+    whole(repository)
+
+
+def test_a_right_that_is_missing_for_marking_is_told_and_the_next_run_marks(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository, keep=Keep(last=1))
+    maintained.pass_days(15)
+    sandbox = repository.sandbox
+    iam = boto3.client(
+        "iam", endpoint_url=sandbox.endpoint, region_name=sandbox.region, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+
+    def allow(document: str) -> None:
+        iam.put_user_policy(UserName="maintenance", PolicyName="maintenance", PolicyDocument=document)
+
+    full = policies.maintenance(sandbox.bucket, sandbox.state_bucket)
+    allow(full.replace('"s3:DeleteObject", ', ""))
+    ran = maintained.run()
+    assert ran.code == 2
+    assert ran.named("run.committed")
+    assert "s3:DeleteObject" in str([event.fields["guidance"] for event in ran.named("run.failed")])
+    allow(full)
+    before = set(repository.objects("snapshots/"))
+    assert maintained.run().code == 0
+    assert set(repository.objects("snapshots/")) < before
+    repository.verify(list(repository.trees)[-1])
+
+
+def test_a_changed_config_is_a_finding_until_a_person_accepts_it(repository: Repository) -> None:
+    from os import urandom  # noqa: PLC0415
+
+    from maintainer.format.crypto import decrypt, encrypt  # noqa: PLC0415
+
+    grow(repository, 1)
+    maintained = watched(repository)
+    key = repository.master_key()
+    changed = encrypt(key, decrypt(key, repository.get("config")), urandom(16))
+    repository.put("config", changed)
+    ran = maintained.run()
+    assert ran.findings() == ["overwritten"]
+    assert repository.get("config") != changed
+    evidence = maintained.fold().findings["overwritten:config"].finding.evidence
+    maintained.judge("accept", f"config@{evidence}")
+    assert maintained.run().code in (0, 3)
+    assert repository.get("config") == changed
+    assert maintained.run().code == 0
+    assert repository.get("config") == changed
+    whole(repository)
+
+
+def test_a_new_key_is_reported_and_never_shown_until_a_person_accepts_it(repository: Repository) -> None:
+    grow(repository, 1)
+    maintained = watched(repository)
+    (old,) = repository.objects("keys/")
+    second = repository.root / "second"
+    second.write_text("another")
+    repository.restic("key", "add", "--new-password-file", str(second))
+    (new,) = [key for key in repository.objects("keys/") if key != old]
+    assert maintained.run().findings() == ["new-key"]
+    assert maintained.run().findings("open") == ["new-key"]
+    maintained.judge("accept", new)
+    assert maintained.run().findings("gone") == ["new-key"]
+    whole(repository)

@@ -1,0 +1,69 @@
+"""A proxy on loopback that fails: some requests get 503 SlowDown, some answers are cut in the middle."""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+SLOW_DOWN = (
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 61\r\nConnection: close\r\n\r\n"
+    b"<Error><Code>SlowDown</Code><Message>later</Message></Error>\n\n"
+)
+
+
+class FaultyProxy:
+    """Forwards connections to an endpoint. `slow` and `cut` are shares of connections; the dice are seeded."""
+
+    def __init__(self, endpoint: str, *, slow: float, cut: float, seed: int) -> None:
+        parts = urlsplit(endpoint)
+        self._target = (str(parts.hostname), int(parts.port or 80))
+        self._slow, self._cut = slow, cut
+        self._dice = random.Random(seed)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.faults = 0
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client, self._dice.random()), daemon=True).start()
+
+    def _serve(self, client: socket.socket, fate: float) -> None:
+        with client, suppress(OSError):
+            if fate < self._slow:
+                self.faults += 1
+                client.recv(65536)
+                client.sendall(SLOW_DOWN)
+                return
+            limit = 20_000 if fate < self._slow + self._cut else 0
+            with socket.create_connection(self._target) as server:
+                up = threading.Thread(target=self._pump, args=(client, server, 0), daemon=True)
+                up.start()
+                self._pump(server, client, limit)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, limit: int) -> None:
+        """Copy until either ends, or until `limit` bytes have passed: then both are cut."""
+        passed = 0
+        with suppress(OSError):
+            while part := source.recv(65536):
+                passed += len(part)
+                if limit and passed > limit:
+                    self.faults += 1
+                    break
+                sink.sendall(part)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
