@@ -15,7 +15,7 @@ from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import restic
-from maintainer.edges.viewserver import Permissions
+from maintainer.edges.viewserver import Permissions, scratch_version
 from maintainer.format import files
 from maintainer.format.crypto import FormatError
 
@@ -144,18 +144,15 @@ def _admit_indexes(run: Run, parsed: Mapping[str, object], opened: Opened, made:
     packs = {**run.admitted(FileType.PACK), **made.versions(run, FileType.PACK)}
     wanted = {key: packs[key] for key in rebuild if key in packs}
     if wanted:
-        for version in index_anew(run, wanted, opened).values():
-            _admit_ours(run, made, version)
+        _admit_ours(run, made, index_anew(run, wanted, opened))
 
 
-def index_anew(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened) -> dict[str, ObjectVersion]:
-    """Let restic index these packs by what they hold; return the indexes that it put, by key."""
-    view = View({**run.base(opened), **packs})
-    with run.serve(view, Permissions(write=True, announce=run.state.announce(run.run_id))) as server:
+def index_anew(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened) -> dict[str, bytes]:
+    """Let restic index these packs by what they hold; return the indexes that it made, by key. Nothing is put yet."""
+    indexes: dict[str, bytes] = {}
+    with run.serve(View({**run.base(opened), **packs}), Permissions(write=True), indexes) as server:
         run.demand(server, opened, restic.repair_index_argv())
-    for version in view.written.values():
-        run.put_on_top(version)
-    return {key: version for key, version in view.written.items() if key.startswith(FileType.INDEX.value)}
+    return indexes
 
 
 def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) -> None:
@@ -173,15 +170,14 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
             _admit(run, made, key)
     if failing and (doomed := _doomed_packs(run)):
         indexes = index_anew(run, doomed, opened)
-        more = {**trusted, **doomed, **indexes}
-        still = _failing(failing, lambda keys: _is_complete(run, more, keys, opened))
+        more = {**trusted, **doomed, **{key: scratch_version(key, body) for key, body in indexes.items()}}
+        still = _failing(failing, lambda keys: _is_complete(run, more, keys, opened, indexes))
         if len(still) < len(failing):
             for key in doomed:
                 made.taken_back[key] = run.fold.records[key]
                 _admit(run, made, key, reason="taken back")
                 run.recorder.record("object.taken_back", key=key)
-            for version in indexes.values():
-                _admit_ours(run, made, version)
+            _admit_ours(run, made, indexes)
         for key in (key for key in failing if key not in still):
             _admit(run, made, key)
         failing = still
@@ -207,9 +203,11 @@ def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:
     return found
 
 
-def _is_complete(run: Run, shown: Mapping[str, ObjectVersion], snapshots: Iterable[str], opened: Opened) -> bool:
+def _is_complete(
+    run: Run, shown: Mapping[str, ObjectVersion], snapshots: Iterable[str], opened: Opened, scratch: dict[str, bytes] | None = None
+) -> bool:
     view = View({**shown, **{key: run.standing[key].version for key in snapshots}})
-    with run.serve(view, Permissions()) as server:
+    with run.serve(view, Permissions(), scratch) as server:
         return run.ask(server, opened, restic.check_argv(read_data=False)).status == 0
 
 
@@ -252,9 +250,15 @@ def _admit(run: Run, made: Admission, key: str, reason: str = "") -> None:
     run.recorder.record("object.admitted", key=key)
 
 
-def _admit_ours(run: Run, made: Admission, version: ObjectVersion) -> None:
-    run.standing[version.key] = Truth(version, version.last_modified)
-    made.changes[version.key] = Record(State.ADMITTED, version.version_id, version.size, version.last_modified, run.now, ours=True)
+def _admit_ours(run: Run, made: Admission, indexes: Mapping[str, bytes]) -> None:
+    """Put indexes that restic made for us, each named in the state store before, and admit them."""
+    announce = run.state.announce(run.run_id)
+    for key, body in indexes.items():
+        announce(RepositoryFile(FileType.INDEX, short(key)))
+        version = run.store.put(key, body)
+        run.put_on_top(version)
+        run.standing[key] = Truth(version, version.last_modified)
+        made.changes[key] = Record(State.ADMITTED, version.version_id, version.size, version.last_modified, run.now, ours=True)
 
 
 def _evict(run: Run, made: Admission, key: str, why: str) -> None:

@@ -139,12 +139,12 @@ class Run:
         """Return what every view holds: config, and the one key that opens it."""
         return {key: self.standing[key].version for key in ("config", opened.key)}
 
-    def serve(self, view: View, permissions: Permissions) -> ViewServer:
-        """Serve a view, by redirects where the store honours ranges of versions."""
+    def serve(self, view: View, permissions: Permissions, scratch: dict[str, bytes] | None = None) -> ViewServer:
+        """Serve a view, by redirects where the store honours ranges of versions; with `scratch`, nothing that restic writes is put."""
         if self.redirect is None:
             config = self.standing["config"].version
             self.redirect = self.store.honours_ranges(config)
-        return ViewServer(view, self.store, permissions, redirect=self.redirect)
+        return ViewServer(view, self.store, permissions, redirect=self.redirect, scratch=scratch)
 
     def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> Outcome:
         """Run one restic command on a view; its time is counted as restic's."""

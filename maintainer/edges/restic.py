@@ -124,12 +124,13 @@ class Restic:
         with subprocess.Popen(  # noqa: S603 - argv is ours, ids are hex
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         ) as process:
-            self._running = process
             timer = threading.Timer(self._limits.time.total_seconds(), self.stop)
+            timer.daemon = True  # a signal may arrive before it can be cancelled: it must not keep the agent alive
             drain = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
-            timer.start()
-            drain.start()
             try:
+                self._running = process
+                timer.start()
+                drain.start()
                 for line in process.stdout or ():
                     output.append(line)
                     on_line(line.rstrip("\n"))

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -27,6 +28,8 @@ from maintainer.core.view import View
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
 WRITABLE = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
 LONGEST_LOCK = 64 << 10
+SCRATCH = "scratch"
+"""The version id of what is held in memory."""
 PACKS_KEPT = 4
 """How many whole versions a relay keeps: restic reads a pack's header and then its parts."""
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -58,8 +61,12 @@ class Permissions:
 class ViewServer(AbstractContextManager["ViewServer"]):
     """Serves one view while the context lasts. `address` is what restic takes with -r."""
 
-    def __init__(self, view: View, store: ViewStore, permissions: Permissions, *, redirect: bool) -> None:
+    def __init__(
+        self, view: View, store: ViewStore, permissions: Permissions, *, redirect: bool, scratch: dict[str, bytes] | None = None
+    ) -> None:
+        """Serve `view`. With `scratch`, objects of these keys are held there: what restic writes goes into it and not into the bucket."""
         self.view = view
+        self._scratch = scratch
         self._store = store
         self._permissions = permissions
         self._redirect = redirect
@@ -124,6 +131,8 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         version = self.view.find(file)
         if version is None:
             return web.Response(status=404)
+        if self._scratch is not None and version.version_id == SCRATCH:
+            return _part(request, self._scratch[version.key])
         if request.method == "HEAD":
             return web.Response(headers={"Content-Length": str(version.size)})
         if self._redirect:
@@ -159,6 +168,10 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             return web.Response(status=400)
         if self.view.find(file) is not None:
             return web.Response()
+        if self._scratch is not None:
+            self._scratch[file.key()] = body
+            self.view.wrote(file, scratch_version(file.key(), body))
+            return web.Response()
         try:
             await asyncio.to_thread(self._permissions.announce, file)
             version = await asyncio.to_thread(self._store.put, file.key(), body)
@@ -180,6 +193,11 @@ class ViewServer(AbstractContextManager["ViewServer"]):
     def _fail(self, error: Exception) -> web.Response:
         self.failures.append(str(error))
         return web.Response(status=403)
+
+
+def scratch_version(key: str, body: bytes) -> ObjectVersion:
+    """Return the version by which a view shows what is held in scratch."""
+    return ObjectVersion(key, SCRATCH, is_marker=False, size=len(body), last_modified=datetime.min.replace(tzinfo=UTC))
 
 
 def _file(request: web.Request) -> RepositoryFile | None:

@@ -241,6 +241,30 @@ def test_a_snapshot_that_lacks_data_is_incomplete_told_and_stops_nothing(reposit
     whole(repository)
 
 
+def test_attack_31_an_incomplete_snapshot_writes_nothing_night_after_night_and_keeps_no_pack_for_ever(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository, keep=Keep(last=1))
+    forget_the_first(maintained)
+    doomed = {key for key in maintained.fold().having(State.DOOMED) if key.startswith("data/")}
+    assert doomed
+    before = set(repository.objects())
+    grow(repository, 1, start=50, good=False)
+    erase(repository, [key for key in repository.objects("data/") if key not in before])
+    erase(repository, [key for key in repository.objects("index/") if key not in before])
+    assert maintained.run().findings() == ["incomplete-snapshot"]
+    versions = repository.versions()
+    for _ in range(2):
+        assert maintained.run().findings() == []
+    assert repository.versions() == versions
+    maintained.pass_days(28)
+    maintained.run()
+    assert doomed <= set(repository.objects("data/"))  # held while the snapshot is undecided
+    maintained.pass_days(31)
+    maintained.run()
+    assert not doomed & set(repository.objects("data/"))
+    repository.verify(list(repository.trees)[-1])
+
+
 def test_attack_19_an_emptied_state_store_stops_every_deletion_and_healing_goes_on(repository: Repository) -> None:
     grow(repository, 2)
     maintained = watched(repository)
