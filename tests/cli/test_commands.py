@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.repositories import Repository
 
@@ -159,3 +160,31 @@ def test_a_killed_agent_is_lost_and_the_next_run_settles_it(user: User) -> None:
     assert process.returncode == 6
     assert "agent.lost" in {event["event"] for event in events}
     user("run", "--once", code=0)
+
+
+def test_accept_takes_a_changed_config_and_a_new_key_by_name_alone(user: User) -> None:
+    repository = user.repository
+    user("run", "--once", code=0)
+    second = repository.root / "second"
+    second.write_text("another")
+    repository.restic("key", "add", "--new-password-file", str(second))
+    key = repository.master_key()
+    changed = encrypt(key, decrypt(key, repository.get("config")), os.urandom(16))
+    repository.put("config", changed)
+    told = user("run", "--once", code=3)
+    assert "new-key" in told
+    assert "overwritten: config" in told
+    assert "nothing waits for it" in user("accept", "web")
+    assert user("run", "--once", code=0)
+    assert repository.get("config") != changed
+    user("accept", "web", "nonsense", code=2)
+    repository.put("config", changed)
+    user("run", "--once", code=3)
+    assert "accepts config@" in user("accept", "web", "config")
+    (new,) = [
+        one for one in repository.objects("keys/") if "keys/" in user("status", code=3) and one.rpartition("/")[2] in user("status", code=3)
+    ]
+    user("accept", "web", new.rpartition("/")[2][:12])
+    user("run", "--once", code=3)
+    assert repository.get("config") == changed
+    assert "new-key" not in user("run", "--once", code=0)
