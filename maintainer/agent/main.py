@@ -72,7 +72,7 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
         begun = len(kept)
         started = clock.monotonic()
         state = StateStore(S3(job.access, job.state.endpoint, recorder.retried), job.state.below(one.name))
-        store = S3Store(S3(job.access, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now)
+        store = S3Store(S3(job.access, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now, one.kms_key)
         with recorder.repository(one.name):
             recorder.record("repository.started", location=str(one.place))
             try:

@@ -14,11 +14,20 @@ from maintainer.format.crypto import FormatError, MasterKey
 from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse_config, parse_key
 
 IDENTITY = "maintainer/"
+LONGEST_IDENTITY = 1 << 20
 
 
 def has_other_identity(run: Run) -> bool:
-    """Tell whether an earlier ledger left its identity object here: then an empty one means a wiped or mistyped state store."""
-    return any(key.startswith(IDENTITY) for key in run.histories)
+    """Tell whether an earlier ledger left its identity object here: then an empty one means a wiped or mistyped state store.
+
+    It counts by its content, which hashes to its name: any other object there is somebody's litter.
+    """
+    candidates = (history for key, history in run.histories.items() if key.startswith(IDENTITY))
+    return any(
+        version.size <= LONGEST_IDENTITY and run.looks(version).digest == history.key.removeprefix(IDENTITY)
+        for history in candidates
+        for version in history.contents
+    )
 
 
 def pin(run: Run, password: str) -> dict[str, Record]:

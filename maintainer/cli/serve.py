@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     seen = Run(
         "serve",
         job,
-        S3Store(S3(access, job.place.endpoint), job.place.bucket, job.place.prefix, clock.now),
+        S3Store(S3(access, job.place.endpoint), job.place.bucket, job.place.prefix, clock.now, job.kms_key),
         StateStore(S3(access, state.endpoint), state.below(job.name)),
         restic.find(chosen.restic.path),
         Recorder("serve", "agent", clock, lambda _: None),

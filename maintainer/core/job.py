@@ -65,6 +65,7 @@ class RepositoryJob:
     """One repository. `password` names a source; `probation_s` and `grace_s` are seconds; `expect` is empty where a person confirms.
 
     `host_profile` names the host's own credentials, where they are known here: then its reach is checked.
+    `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does.
     """
 
     name: str
@@ -75,6 +76,7 @@ class RepositoryJob:
     probation_s: float = 14 * 86_400
     grace_s: float = 7 * 86_400
     host_profile: str = ""
+    kms_key: str = ""
 
     @property
     def probation(self) -> timedelta:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from tempfile import TemporaryFile
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from maintainer.core.errors import MaintainerError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
@@ -57,8 +57,11 @@ class ObjectStore(Protocol):
 class S3Store:
     """The prefix on a real S3, or on anything that speaks it."""
 
-    def __init__(self, s3: S3, bucket: str, prefix: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, s3: S3, bucket: str, prefix: str, now: Callable[[], datetime], kms_key: str = "") -> None:
+        """Work below `prefix`. `kms_key` is the ARN of the one KMS key that counts as plain; what we put is encrypted under it."""
         self._s3 = s3
+        self._kms_key = kms_key
+        self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._now = now
@@ -81,7 +84,7 @@ class S3Store:
             answer = self._s3.call_raw("get_object", parameters)
             for chunk in answer["Body"].iter_chunks(CHUNK):
                 hashed.update(chunk)
-            why = _why_not_plain(answer)
+            why = _why_not_plain(answer, self._kms_key)
             return Look(hashed.hexdigest(), plain=not why, why=why)
 
         try:
@@ -118,6 +121,7 @@ class S3Store:
             TaggingDirective="REPLACE",
             ContentType="application/octet-stream",
             StorageClass="STANDARD",
+            **self._encryption,
         )
         made = self._current(source, answer.get("VersionId"))
         if self.look(made) == Look(digest):
@@ -132,9 +136,13 @@ class S3Store:
                     spool.write(chunk)
 
             self._s3.repeat("get_object", parameters, act)
-            spool.seek(0)
-            made = self._current(source, self._put(source.key, spool).get("VersionId"))
-        if self.look(made) != Look(digest):
+            answer = self._s3.repeat("put_object", self._put_parameters(source.key, spool), lambda: self._put_from_start(source.key, spool))
+            made = self._current(source, answer.get("VersionId"))
+        look = self.look(made)
+        if look.digest == digest and not look.plain:
+            do = "if the bucket encrypts under a KMS key of yours by default, name its ARN: kms_key = ... of the repository"
+            raise StoreError(f"{source.key} could not be healed to plain headers: {look.why}", guidance=do)
+        if look != Look(digest):
             raise StoreError(f"{source.key} could not be healed: what was put is not what is read", guidance="ask the storage's operator")
         return made
 
@@ -167,7 +175,15 @@ class S3Store:
         return answer.get("Status") == "Enabled", parsedate_to_datetime(date) if date else None
 
     def _put(self, key: str, body: Any) -> dict[str, Any]:
-        return self._s3.call("put_object", Bucket=self._bucket, Key=self._root + key, Body=body, ContentType="application/octet-stream")
+        return self._s3.call("put_object", **self._put_parameters(key, body))
+
+    def _put_from_start(self, key: str, spool: IO[bytes]) -> dict[str, Any]:
+        spool.seek(0)  # a repeat must not begin where the last attempt ended
+        return self._s3.call_raw("put_object", self._put_parameters(key, spool))
+
+    def _put_parameters(self, key: str, body: Any) -> dict[str, Any]:
+        kind = "application/octet-stream"
+        return {"Bucket": self._bucket, "Key": self._root + key, "Body": body, "ContentType": kind, **self._encryption}
 
     def _at(self, version: ObjectVersion) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._root + version.key, "VersionId": version.version_id}
@@ -210,11 +226,12 @@ class Looks:
         self._known[(version.key, version.version_id)] = Look(digest)
 
 
-def _why_not_plain(answer: Mapping[str, Any]) -> str:
+def _why_not_plain(answer: Mapping[str, Any], kms_key: str) -> str:
     foreign = [name for name in FOREIGN_HEADERS if answer.get(name)]
     if answer.get("ContentType", "") not in PLAIN_TYPES:
         foreign.append("ContentType")
-    if answer.get("ServerSideEncryption") not in (None, "AES256"):
+    is_ours = bool(kms_key) and answer.get("SSEKMSKeyId") == kms_key
+    if answer.get("ServerSideEncryption") not in (None, "AES256") and not is_ours:
         foreign.append("ServerSideEncryption")
     if answer.get("StorageClass", "STANDARD") not in PLAIN_CLASSES:
         foreign.append("StorageClass")

@@ -106,6 +106,7 @@ def _repository(one: RepositorySection) -> RepositoryJob:
         probation_s=one.probation.total_seconds(),
         grace_s=one.grace.total_seconds(),
         host_profile=one.host_profile,
+        kms_key=one.kms_key,
     )
 
 

@@ -92,7 +92,10 @@ class ExpectSection(Section):
 
 
 class RepositorySection(Section):
-    """`[[repository]]`. `group` may be left out where there is only one; `host_profile` names the host's own credentials."""
+    """`[[repository]]`. `group` may be left out where there is only one; `host_profile` names the host's own credentials.
+
+    `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does: any other counts as an attack.
+    """
 
     name: Name
     location: Location
@@ -103,3 +106,4 @@ class RepositorySection(Section):
     probation: Duration = timedelta(days=14)
     grace: Duration = timedelta(days=7)
     host_profile: Word = ""
+    kms_key: Annotated[str, AfterValidator(values.parse_kms_key)] = ""

@@ -86,6 +86,13 @@ def parse_duration(text: str) -> timedelta:
     return amount
 
 
+def parse_kms_key(text: str) -> str:
+    """Check the ARN of a KMS key, as S3 names it in its answers."""
+    if not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", text):
+        raise Mistake(repr(text), "`arn:aws:kms:REGION:ACCOUNT:key/ID`", "write the key's ARN, not its alias: aws kms describe-key")
+    return text
+
+
 def parse_within(text: str) -> str:
     """Check a duration as restic's --keep-within takes it."""
     if not _WITHIN.fullmatch(text):

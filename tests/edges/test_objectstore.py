@@ -89,6 +89,35 @@ def test_identical_bytes_with_foreign_headers_are_not_plain_and_heal_to_plain(sa
     assert mine.look(made).plain
 
 
+KMS_KEYS = {name: f"arn:aws:kms:us-east-1:000000000000:key/{name}" for name in ("ours", "foreign")}
+
+
+@pytest.mark.parametrize(("key", "is_plain"), [("ours", True), ("foreign", False)])
+def test_only_the_configured_kms_key_is_plain_and_heals_go_under_it(sandbox: Sandbox, key: str, is_plain: bool) -> None:
+    prefix = f"kms-{uuid.uuid4().hex}"
+    mine = S3Store(S3(access(sandbox)), sandbox.bucket, prefix, SystemClock().now, KMS_KEYS["ours"])
+    client(sandbox, "admin").put_object(
+        Bucket=sandbox.bucket, Key=f"{prefix}/x", Body=GOOD, ServerSideEncryption="aws:kms", SSEKMSKeyId=KMS_KEYS[key]
+    )
+    (version,) = mine.survey()
+    assert mine.look(version).plain is is_plain
+    assert mine.look(mine.heal(version, ID)).plain
+    head = client(sandbox, "admin").head_object(Bucket=sandbox.bucket, Key=f"{prefix}/x")
+    assert head["SSEKMSKeyId"] == KMS_KEYS["ours"]
+
+
+def test_without_a_configured_key_every_kms_key_is_foreign(sandbox: Sandbox) -> None:
+    prefix = f"kms-{uuid.uuid4().hex}"
+    client(sandbox, "admin").put_object(
+        Bucket=sandbox.bucket, Key=f"{prefix}/x", Body=GOOD, ServerSideEncryption="aws:kms", SSEKMSKeyId=KMS_KEYS["foreign"]
+    )
+    mine = store(sandbox, prefix)
+    (version,) = mine.survey()
+    assert mine.look(version).why == "foreign headers: ServerSideEncryption"
+    mine.heal(version, ID)
+    assert "SSEKMSKeyId" not in client(sandbox, "admin").head_object(Bucket=sandbox.bucket, Key=f"{prefix}/x")
+
+
 def test_an_archived_version_is_unreadable_and_not_an_error(sandbox: Sandbox) -> None:
     prefix = f"archive-{uuid.uuid4().hex}"
     client(sandbox, "admin").put_object(Bucket=sandbox.bucket, Key=f"{prefix}/x", Body=GOOD, StorageClass="DEEP_ARCHIVE")

@@ -66,6 +66,7 @@ MISTAKES = [
     ("no password source", GOOD.replace("file:/etc/maintainer/web", "hunter2"), "no source of a password"),
     ("relative password file", GOOD.replace("file:/etc", "file:etc"), "an incomplete source of 'file'"),
     ("bad duration", GOOD.replace('"36h"', '"36 hours"'), "a duration such as"),
+    ("a KMS alias", GOOD.replace("grace", 'kms_key = "alias/mine"\ngrace'), "not its alias"),
     ("number for text", GOOD.replace('"36h"', "36"), "text in quotes"),
     ("negative", GOOD.replace("daily = 14", "daily = -2"), "at least -1"),
     ("missing", GOOD.replace('password = "file:/etc/maintainer/web"\n', ""), "repository[web].password: it is missing"),
