@@ -35,7 +35,7 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.GARBAGE: "evicted; the versions are kept as evidence. `maintainer undelete` takes an object back",
     Kind.LOST: "no version is true: `maintainer show` the versions, and restore this object from the host's local repository",
     Kind.UNREADABLE: "give the maintenance identity the right to read it, or restore it from the archive class",
-    Kind.UNDECIDED: "the next runs go on hashing; nothing relies on this object meanwhile",
+    Kind.UNDECIDED: "it has more versions than one run hashes, and none of these was true; nothing relies on it: move it away",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
     Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
     Kind.SUSPECT: "kept, and never the reason to forget another; look at the host's clock and at what it backed up",

@@ -24,6 +24,8 @@ OLDEST = (0, 18)
 SOFT_STOP_S = 20
 """How long restic has to end after SIGINT, before it is killed."""
 KEPT_TAIL = 4_000
+_SIGNED = re.compile(r"\?[^\s\"']*X-Amz-[^\s\"']*")
+"""The query of a presigned URL, which restic quotes in its errors: whoever reads it may read the object, for an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Restic:
             finally:
                 timer.cancel()
                 self._running = None
-        return Outcome(status, "".join(output), "".join(errors)[-KEPT_TAIL:])
+        return Outcome(status, "".join(output), _SIGNED.sub("?…", "".join(errors))[-KEPT_TAIL:])
 
     def stop(self) -> None:
         """End the restic that runs, if one does: by SIGINT, so that it ends in order, then for good."""

@@ -87,6 +87,7 @@ class Narrator:
     def __init__(self) -> None:
         self._many: Counter[str] = Counter()
         self._last: Event | None = None
+        self._is_plan = False
         self._findings: dict[tuple[str, str], list[Event]] = {}
 
     def lines(self, event: Event) -> Iterator[str]:
@@ -105,7 +106,8 @@ class Narrator:
         for group in self._findings.values():
             yield _findings(group)
         self._findings.clear()
-        if event.event == "run.closed" and event.source == "agent":
+        self._is_plan |= event.event == "plan.finished"
+        if event.event == "run.closed" and (event.source == "agent" or self._is_plan):
             return
         if event.event == "prune.finished" and not event.fields["deleted"] and not event.fields["written"]:
             return

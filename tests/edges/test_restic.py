@@ -64,6 +64,12 @@ def test_the_password_is_in_the_environment_alone(tmp_path: Path) -> None:
     assert "secret" not in argv
 
 
+def test_a_presigned_url_in_its_errors_is_cut(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:1/b/k?X-Amz-Algorithm=x&X-Amz-Signature=f00&versionId=1"
+    outcome = script(tmp_path, f"echo 'Get \"{url}\": refused' >&2; exit 1", Limits()).run("x", "secret", ())
+    assert restic.last_words(outcome) == 'Get "http://127.0.0.1:1/b/k?…": refused'
+
+
 @pytest.mark.parametrize(
     ("status", "errors", "says"),
     [
