@@ -17,8 +17,9 @@ DEFAULT = "maintainer.toml"
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """Declare --config and --json."""
-    parser.add_argument("--config", type=Path, default=None, help=f"the configuration (default: $MAINTAINER_CONFIG, else {DEFAULT} here)")
+    """Declare --config and --json. The former may also stand before the command: a default here would hide that."""
+    text = f"the configuration (default: $MAINTAINER_CONFIG, else {DEFAULT} here)"
+    parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=text)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 
 from maintainer.cli import judge, ledger, plan, run, sandbox, serve, status
 from maintainer.core.errors import ExitCode, MaintainerError
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="maintainer", description="Safe, unattended maintenance of restic backups in versioned S3 buckets."
     )
     parser.add_argument("--version", action="version", version=f"maintainer {version('maintainer')}")
+    parser.add_argument("--config", type=Path, default=None, help="the configuration, for every command that reads one")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add(commands)
