@@ -11,7 +11,7 @@ from maintainer.cli.output import say
 from maintainer.core.errors import ConfigurationError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
-from maintainer.core.ledger import ADOPTED, CONFIG_AT, Fold, State, fold
+from maintainer.core.ledger import ADOPTED, CONFIG_AT, Fold, State, accept_subjects, fold
 from maintainer.core.moments import to_text
 
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             subjects = _changes(known, arguments.subjects, repository.name)
             told = [f"accepts {subject}" for subject in subjects]
         case "accept":
-            told = _accepting(known, repository.name)
+            subjects, told = accept_subjects(known.observed), _accepting(known, repository.name)
         case "undelete":
             subjects = _records(known, arguments.subjects, repository.name)
             told = [f"takes back {len(subjects)} files of {repository.name}"]

@@ -34,6 +34,10 @@ ADOPTED = "adopted"
 
 CONFIG_AT = "config@"
 """How the subject of a judgement begins that accepts a changed config; its version id follows."""
+GROUP_AT = "group@"
+"""How one begins that confirms a host and its paths: named here, so that what is confirmed is what the person saw."""
+REPOSITORY = "repository"
+"""The subject that lets the policy apply, and what was hidden before first contact go."""
 UNDELETED = "undeleted by "
 """How a snapshot's `suspect` begins that a person took back: kept, never counting, and no finding."""
 
@@ -113,7 +117,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a person decided: `accept` (the repository as reported, or the keys and config that are its subjects), `undelete`, `ack`."""
+    """What a person decided: `accept` (its subjects name what), `undelete` (keys), `ack` (identities of findings)."""
 
     number: int
     previous: str
@@ -280,16 +284,9 @@ class _Folding:
         for judgement in judgements:
             self.folded = judgement.number + 1
             match judgement.action:
-                case "accept" if judgement.subjects:
-                    for subject in judgement.subjects:
-                        if subject.startswith(CONFIG_AT):
-                            self.accepted_config = subject.removeprefix(CONFIG_AT)
-                        else:
-                            self.accepted_keys.add(subject)
                 case "accept":
-                    self.accepted = True
-                    self.expected |= set(self.observed)
-                    self._decide_adopted()
+                    for subject in judgement.subjects:
+                        self._accept(subject, judgement)
                 case "undelete":
                     for key in judgement.subjects:
                         self._undelete(key, judgement)
@@ -297,6 +294,20 @@ class _Folding:
                     self.acknowledged |= set(judgement.subjects)
                 case other:
                     raise broken(f"judgement {judgement.number} says {other!r}, which this release does not know")
+
+    def _accept(self, subject: str, judgement: Judgement) -> None:
+        if subject.startswith(CONFIG_AT):
+            self.accepted_config = subject.removeprefix(CONFIG_AT)
+        elif subject.startswith(GROUP_AT):
+            host, paths = json.loads(subject.removeprefix(GROUP_AT))
+            self.expected.add((host, tuple(paths)))
+        elif subject.startswith(f"{FileType.KEY.value}/"):
+            self.accepted_keys.add(subject)
+        elif subject == REPOSITORY:
+            self.accepted = True
+            self._decide_adopted()
+        else:
+            raise broken(f"judgement {judgement.number} accepts {subject!r}, which this release does not know")
 
     def _decide_adopted(self) -> None:
         for key, record in self.records.items():
@@ -326,6 +337,11 @@ def _verify_judgements(bodies: Sequence[bytes]) -> list[Judgement]:
         judgements.append(judgement)
         previous = digest(body)
     return judgements
+
+
+def accept_subjects(observed: Iterable[Group]) -> tuple[str, ...]:
+    """Return the subjects of a judgement that accepts a repository with these hosts and paths."""
+    return (REPOSITORY, *(f"{GROUP_AT}{json.dumps([host, list(paths)])}" for host, paths in observed))
 
 
 def judgements_head(bodies: Sequence[bytes]) -> tuple[int, str]:

@@ -316,7 +316,7 @@ def test_what_was_hidden_before_first_contact_waits_for_a_person(repository: Rep
         assert maintained.run().code == 0
         whole(repository)
     else:
-        maintained.judge("accept")
+        maintained.accept()
         assert maintained.run().code == 0
         assert not set(exclusive) & set(repository.objects())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maintainer.core.errors import LedgerError
 from maintainer.core.findings import Finding, Kind, Reported, Standing, bundle, settle
-from maintainer.core.ledger import ADOPTED, GENESIS, LEGAL, Entry, Judgement, Record, State, decode_entry, digest, fold
+from maintainer.core.ledger import ADOPTED, GENESIS, LEGAL, Entry, Judgement, Record, State, accept_subjects, decode_entry, digest, fold
 from maintainer.core.moments import to_text
 from tests.support.fakestore import WHEN
 
@@ -104,16 +104,35 @@ def test_a_snapshot_that_a_person_takes_back_must_be_proved_and_never_counts() -
     assert folded.pending_undeletes == {KEY}
 
 
-def test_accept_confirms_what_was_observed_and_decides_what_was_adopted() -> None:
-    bodies = chain(entry(observed=(GROUP,), changes={KEY: record(State.DOOMED, reason=ADOPTED)}))
-    assert fold(bodies, []).expected == frozenset()
-    accepted = fold(bodies, judged(("accept", ())))
-    assert accepted.expected == {GROUP}
-    assert accepted.records[KEY].reason == "adopted, accepted"
+def test_accept_confirms_what_the_person_saw_and_decides_what_was_adopted() -> None:
+    seen = chain(entry(observed=(GROUP,), changes={KEY: record(State.DOOMED, reason=ADOPTED)}))
+    later = chain(entry(observed=(GROUP,), changes={KEY: record(State.DOOMED, reason=ADOPTED)}), entry(observed=(GROUP, ("evil", ("/x",)))))
+    assert fold(seen, []).expected == frozenset()
+    judgement = judged(("accept", accept_subjects(fold(seen, []).observed)))
+    for bodies in (seen, later):
+        accepted = fold(bodies, judgement)
+        assert (accepted.accepted, accepted.expected) == (True, {GROUP})
+        assert accepted.records[KEY].reason == "adopted, accepted"
+
+
+def test_a_config_or_a_key_is_accepted_by_name_and_confirms_nothing_else() -> None:
+    accepted = fold(chain(entry(observed=(GROUP,))), judged(("accept", ("config@v7", "keys/abc"))))
+    assert (accepted.accepted_config, accepted.accepted_keys, accepted.accepted, accepted.expected) == (
+        "v7",
+        {"keys/abc"},
+        False,
+        frozenset(),
+    )
+
+
+def test_a_judgement_of_a_newer_release_stops_the_run() -> None:
+    for judgement in (("accept", ("moon",)), ("banish", ())):
+        with pytest.raises(LedgerError, match="does not know"):
+            fold([], judged(judgement))
 
 
 def test_a_judgement_that_was_altered_breaks_its_chain() -> None:
-    bodies = judged(("accept", ()), ("ack", ("x",)))
+    bodies = judged(("accept", ("repository",)), ("ack", ("x",)))
     with pytest.raises(LedgerError, match="judgement"):
         fold([], [bodies[0].replace(b"ann", b"eve"), bodies[1]])
 

@@ -44,7 +44,7 @@ def test_an_entry_that_was_put_over_is_read_as_first_written_and_told(state: Sta
 
 
 def test_judgements_form_a_chain_of_their_own(state: StateStore) -> None:
-    for action in ("accept", "ack"):
+    for action in ("undelete", "ack"):
         state.append_judgement(action, ["x"], who="ann", at=AT)
     assert fold([], state.chains().judgements).judgements == 2
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maintainer.core.events import Event, decode
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
-from maintainer.core.ledger import Fold, fold
+from maintainer.core.ledger import Fold, accept_subjects, fold
 from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.edges.s3 import S3
@@ -101,6 +101,10 @@ class Maintained:
 
     def judge(self, action: str, *subjects: str) -> None:
         self.state.append_judgement(action, subjects, who="ann", at=to_text(SystemClock(self.clock_file).now()))
+
+    def accept(self) -> None:
+        """Accept the repository with the hosts and paths that the last run saw."""
+        self.judge("accept", *accept_subjects(self.fold().observed))
 
     def fold(self) -> Fold:
         chains = self.state.chains()
