@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from maintainer.edges import restic
 from maintainer.format.crypto import encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran
-from tests.support.repositories import Repository
+from tests.support.repositories import RESTIC, Repository
 
 
 @pytest.fixture
@@ -170,6 +171,51 @@ def test_a_backup_in_flight_across_a_run_gets_its_packs_back(repository: Reposit
     maintained.pass_days(18)
     assert maintained.run().code == 0
     whole(repository)
+
+
+def test_a_real_backup_that_runs_on_through_two_nights_is_whole(repository: Repository) -> None:
+    """restic itself, fed slowly: its packs are doomed, the indexes that it began with are marked, and then it ends."""
+    grow(repository, 3)
+    maintained = watched(repository, keep=Keep(last=1))
+    content = random.Random(5).randbytes(14 << 20)
+    before = set(repository.objects("data/"))
+    command = [
+        RESTIC,
+        "-r",
+        repository.location,
+        "--no-cache",
+        "backup",
+        "--json",
+        "--pack-size",
+        "4",
+        "--stdin",
+        "--stdin-filename",
+        "dump",
+    ]
+    with subprocess.Popen(command, env=repository.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False) as backup:
+        assert backup.stdin is not None
+        backup.stdin.write(content[: 10 << 20])
+        backup.stdin.flush()
+        while not set(repository.objects("data/")) - before:
+            time.sleep(0.2)
+            assert backup.poll() is None
+        forget_the_first(maintained)
+        maintained.pass_days(23)
+        assert maintained.run().code == 0
+        backup.stdin.write(content[10 << 20 :])
+        backup.stdin.close()
+        assert backup.stdout is not None
+        snapshot = json.loads(backup.stdout.read().splitlines()[-1])["snapshot_id"]
+        assert backup.wait() == 0
+    ran = maintained.run()
+    assert ran.named("object.taken_back"), ran.why()
+    assert not ran.named("snapshot.incomplete")
+    for days in (31, 39):
+        maintained.pass_days(days)
+        maintained.run()
+    target = repository.root / "dumped"
+    repository.restic("restore", snapshot, "--target", str(target))
+    assert (target / "dump").read_bytes() == content
 
 
 def late_upload(repository: Repository) -> Iterator[None]:
