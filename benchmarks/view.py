@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -37,8 +38,8 @@ def measure() -> Result:
             for _ in range(ROUNDS):
                 for subject, place in places.items():
                     ways: dict[str, Callable[[], object]] = {
-                        "check_s": lambda place=place: made.restic("-o", "rest.connections=16", "check", "--read-data", location=place),  # type: ignore[misc]
-                        "restore_s": lambda place=place: made.restic("restore", "latest", "--target", str(target), location=place),  # type: ignore[misc]
+                        "check_s": partial(made.restic, "-o", "rest.connections=16", "check", "--read-data", location=place),
+                        "restore_s": partial(made.restic, "restore", "latest", "--target", str(target), location=place),
                     }
                     for figure, way in ways.items():
                         started = clock.monotonic()

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from maintainer.agent.run import Opened, Run, short
+from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
-from maintainer.core.ledger import ADOPTED, Record, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion

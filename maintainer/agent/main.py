@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -77,7 +78,7 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
             recorder.record("repository.started", location=str(one.place))
             try:
                 run = Run(job.run_id, one, store, state, tool, recorder, clock)
-                code = _guard(recorder, lambda run=run: _run_one(run, job))  # type: ignore[misc]
+                code = _guard(recorder, partial(_run_one, run, job))
                 codes.append(code)
                 recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
             finally:

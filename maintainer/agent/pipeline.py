@@ -11,9 +11,9 @@ from maintainer.agent.admission import Admission
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core import retention
+from maintainer.core.entries import UNDELETED, Record, State
 from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
-from maintainer.core.ledger import UNDELETED, Record, State
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.retention import Candidate

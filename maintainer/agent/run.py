@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from maintainer.core.entries import Entry, Group, Record, State
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
 from maintainer.core.findings import Finding, Reported, settle
 from maintainer.core.job import RepositoryJob
-from maintainer.core.ledger import Entry, Fold, Group, Record, State, fold
+from maintainer.core.ledger import Fold, fold
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.revert import Terms, Truth

@@ -8,10 +8,11 @@ import json
 
 from maintainer.cli import common
 from maintainer.cli.output import say
+from maintainer.core.entries import ADOPTED, CONFIG_AT, State, accept_subjects
 from maintainer.core.errors import ConfigurationError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
-from maintainer.core.ledger import ADOPTED, CONFIG_AT, Fold, State, accept_subjects, fold
+from maintainer.core.ledger import Fold, fold
 from maintainer.core.moments import to_text
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from maintainer.cli import common
 from maintainer.cli.output import say
+from maintainer.core.entries import State
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
 from maintainer.core.findings import WHAT_TO_DO, Standing
-from maintainer.core.ledger import Fold, State, fold
+from maintainer.core.ledger import Fold, fold
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

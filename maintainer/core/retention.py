@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from maintainer.core.ledger import Group
+from maintainer.core.entries import Group
 
 SKEW = timedelta(minutes=10)
 """How far a host's clock may be ahead of the store's."""

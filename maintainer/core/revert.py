@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
-from maintainer.core.ledger import ADOPTED, Fold, Record, State
+from maintainer.core.ledger import Fold
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.versions import Examine, KeyHistory, Look, ObjectVersion
 

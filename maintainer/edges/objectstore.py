@@ -88,7 +88,7 @@ class S3Store:
             return Look(hashed.hexdigest(), plain=not why, why=why)
 
         try:
-            return self._s3.repeat("get_object", parameters, act)  # type: ignore[no-any-return]
+            return self._s3.repeat("get_object", parameters, act)
         except MaintainerError as error:
             why = _why_unreadable(error)
             if why is None:
@@ -105,7 +105,7 @@ class S3Store:
             body: bytes = self._s3.call_raw("get_object", parameters)["Body"].read(limit + 1)
             return body
 
-        body: bytes = self._s3.repeat("get_object", parameters, act)
+        body = self._s3.repeat("get_object", parameters, act)
         if len(body) > limit:
             raise ValueError(f"{version.key} holds more than {limit} bytes")
         return body

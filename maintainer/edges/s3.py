@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -44,6 +44,7 @@ _AWS_HOST = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z]+)
 _TRANSIENT = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "ServiceUnavailable"})
 _TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 
+T = TypeVar("T")
 OnRetry: TypeAlias = Callable[[str, int, str, float], None]
 """Told of each repeat: the call, the attempt that failed, why, and the seconds until the next."""
 
@@ -133,7 +134,7 @@ class S3:
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make one call, with repeats: only for what may be done twice. Raises the errors of `translate`."""
-        return self.repeat(operation, parameters, lambda: self.call_raw(operation, parameters))  # type: ignore[no-any-return]
+        return self.repeat(operation, parameters, lambda: self.call_raw(operation, parameters))
 
     def call_raw(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Make one call inside `repeat`, whose errors are botocore's."""
@@ -148,7 +149,7 @@ class S3:
             raise self._translate(error, operation, parameters) from error
         return answer
 
-    def repeat(self, operation: str, parameters: dict[str, Any], act: Callable[[], Any]) -> Any:
+    def repeat(self, operation: str, parameters: dict[str, Any], act: Callable[[], T]) -> T:
         """Run `act`, which makes one call and may read its body, with repeats."""
 
         def tell(state: RetryCallState) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from maintainer.core.entries import Entry, Judgement, judgements_head
 from maintainer.core.errors import AlreadyExistsError, ConcurrentRunError, UnsafeStoreError
 from maintainer.core.job import Place
-from maintainer.core.ledger import Entry, Judgement, judgements_head
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.edges.s3 import S3
 

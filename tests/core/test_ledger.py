@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maintainer.core.entries import ADOPTED, GENESIS, LEGAL, Entry, Judgement, Record, State, accept_subjects, decode_entry, digest
 from maintainer.core.errors import LedgerError
 from maintainer.core.findings import Finding, Kind, Reported, Standing, bundle, settle
-from maintainer.core.ledger import ADOPTED, GENESIS, LEGAL, Entry, Judgement, Record, State, accept_subjects, decode_entry, digest, fold
+from maintainer.core.ledger import fold
 from maintainer.core.moments import to_text
 from tests.support.fakestore import WHEN
 

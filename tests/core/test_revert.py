@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maintainer.core.ledger import ADOPTED, Fold, Record, State
+from maintainer.core.entries import ADOPTED, Record, State
+from maintainer.core.ledger import Fold
 from maintainer.core.revert import RevertPlan, Terms, plan_revert
 from maintainer.core.versions import ObjectVersion
 from tests.support.fakestore import WHEN, FakeStore

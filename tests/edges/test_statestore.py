@@ -6,9 +6,10 @@ import uuid
 
 import pytest
 
+from maintainer.core.entries import GENESIS, Entry
 from maintainer.core.errors import ConcurrentRunError, UnsafeStoreError
 from maintainer.core.job import Place
-from maintainer.core.ledger import GENESIS, Entry, fold
+from maintainer.core.ledger import fold
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore, new_run_id

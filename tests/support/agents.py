@@ -7,9 +7,10 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maintainer.core.entries import accept_subjects
 from maintainer.core.events import Event, decode
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
-from maintainer.core.ledger import Fold, accept_subjects, fold
+from maintainer.core.ledger import Fold, fold
 from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.edges.s3 import S3

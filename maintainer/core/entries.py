@@ -1,0 +1,238 @@
+"""The ledger's links: entries of runs and judgements of people, as frozen values and as canonical bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeAlias
+
+from maintainer.core.errors import LedgerError
+from maintainer.core.findings import Finding, Kind, Reported, Standing
+from maintainer.core.moments import from_text, to_text
+
+VERSION = 1
+GENESIS = "0" * 64
+"""What the first entry, and the first judgement, name as their predecessor."""
+
+
+class State(Enum):
+    """What a committed or admitting run said of an id. New is not recorded, and marked is observed."""
+
+    ADMITTED = "admitted"
+    INCOMPLETE = "incomplete"
+    EVICTED = "evicted"
+    DOOMED = "doomed"
+
+
+ADOPTED = "adopted"
+"""The reason of what was hidden before first contact: its markers are legitimate at once, and only a person takes it back."""
+
+CONFIG_AT = "config@"
+"""How the subject of a judgement begins that accepts a changed config; its version id follows."""
+GROUP_AT = "group@"
+"""How one begins that confirms a host and its paths: named here, so that what is confirmed is what the person saw."""
+REPOSITORY = "repository"
+"""The subject that lets the policy apply, and what was hidden before first contact go."""
+UNDELETED = "undeleted by "
+"""How a snapshot's `suspect` begins that a person took back: kept, never counting, and no finding."""
+
+LEGAL: Mapping[State | None, frozenset[State]] = {
+    None: frozenset(State),
+    State.ADMITTED: frozenset({State.ADMITTED, State.DOOMED}),
+    State.INCOMPLETE: frozenset({State.INCOMPLETE, State.ADMITTED}),
+    State.DOOMED: frozenset({State.DOOMED, State.ADMITTED}),
+    State.EVICTED: frozenset(),
+}
+"""What a run may make of a state. What a person may do besides: evict the incomplete, admit the evicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger knows of one key.
+
+    `version` is the pinned version id (empty where none is current), `size` in bytes, `first_seen` the date of the oldest true version,
+    `since` when this state began. `digest` is config's SHA-256; `indexes` the ids of the indexes that named a doomed pack; `ours` what a
+    run of ours put; `suspect` why a snapshot may never count, if so.
+    """
+
+    state: State
+    version: str
+    size: int
+    first_seen: datetime
+    since: datetime
+    reason: str = ""
+    digest: str = ""
+    indexes: tuple[str, ...] = ()
+    ours: bool = False
+    suspect: str = ""
+
+
+Group: TypeAlias = tuple[str, tuple[str, ...]]
+"""A host and its paths, as restic groups snapshots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry. Kinds: `first` (identity and pins, before any write), `admission`, `commit`.
+
+    `judgements` is how many judgements it has folded. `observed` are the hosts and paths that a person is asked to confirm.
+    `checked` says what the check before a commit had read, and `findings` is where every finding stands after it.
+    """
+
+    sequence: int
+    previous: str
+    kind: str
+    run_id: str
+    at: str
+    repository: str
+    changes: Mapping[str, Record] = field(default_factory=dict)
+    judgements: int = 0
+    observed: tuple[Group, ...] = ()
+    findings: tuple[Reported, ...] = ()
+    checked: Mapping[str, int] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Write the entry canonically: the same entry gives the same bytes, on which its digest rests."""
+        raw = {
+            "v": VERSION,
+            "sequence": self.sequence,
+            "previous": self.previous,
+            "kind": self.kind,
+            "run_id": self.run_id,
+            "at": self.at,
+            "repository": self.repository,
+            "changes": {key: _write_record(record) for key, record in self.changes.items()},
+            "judgements": self.judgements,
+            "observed": [[host, list(paths)] for host, paths in self.observed],
+            "findings": [_write_reported(reported) for reported in self.findings],
+            "checked": dict(self.checked),
+        }
+        return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a person decided: `accept` (its subjects name what), `undelete` (keys), `ack` (identities of findings)."""
+
+    number: int
+    previous: str
+    at: str
+    who: str
+    action: str
+    subjects: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """Write the judgement canonically."""
+        return json.dumps({"v": VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":")).encode()
+
+
+def digest(body: bytes) -> str:
+    """Return the SHA-256 in hex by which the next link names this one."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def decode_entry(body: bytes) -> Entry:
+    """Read an entry; LedgerError for anything that `encode` would not have written."""
+    try:
+        raw = _load(body)
+        entry = Entry(
+            **{
+                **raw,
+                "changes": {key: _read_record(record) for key, record in raw["changes"].items()},
+                "observed": tuple((host, tuple(paths)) for host, paths in raw["observed"]),
+                "findings": tuple(_read_reported(reported) for reported in raw["findings"]),
+            }
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise broken(f"an entry is unreadable ({error})") from error
+    if entry.encode() != body:
+        raise broken(f"entry {entry.sequence} is not in canonical form: it was altered")
+    return entry
+
+
+def decode_judgement(body: bytes) -> Judgement:
+    """Read a judgement; LedgerError for anything that `encode` would not have written."""
+    try:
+        raw = _load(body)
+        judgement = Judgement(**{**raw, "subjects": tuple(raw["subjects"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise broken(f"a judgement is unreadable ({error})") from error
+    if judgement.encode() != body:
+        raise broken(f"judgement {judgement.number} is not in canonical form: it was altered")
+    return judgement
+
+
+def broken(what: str) -> LedgerError:
+    """Return the error for a chain that does not hold."""
+    return LedgerError(
+        f"ledger: {what}",
+        guidance="nothing is deleted until a person has looked: compare the object versions in the state store (maintainer ledger verify)",
+    )
+
+
+def accept_subjects(observed: Iterable[Group]) -> tuple[str, ...]:
+    """Return the subjects of a judgement that accepts a repository with these hosts and paths."""
+    return (REPOSITORY, *(f"{GROUP_AT}{json.dumps([host, list(paths)])}" for host, paths in observed))
+
+
+def judgements_head(bodies: Sequence[bytes]) -> tuple[int, str]:
+    """Return the number of the next judgement and its predecessor's digest."""
+    return (len(bodies), digest(bodies[-1]) if bodies else GENESIS)
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    raw = json.loads(body)
+    if not isinstance(raw, dict) or raw.pop("v") != VERSION:
+        raise ValueError("not of this version")
+    return raw
+
+
+def _write_record(record: Record) -> dict[str, Any]:
+    raw: dict[str, Any] = {
+        "state": record.state.value,
+        "version": record.version,
+        "size": record.size,
+        "first_seen": to_text(record.first_seen),
+        "since": to_text(record.since),
+    }
+    optional = {
+        "reason": record.reason,
+        "digest": record.digest,
+        "indexes": list(record.indexes),
+        "ours": record.ours,
+        "suspect": record.suspect,
+    }
+    return {**raw, **{name: value for name, value in optional.items() if value}}
+
+
+def _read_record(raw: dict[str, Any]) -> Record:
+    return Record(
+        **{
+            **raw,
+            "state": State(raw["state"]),
+            "first_seen": from_text(raw["first_seen"]),
+            "since": from_text(raw["since"]),
+            "indexes": tuple(raw.get("indexes", ())),
+        }
+    )
+
+
+def _write_reported(reported: Reported) -> dict[str, str]:
+    finding = reported.finding
+    return {
+        "kind": finding.kind.value,
+        "subject": finding.subject,
+        "detail": finding.detail,
+        "evidence": finding.evidence,
+        "since": reported.since,
+        "standing": reported.standing.value,
+    }
+
+
+def _read_reported(raw: dict[str, str]) -> Reported:
+    finding = Finding(Kind(raw["kind"]), raw["subject"], raw["detail"], raw["evidence"])
+    return Reported(finding, raw["since"], Standing(raw["standing"]))
