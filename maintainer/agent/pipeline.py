@@ -81,8 +81,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
     with run.serve(work.view, Permissions(write=True, delete=True, announce=run.state.announce(run.run_id))) as server:
         if last_failed:
             with step("check"):
-                run.recorder.record("prune.skipped", reason="the last run did not commit: the check goes first")
-                check(run, server, opened, work)
+                _check_first(run, server, opened, work)
         with step("forget"):
             forget(run, server, opened, work)
         with step("prune"):
@@ -94,6 +93,15 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
     with step("mark"):
         mark(run)
     return code
+
+
+def _check_first(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
+    """After a run that did not commit, check before the prune: one that fails night after night must not write night after night."""
+    try:
+        check(run, server, opened, work)
+    except CheckFailedError:
+        run.recorder.record("prune.skipped", reason="the run before did not commit, and the check still fails")
+        raise
 
 
 def contact(run: Run, password: Callable[[], str]) -> None:

@@ -60,7 +60,7 @@ def _command(words: str) -> str:
 
 
 def _aws(source: str, access: Access, service: str, call: str, **parameters: object) -> str:
-    client = session(access).client(service, endpoint_url=access.endpoint or None)  # type: ignore[call-overload]
+    client = session(access).client(service, endpoint_url=access.endpoint or None)  # type: ignore[call-overload]  # a name known at run time
     try:
         answer = getattr(client, call)(**parameters)
     except (ClientError, BotoCoreError) as error:

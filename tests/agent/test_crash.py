@@ -142,12 +142,15 @@ def test_five_nights_whose_check_fails_leave_one_nights_writes(maintained: Maint
     for _ in range(4):
         ran = maintained.run()
         assert ran.code == 4
+        assert "check --read-data failed" in ran.why()
         assert ran.named("prune.skipped")
+        assert "prune" not in {event.step for event in ran.named("step.started")}
     assert repository.versions() == after_one
     for key, body in bodies.items():
         repository.put(key, body)
     ran = maintained.run()
     assert ran.code in (0, 3), ran.why()
+    assert not ran.named("prune.skipped")
     settles(maintained)
 
 
