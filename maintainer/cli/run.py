@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     if not arguments.once:
-        do = "say --once, and let cron or a systemd timer call it: the README shows both"
+        do = "say --once, and let cron or a systemd timer call it: the README has a line for cron"
         raise ConfigurationError((Problem("maintainer run", "no --once", "a run that ends by itself", do),))
     return launch(arguments, plan_only=False)
 
