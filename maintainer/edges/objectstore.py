@@ -158,7 +158,7 @@ class S3Store:
 
     def url(self, version: ObjectVersion) -> str:
         """Return a presigned URL of exactly this version."""
-        return self._s3.presigned_get(URL_LIFE_S, **self._at(version))
+        return self._s3.presigned_get(URL_LIFE_S, self._bucket, self._root + version.key, version.version_id)
 
     def honours_ranges(self, version: ObjectVersion) -> bool:
         """Probe whether a ranged read of a version gets the range alone: then restic may be sent there by a redirect."""

@@ -6,23 +6,13 @@
 from __future__ import annotations
 
 import fcntl
-import re
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import parse_qs
+from typing import Any
 
 from maintainer.edges.clock import read_offset
 
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-
-_OF_THE_WHOLE = (b"content-length", b"content-range", b"x-amz-checksum-")
-_RANGE = re.compile(rb"bytes=(\d+)-(\d*)")
 _CONDITIONS = (
     "x-amz-copy-source",
     "x-amz-storage-class",
@@ -32,46 +22,24 @@ _CONDITIONS = (
 """Headers of a put that are condition keys (AWS service authorization reference, Amazon S3)."""
 
 
-def cut_ranges(app: App) -> App:
-    """Answer a ranged GET of a version as S3 does: ministack 1.5.33 ignores Range when a version id is given."""
+def cut_ranges_of_versions() -> None:
+    """Answer a ranged GET of a version as S3 does: ministack 1.5.33 sends the whole of it, and cuts the current object alone."""
+    from ministack.services import s3  # noqa: PLC0415 - replaced before the first request
 
-    async def cutting(scope: Message, receive: Receive, send: Send) -> None:
-        wanted = _wanted_range(scope)
+    read = s3._get_object  # noqa: SLF001
+
+    def cut(bucket: str, key: str, headers: dict[str, str], query: Any = None) -> tuple[int, dict[str, str], bytes]:
+        status, answered, body = read(bucket, key, headers, query)
+        wanted = s3._parse_range(headers.get("range", ""), len(body)) if status == 200 else None  # noqa: PLR2004, SLF001 - HTTP's own
         if wanted is None:
-            await app(scope, receive, send)
-            return
+            return status, answered, body
         first, last = wanted
-        at = 0
-        end = 0  # 0: not cut
+        # A checksum of the whole is not sent with a part of it.
+        kept = {name: value for name, value in answered.items() if not name.lower().startswith("x-amz-checksum-")}
+        shown = f"bytes {first}-{last}/{len(body)}"
+        return 206, kept | {"Content-Length": str(last + 1 - first), "Content-Range": shown}, body[first : last + 1]
 
-        async def cut(message: Message) -> None:
-            nonlocal at, end
-            if message["type"] == "http.response.start":
-                headers = {name.lower(): value for name, value in message["headers"]}
-                size = int(headers.get(b"content-length", b"0"))
-                if message["status"] == 200 and first < size:  # noqa: PLR2004 - HTTP's own
-                    end = size if last is None else min(last + 1, size)
-                    # A checksum of the whole is not sent with a part of it.
-                    kept = [(name, value) for name, value in message["headers"] if not name.lower().startswith(_OF_THE_WHOLE)]
-                    shown = f"bytes {first}-{end - 1}/{size}".encode()
-                    kept += [(b"content-length", str(end - first).encode()), (b"content-range", shown)]
-                    message = {**message, "status": 206, "headers": kept}
-            elif message["type"] == "http.response.body" and end:
-                body = message.get("body", b"")
-                message = {**message, "body": body[max(first - at, 0) : max(end - at, 0)]}
-                at += len(body)
-            await send(message)
-
-        await app(scope, receive, cut)
-
-    return cutting
-
-
-def _wanted_range(scope: Message) -> tuple[int, int | None] | None:
-    if scope["type"] != "http" or scope["method"] != "GET" or "versionId" not in parse_qs(scope["query_string"].decode()):
-        return None
-    found = next((_RANGE.fullmatch(value) for name, value in scope["headers"] if name.lower() == b"range"), None)
-    return (int(found[1]), int(found[2]) if found[2] else None) if found else None
+    s3._get_object = cut  # noqa: SLF001
 
 
 def accept_real_signatures(clock: Path) -> None:
@@ -109,11 +77,11 @@ def main() -> None:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     accept_real_signatures(directory / "clock")
     judge_headers_of_puts()
+    cut_ranges_of_versions()
     sys.argv = ["ministack"]
-    import ministack.app as ministack  # noqa: PLC0415
+    from ministack.app import main as serve  # noqa: PLC0415 - binds what was replaced above
 
-    ministack.app = cut_ranges(ministack.app)
-    ministack.main()
+    serve()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+import urllib3
 from botocore.exceptions import ConnectionClosedError
 
 from maintainer.core.errors import AccessDeniedError, NotFoundError, StoreError
@@ -54,6 +55,13 @@ def test_heal_puts_the_old_version_on_top_and_keeps_the_evidence(any_store: Obje
     made = any_store.heal(good, ID)
     assert [v.version_id for v in any_store.survey()] == [made.version_id, bad.version_id, good.version_id]
     assert any_store.read(made, 100) == GOOD
+
+
+def test_a_url_answers_the_one_version_whatever_the_prefix(sandbox: Sandbox) -> None:
+    odd = store(sandbox, f"a b+c/\u00fc~{uuid.uuid4().hex}")
+    old = odd.put("x", GOOD)
+    odd.put("x", b"newer")
+    assert urllib3.request("GET", odd.url(old), timeout=30).data == GOOD
 
 
 def test_heal_makes_a_hidden_key_live_again(any_store: ObjectStore) -> None:
