@@ -1,0 +1,69 @@
+#!/bin/sh
+# Provisions an instance's image on a fresh Debian 13, as root: `provision.sh base DIR`, then `provision.sh agent DIR`.
+# DIR holds this folder's *.lock, wheels/ (what requirements.lock names, and for `agent` maintainer's own) and for `agent` image.json.
+# The sandbox's image and an AMI are both made by it, so that what is rehearsed is what runs.
+set -eu
+step=$1
+given=$2
+export DEBIAN_FRONTEND=noninteractive PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
+
+base() {
+    apt-get update -qq
+    apt-get install -qq -y --no-install-recommends \
+        ca-certificates cloud-init iproute2 openssh-server procps python3 python3-venv util-linux
+
+    architecture=$(dpkg --print-architecture)
+    read -r version _ digest <<LINE
+$(grep " $architecture " "$given/restic.lock")
+LINE
+    work=$(mktemp -d)
+    (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "restic=$version")
+    echo "$digest  $(echo "$work"/*.deb)" | sha256sum --check --status || {
+        echo "restic $version for $architecture is not the package that restic.lock names: look why before you correct it" >&2
+        exit 1
+    }
+    apt-get install -qq -y --no-install-recommends "$work"/*.deb
+    rm -r "$work"
+
+    python3 -m venv /opt/maintainer
+    /opt/maintainer/bin/pip --isolated install --quiet --no-index --find-links "$given/wheels" --no-deps --require-hashes -r "$given/requirements.lock"
+
+    useradd --create-home --shell /bin/sh maintainer
+    cat > /etc/ssh/sshd_config.d/10-maintainer.conf <<'CONF'
+# One account, one key that lives as long as one run. No passwords, no tunnels.
+AllowUsers maintainer
+AuthenticationMethods publickey
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin no
+DisableForwarding yes
+HostKey /etc/ssh/ssh_host_ed25519_key
+CONF
+    cat > /etc/cloud/cloud.cfg.d/50-maintainer.cfg <<'CONF'
+# What the image decides, whatever user data says later. An instance boots once: nothing is upgraded, and no password opens it.
+datasource_list: [Ec2]
+ssh_pwauth: false
+disable_root: true
+package_update: false
+package_upgrade: false
+users: []
+CONF
+    apt-get purge -qq -y unattended-upgrades 2>/dev/null || true
+    for unit in apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service; do
+        ln -sf /dev/null "/etc/systemd/system/$unit"
+    done
+
+    apt-get clean
+    rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_* /var/lib/cloud/instance /var/lib/cloud/instances
+    : > /etc/machine-id
+}
+
+agent() {
+    /opt/maintainer/bin/pip --isolated install --quiet --no-index --no-deps "$given"/wheels/maintainer-*.whl
+    install -D -m 0644 "$given/image.json" /usr/lib/maintainer/image.json
+}
+
+case $step in
+    base | agent) "$step" ;;
+    *) echo "usage: provision.sh base|agent DIR" >&2; exit 2 ;;
+esac

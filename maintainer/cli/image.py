@@ -1,0 +1,45 @@
+"""`maintainer image build | list`: what the sandbox's machines boot from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from maintainer.cli.output import say
+from maintainer.core.errors import ExitCode
+from maintainer.sandbox import image
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("image", help="the image that an instance boots from")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    helps = {
+        "build": "build the sandbox's image of this checkout, or find it in the cache; prints its id and digest",
+        "list": "list the images in the cache, the newest first",
+    }
+    for name, text in helps.items():
+        actions.add_parser(name, help=text).add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    if arguments.action == "build":
+        made = image.build(image.cache())
+        say(json.dumps(asdict(made), indent=2) if arguments.json else _line(made))
+        return ExitCode.COMMITTED
+    found = image.built(image.cache())
+    if arguments.json:
+        say(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        for one in found:
+            say(_line(one))
+        if not found:
+            say("no image was built yet: maintainer image build")
+    return ExitCode.COMMITTED
+
+
+def _line(one: image.Image) -> str:
+    return f"{one.image_id}  sha256:{one.digest}"

@@ -1,0 +1,218 @@
+"""The sandbox's images: layers of a file system, made by the same script that makes an AMI, and named by the digest of what went in.
+
+An image is two layers: the base (Debian, restic, the agent's dependencies), made rarely, and maintainer itself on top, made anew
+with every change of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from maintainer.core.errors import SandboxError
+from maintainer.sandbox import namespaces
+
+SUITE = "trixie"
+PYTHON = "3.13"
+"""That suite's."""
+KEPT = 4
+"""Images that stay in the cache."""
+_GLIBC = ("2_39", "2_34", "2_28", "2_17")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+GUEST = Path(str(files("maintainer.sandbox") / "guest"))
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A built image. `layers` are directories, the topmost first; `digest` is the SHA-256 of what was provisioned into it."""
+
+    image_id: str
+    digest: str
+    layers: tuple[str, ...]
+
+
+def cache() -> Path:
+    """Return where images are kept (XDG base directories)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maintainer" / "images"
+
+
+def built(folder: Path) -> list[Image]:
+    """Return the images in the cache, the newest first."""
+    found = sorted(folder.glob("ami-*/image.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Image(path.parent.name, json.loads(path.read_bytes())["digest"], _layers(folder, path.parent)) for path in found]
+
+
+def build(folder: Path, source: Path | None = None) -> Image:
+    """Build this checkout's image, or return it from the cache. SandboxError where the machine lacks something, or a step fails."""
+    source = source or checkout()
+    base_digest = _digest(source, ["cloudinit/provision.sh", "cloudinit/requirements.lock", "cloudinit/restic.lock"], SUITE)
+    digest = _digest(source, ["cloudinit", "maintainer", "pyproject.toml"], base_digest)
+    made = folder / f"ami-{digest[:17]}"
+    base = folder / f"base-{base_digest[:17]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            namespaces.ids()
+            if not base.exists():
+                _build_base(source / "cloudinit", base)
+            _build_agent(source, base, made, digest)
+        os.utime(made / "image.json")
+        for old in built(folder)[KEPT:]:
+            _remove(folder / old.image_id)
+    return Image(made.name, digest, _layers(folder, made))
+
+
+def checkout() -> Path:
+    """Return the checkout that this maintainer runs from."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "cloudinit/provision.sh").exists():
+        raise SandboxError(
+            "an image is built from a checkout, and this is an installed maintainer", guidance="git clone it, and run script/setup"
+        )
+    return root
+
+
+def _layers(folder: Path, made: Path) -> tuple[str, ...]:
+    return (str(made / "upper"), str(folder / json.loads((made / "image.json").read_bytes())["base"]))
+
+
+def _digest(source: Path, what: list[str], before: str) -> str:
+    hashed = hashlib.sha256(before.encode())
+    for path in sorted(path for one in what for path in ([source / one] if (source / one).is_file() else (source / one).rglob("*"))):
+        if path.is_file() and path.suffix != ".pyc":
+            name = path.relative_to(source).as_posix()
+            hashed.update(f"{name} {path.stat().st_mode & 0o111} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return hashed.hexdigest()
+
+
+def _build_base(cloudinit: Path, base: Path) -> None:
+    if shutil.which("mmdebstrap") is None:
+        raise SandboxError("mmdebstrap is not installed", guidance="apt-get install mmdebstrap uidmap iproute2")
+    with _work(base.parent) as work:
+        given = work / "given"
+        given.mkdir()
+        for name in ("provision.sh", "requirements.lock", "restic.lock"):
+            shutil.copy(cloudinit / name, given)
+        platforms = [f"--platform=manylinux_{glibc}_{os.uname().machine}" for glibc in _GLIBC]
+        wanted = ["--only-binary=:all:", f"--python-version={PYTHON}", *platforms, "--no-deps", "--require-hashes"]
+        _pip(work, "download", "-r", str(given / "requirements.lock"), *wanted, "--dest", str(given / "wheels"))
+        _do(
+            work,
+            "mmdebstrap",
+            "--variant=apt",
+            *('--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"'),
+            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale", "info")),
+            '--customize-hook=mkdir "$1/srv/given"',
+            f"--customize-hook=sync-in {given} /srv/given",
+            '--customize-hook=chroot "$1" sh /srv/given/provision.sh base /srv/given',
+            '--customize-hook=rm -r "$1/srv/given"',
+            SUITE,
+            str(work / "base.tar"),
+        )
+        root = work / "root"
+        root.mkdir(mode=0o755)
+        _own(root)
+        # Unpacked by the machines' own root, so that every file has an owner that they know.
+        unpack = ["tar", "-C", "/proc/self/fd/10", "-xpf", "/proc/self/fd/11/base.tar", "--numeric-owner", "--exclude=./dev/*"]
+        _inside(work, unpack, {"PATH": PATH}, [root, work])
+        root.rename(base)
+
+
+def _build_agent(source: Path, base: Path, made: Path, digest: str) -> None:
+    with _work(base.parent) as work:
+        given, state = work / "given", work / "state"
+        given.mkdir()
+        shutil.copy(source / "cloudinit/provision.sh", given)
+        _pip(work, "wheel", "--no-deps", "--wheel-dir", str(given / "wheels"), str(source))
+        (given / "image.json").write_text(json.dumps({"image_id": made.name, "digest": digest, "base": base.name}) + "\n", encoding="utf-8")
+        prepare(state)
+        environment, directories = surroundings(state, (str(base),), "00000000-0000-4000-8000-000000000000", shared=given)
+        _inside(work, ["sh", "/proc/self/fd/10/enter", "sh", "/mnt/provision.sh", "agent", "/mnt"], environment, directories)
+        shutil.copy(given / "image.json", state)
+        for name in ("work", "root"):
+            _remove(state / name)
+        state.rename(made)
+
+
+def prepare(state: Path) -> None:
+    """Make the directories that an overlay needs, owned by the machine's own root."""
+    state.mkdir(mode=0o755)
+    for name in ("upper", "work", "root"):
+        (state / name).mkdir(mode=0o755)
+        _own(state / name)
+
+
+def surroundings(state: Path, layers: tuple[str, ...], uuid: str, shared: Path | None = None) -> tuple[dict[str, str], list[Path]]:
+    """Return the environment that `guest/enter` reads, and the directories that go with it: its own folder first."""
+    directories = [GUEST, state, *map(Path, layers), *([shared] if shared else [])]
+    names = [f"/proc/self/fd/{namespaces.FIRST_DIRECTORY + at}" for at in range(len(directories))]
+    environment = {
+        "PATH": PATH,
+        "STATE": names[1],
+        "LAYERS": ":".join(names[2 : 2 + len(layers)]),
+        "OPTIONS": ",userxattr",
+        "UUID": uuid,
+        "SHARED": names[-1] if shared else "",
+    }
+    return environment, directories
+
+
+def _own(directory: Path) -> None:
+    zero = namespaces.ids().zero
+    os.chown(directory, zero, zero if os.geteuid() == 0 else -1)
+
+
+@contextmanager
+def _work(folder: Path) -> Iterator[Path]:
+    """Yield a directory beside the cache's own, so that what is made can be renamed into place, whole or not at all."""
+    work = Path(tempfile.mkdtemp(prefix="build-", dir=folder))
+    work.chmod(0o755)
+    try:
+        yield work
+    finally:
+        _remove(work)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a tree whose files may belong to ids that only the namespace's root may remove."""
+    if os.geteuid() != 0 and directory.exists():
+        _inside(None, ["sh", "-c", "rm -rf /proc/self/fd/10/*"], {"PATH": PATH}, [directory])
+    with suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+
+
+def _pip(work: Path, *arguments: str) -> None:
+    _do(work, sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
+
+
+def _do(work: Path, *argv: str) -> None:
+    """Run a tool of this machine; SandboxError quotes its last words."""
+    done = subprocess.run(  # noqa: S603 - tools of ours, without a shell
+        argv, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise SandboxError(f"{Path(argv[0]).name} failed while building the image", guidance=_last_words(done.stdout))
+
+
+def _inside(work: Path | None, argv: list[str], environment: dict[str, str], directories: list[Path]) -> None:
+    with tempfile.TemporaryFile(dir=work) as output:
+        status = namespaces.spawn(argv, environment, output.fileno(), directories).wait()
+        output.seek(0)
+        if status != 0:
+            raise SandboxError("a step of the image failed", guidance=_last_words(output.read().decode(errors="replace")))
+
+
+def _last_words(text: str) -> str:
+    return f"its last words: {text.strip()[-1500:]}"
