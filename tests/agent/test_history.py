@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -407,3 +408,24 @@ def test_secrets_are_nowhere(repository: Repository) -> None:
     for word in (secret, key):
         assert word not in told
     assert len(arguments) > 3
+
+
+def test_a_traceback_shows_no_secret(repository: Repository) -> None:
+    maintained = Maintained(repository)
+    breaks = """
+import sys
+from maintainer.agent import main
+
+def maintain(run, password):
+    word = password()
+    raise RuntimeError(f"unexpected, of {len(word)} letters")
+
+main.maintain = maintain
+sys.exit(main.main())
+"""
+    broken = subprocess.run(
+        [sys.executable, "-c", breaks], input=maintained.job().encode() + "\n", capture_output=True, text=True, check=False, timeout=60
+    )
+    assert broken.returncode == 1
+    assert "RuntimeError" in broken.stderr
+    assert repository.password not in broken.stdout + broken.stderr
