@@ -216,3 +216,25 @@ def _inside(work: Path | None, argv: list[str], environment: dict[str, str], dir
 
 def _last_words(text: str) -> str:
     return f"its last words: {text.strip()[-1500:]}"
+
+
+def seed(folder: Path) -> None:
+    """Make the layer that turns an image into a machine of the sandbox; it lies over the image, so that a change of it rebuilds nothing."""
+    programs = {name: f"usr/sbin/sandbox-{name}" for name in ("net", "init")}
+    files = {
+        **{source: (target, 0o755) for source, target in programs.items()},
+        "90-sandbox.cfg": ("etc/cloud/cloud.cfg.d/90-sandbox.cfg", 0o644),
+    }
+    made = [(target, (GUEST / source).read_bytes(), mode) for source, (target, mode) in files.items()]
+    made += [(f"usr/sbin/{name}", (GUEST / "poweroff").read_bytes(), 0o755) for name in ("poweroff", "halt", "shutdown", "reboot")]
+    # cloud-init would ask for a lease for half a minute: a client that can not be executed is none.
+    made += [(f"usr/sbin/{name}", b"", 0o644) for name in ("dhcpcd", "dhclient", "udhcpc")]
+    for target, content, mode in made:
+        path = folder / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(mode)
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+        _own(path)

@@ -11,6 +11,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ _NEW_NS, _NEW_CGROUP, _NEW_UTS, _NEW_IPC = 0x00020000, 0x02000000, 0x04000000, 0
 _NEW_USER, _NEW_PID, _NEW_NET = 0x10000000, 0x20000000, 0x40000000
 _ALL = _NEW_NS | _NEW_CGROUP | _NEW_UTS | _NEW_IPC | _NEW_USER | _NEW_PID | _NEW_NET
 _SET_PDEATHSIG = 1
+_IP_FREEBIND = 15
+_LISTEN = "0A"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -190,3 +193,79 @@ def _refused() -> SandboxError:
         "the kernel refused a user namespace",
         guidance="sysctl user.max_user_namespaces must not be 0, and AppArmor or a container must allow user namespaces",
     )
+
+
+class Sockets:
+    """Sockets inside a machine's network, handed out by a process that lives there: no other way leads in or out."""
+
+    def __init__(self, init: int) -> None:
+        """Fork that process. Call before any thread is started."""
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._ours.close()
+            _hand_out(init, theirs)
+        theirs.close()
+
+    def listening(self, host: str, port: int) -> socket.socket:
+        """Return a socket that listens there, inside."""
+        return self._ask(f"{host}:{port}")
+
+    def unconnected(self) -> socket.socket:
+        """Return a socket whose connections begin inside."""
+        return self._ask("-")
+
+    def _ask(self, what: str) -> socket.socket:
+        self._ours.send(what.encode())
+        answer, descriptors, _, _ = socket.recv_fds(self._ours, 300, 1)
+        if answer != b"ok" or not descriptors:
+            for one in descriptors:
+                os.close(one)
+            raise SandboxError(f"no socket in the machine's network: {answer.decode()}", guidance="see the machine's supervisor.log")
+        return socket.socket(fileno=descriptors[0])
+
+
+def _hand_out(init: int, line: socket.socket) -> None:
+    """Be the process inside. Never returns; ends with its parent."""
+    try:
+        _call("prctl", _SET_PDEATHSIG, signal.SIGKILL)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        spaces = [(os.open(f"/proc/{init}/ns/{name}", os.O_RDONLY), flag) for name, flag in (("user", _NEW_USER), ("net", _NEW_NET))]
+        for descriptor, flag in spaces:
+            _call("setns", descriptor, flag)
+        while asked := line.recv(300).decode():
+            made = socket.socket()
+            answer = b"ok"
+            if asked != "-":
+                host, _, port = asked.rpartition(":")
+                try:
+                    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    made.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)  # before the machine has given itself its addresses
+                    made.bind((host, int(port)))
+                    made.listen(64)
+                except OSError as error:
+                    answer = str(error).encode()
+            socket.send_fds(line, [answer], [made.fileno()])
+            made.close()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - a forked child must not run its parent's code
+        line.send(repr(error).encode())
+        os._exit(1)
+
+
+def listens(init: int, port: int) -> bool:
+    """Tell whether something in a process's network listens on a port; without a connection, since sshd penalises whoever says nothing."""
+    with suppress(OSError):
+        rows = [line.split() for line in Path(f"/proc/{init}/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+        return any(row[1].endswith(f":{port:04X}") and row[3] == _LISTEN for row in rows)
+    return False
+
+
+def started_at(pid: int) -> str | None:
+    """Return when a process started, in ticks: with its id that names it for good. None when it is gone, or dead and unreaped."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

@@ -58,3 +58,8 @@ def maintenance(bucket: str, state_bucket: str) -> str:
 def admin() -> str:
     """Everything: the storage administrator."""
     return _document(_allow(["*"], "*"))
+
+
+def instances() -> str:
+    """Say who may take the role: an instance, as EC2 does for it."""
+    return _document({"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"})

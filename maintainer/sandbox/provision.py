@@ -13,6 +13,8 @@ from maintainer.sandbox import policies
 
 REGION = "us-east-1"
 BUCKET, STATE_BUCKET = "backups", "maintainer-state"
+ROLE = "maintenance"
+"""What the sandbox's machines may do; the same as the identity of that name."""
 ROOT = "test"
 """ministack's own root key and secret."""
 
@@ -44,6 +46,8 @@ def provision(endpoint: str) -> dict[str, Credentials]:
         iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=document)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         made[name] = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=policies.instances())
+    iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=documents["maintenance"])
     return made
 
 

@@ -1,0 +1,71 @@
+"""A machine: real cloud-init, real sshd, its own metadata service, and no way out but the endpoints named."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+from maintainer.sandbox.daemon import Sandbox
+from maintainer.sandbox.namespaces import started_at
+from tests.support.machines import boot, wait
+
+
+def test_cloud_init_does_what_user_data_says_and_sshd_lets_in_the_run_s_key(sandbox: Sandbox, tmp_path: Path) -> None:
+    with boot(sandbox, tmp_path, "write_files: [{path: /run/made, content: by cloud-init}]", "runcmd: [echo ran >> /run/made]") as machine:
+        wait(lambda: "finished at" in machine.console(), machine.directory)
+        assert machine.sh("cat /run/made") == "by cloud-initran\n"
+        result = json.loads(machine.sh("cat /run/cloud-init/result.json"))["v1"]
+        assert result["errors"] == []
+        assert "Ec2" in result["datasource"]
+        assert machine.sh("id -un; sudo -n id 2>&1").splitlines()[0] == "maintainer"
+
+
+def test_the_metadata_service_wants_tokens_and_gives_the_role_s_own_keys(sandbox: Sandbox, tmp_path: Path) -> None:
+    fetch = f"""
+/opt/maintainer/bin/python - <<'PY'
+import boto3
+s3 = boto3.client("s3", endpoint_url="{sandbox.endpoint}", region_name="us-east-1")
+print(s3.put_object(Bucket="{sandbox.state_bucket}", Key="machine", Body=b"x")["ResponseMetadata"]["HTTPStatusCode"])
+try:
+    s3.put_bucket_versioning(Bucket="{sandbox.bucket}", VersioningConfiguration={{"Status": "Suspended"}})
+except Exception as error:
+    print(error.response["Error"]["Code"])
+PY
+"""
+    with boot(sandbox, tmp_path) as machine:
+        ask = "/opt/maintainer/bin/python -c 'import urllib.request as u; u.urlopen(\"http://169.254.169.254/latest/meta-data/\")' 2>&1 | tail -1"
+        assert "401" in machine.sh(ask)
+        assert machine.sh(fetch).splitlines() == ["200", "AccessDenied"]
+
+
+def test_there_is_no_way_out_but_the_endpoints_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, boot(sandbox, tmp_path) as machine:
+        port = other.getsockname()[1]
+        reach = '/opt/maintainer/bin/python -c \'import socket; socket.create_connection(("{}", {}), 3); print("reached")\' 2>&1 | tail -1'
+        here = sandbox.endpoint.rpartition(":")[2]
+        assert machine.sh(reach.format("127.0.0.1", here)) == "reached\n"
+        assert "refused" in machine.sh(reach.format("127.0.0.1", port))
+        assert "unreachable" in machine.sh(reach.format("1.1.1.1", 443))
+
+
+def test_poweroff_inside_ends_it_and_kill_9_of_its_supervisor_leaves_no_process(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with boot(sandbox, tmp_path / "one", "runcmd: [shutdown -P now]") as machine:
+        assert machine.process.wait(30) == 0
+    with boot(sandbox, tmp_path / "two") as machine:
+        init = machine.init()
+        assert started_at(init) is not None
+        machine.process.kill()
+        machine.process.wait()
+        wait(lambda: started_at(init) is None, machine.directory, 5)
+        assert str(tmp_path) not in Path("/proc/mounts").read_text()
+        assert not [path for path in Path("/proc").glob("[0-9]*") if str(tmp_path).encode() in _command(path)]
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""

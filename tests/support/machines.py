@@ -1,0 +1,91 @@
+"""A machine of the sandbox without its hypervisor, and a way in: what tests of the machine itself need."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+
+from maintainer.sandbox import image
+from maintainer.sandbox.daemon import Sandbox
+from maintainer.sandbox.machine import Specification, read_state
+
+
+@dataclass
+class Booted:
+    """A machine that runs; `directory` is what its supervisor keeps."""
+
+    directory: Path
+    process: subprocess.Popen[bytes]
+    client: paramiko.SSHClient
+
+    def sh(self, script: str) -> str:
+        """Run a script inside, as the account that the controller uses; return what it printed on both outputs."""
+        _, output, errors = self.client.exec_command(script, timeout=30)
+        return output.read().decode() + errors.read().decode()
+
+    def console(self) -> str:
+        return (self.directory / "console.log").read_text(errors="replace")
+
+    def init(self) -> int:
+        state = read_state(self.directory)
+        assert state is not None
+        return state.init
+
+
+@contextmanager
+def boot(sandbox: Sandbox, directory: Path, *lines: str) -> Iterator[Booted]:
+    """Boot a machine whose user data logs us in, and holds these lines too; it is gone at the end, whatever happened."""
+    made = image.build(image.cache())
+    image.seed(directory / "seed")
+    home = directory / "machine"
+    home.mkdir()
+    key = paramiko.RSAKey.generate(2048)
+    user = {"name": "maintainer", "ssh_authorized_keys": [f"{key.get_name()} {key.get_base64()}"]}
+    (home / "user-data").write_text("\n".join(["#cloud-config", f"users: [{json.dumps(user)}]", *lines]))
+    with socket.socket() as probe:
+        probe.bind(("127.8.1.4", 0))
+        port = probe.getsockname()[1]
+    layers = (str(directory / "seed"), *made.layers)
+    specification = Specification(
+        "i-0123456789abcdef0",
+        "127.8.1.4",
+        port,
+        "us-east-1a",
+        "m5.large",
+        made.image_id,
+        layers,
+        "spot",
+        "maintenance",
+        (sandbox.endpoint,),
+        sandbox.region,
+    )
+    (home / "specification.json").write_text(specification.encode())
+    process = subprocess.Popen([sys.executable, "-m", "maintainer.sandbox.machine", str(home)])
+    try:
+        wait(lambda: (state := read_state(home)) is not None and state.power == "running", home)
+        with paramiko.SSHClient() as client:
+            client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+            client.connect("127.8.1.4", port, "maintainer", pkey=key, allow_agent=False, look_for_keys=False)
+            yield Booted(home, process, client)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def wait(until: object, home: Path, limit_s: float = 30) -> None:
+    """Wait until something is true; fail with the console's last words."""
+    assert callable(until)
+    deadline = time.monotonic() + limit_s
+    while not until():
+        assert time.monotonic() < deadline, (home / "console.log").read_text(errors="replace")[-2000:]
+        time.sleep(0.02)
