@@ -18,7 +18,7 @@ def repository(files: int, size: int) -> Iterator[Repository]:
     """Yield a repository with two snapshots of so many files of `size` bytes."""
     directory = Path(tempfile.mkdtemp(prefix="maintainer-bench-"))
     try:
-        sandbox = daemon.start(directory / "sandbox", SystemClock())
+        sandbox = daemon.start(directory / "sandbox", SystemClock(), machines=False)
         made = Repository(sandbox, "bench", directory)
         made.init()
         for seed in range(files):

@@ -29,6 +29,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action = actions.add_parser(name, help=text)
         action.add_argument("--directory", type=Path, default=None, help="where it lives (default: below ~/.local/state)")
         action.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "start":
+            alone = "S3 alone: no EC2, no image to build, nothing that needs namespaces"
+            action.add_argument("--no-machines", dest="machines", action="store_false", help=alone)
         if name == "clock":
             action.add_argument("offset", help="from the real time: +SECONDS, or with a unit: +90m, +36h, +20d, +3w")
     parser.set_defaults(run=run)
@@ -40,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     clock = SystemClock()
     match arguments.action:
         case "start":
-            sandbox = daemon.start(directory, clock)
+            sandbox = daemon.start(directory, clock, machines=arguments.machines)
             say(sandbox.encode() if arguments.json else _how_to_use(sandbox))
         case "stop":
             was_running = daemon.stop(directory, clock)

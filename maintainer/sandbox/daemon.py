@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
 import shutil
-import signal
-import socket
 import sys
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 
 from maintainer.core.errors import SandboxError
 from maintainer.edges.clock import Clock, read_offset, write_offset
+from maintainer.sandbox import image, plant, processes
 from maintainer.sandbox.provision import BUCKET, REGION, STATE_BUCKET, Credentials, provision, write_files
 
-START_LIMIT_S = 60
 STOP_LIMIT_S = 10
-_TAKE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +30,7 @@ class Sandbox:
     config: str
     directory: str
     pid: int
+    ec2_endpoint: str = ""
 
     def encode(self) -> str:
         """Write it as JSON."""
@@ -49,7 +44,7 @@ def default_directory() -> Path:
 
 def running(directory: Path) -> Sandbox | None:
     """Return the sandbox in the directory if it lives: its lock is held for as long as its endpoint runs."""
-    if not _is_locked(directory):
+    if not processes.is_held(directory / "lock"):
         return None
     try:
         raw = json.loads((directory / "sandbox.json").read_text(encoding="utf-8"))
@@ -58,47 +53,48 @@ def running(directory: Path) -> Sandbox | None:
     return Sandbox(**{**raw, "credentials": {name: Credentials(**key) for name, key in raw["credentials"].items()}})
 
 
-def start(directory: Path, clock: Clock) -> Sandbox:
-    """Start an endpoint and fill it; one that runs already is returned as it is, one that died is cleaned away first."""
+def start(directory: Path, clock: Clock, *, machines: bool = True) -> Sandbox:
+    """Start an endpoint and fill it; one that runs already is returned as it is, one that died is cleaned away first.
+
+    With `machines` also EC2, and the hypervisor that boots what EC2 launches: a hypervisor that died is started again.
+    """
     if (alive := running(directory)) is not None:
+        if alive.ec2_endpoint:
+            plant.start_hypervisor(directory)
         return alive
-    _clean(directory)
+    stop(directory, clock)
+    built = image.build(image.cache()) if machines else None
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
     directory.chmod(0o700)
     (directory / "owner").write_text("maintainer sandbox\n", encoding="utf-8")
     write_offset(directory / "clock", 0)
-    port = _free_port()
+    port = processes.free_port()
     endpoint = f"http://127.0.0.1:{port}"
     pid = _spawn(directory, port)
     try:
-        _wait_until_healthy(port, pid, clock, directory / "endpoint.log")
+        processes.wait_until_healthy(f"{endpoint}/_ministack/health", pid, clock, directory / "endpoint.log")
         credentials = provision(endpoint)
-        config = write_files(directory, endpoint, credentials)
-        made = Sandbox(endpoint, REGION, BUCKET, STATE_BUCKET, credentials, str(config), str(directory), pid)
+        compute = plant.start(directory, endpoint, built, clock) if built else None
+        config = write_files(directory, endpoint, credentials, 'compute = "local"')
+        ec2_endpoint = compute.ec2_endpoint if compute else ""
+        made = Sandbox(endpoint, REGION, BUCKET, STATE_BUCKET, credentials, str(config), str(directory), pid, ec2_endpoint)
         state = directory / "sandbox.json"
         state.touch(mode=0o600)
         state.write_text(made.encode(), encoding="utf-8")
     except BaseException:
-        with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        stop(directory, clock)
         raise
     return made
 
 
 def stop(directory: Path, clock: Clock) -> bool:
-    """End the endpoint and remove the directory; return whether one was running."""
-    alive = running(directory)
-    if alive is not None:
-        os.kill(alive.pid, signal.SIGTERM)
-        deadline = clock.monotonic() + STOP_LIMIT_S
-        while _is_locked(directory):
-            if clock.monotonic() > deadline:
-                os.kill(alive.pid, signal.SIGKILL)
-                deadline += STOP_LIMIT_S
-            clock.sleep(_TAKE_S)
+    """End all that runs there and remove the directory, whatever of it was dead already; return whether the endpoint was running."""
+    was_running = running(directory) is not None
+    if (directory / "owner").exists():
+        plant.stop(directory, clock)
+        processes.end(directory / "lock", clock, STOP_LIMIT_S)
     _clean(directory)
-    return alive is not None
+    return was_running
 
 
 def move_clock(directory: Path, seconds: float) -> None:
@@ -136,56 +132,12 @@ def _spawn(directory: Path, port: int) -> int:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-    log = os.open(directory / "endpoint.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    null = os.open(os.devnull, os.O_RDONLY)
-    try:
-        # subprocess.Popen warns when a child outlives it; this child is meant to.
-        return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-m", "maintainer.sandbox.endpoint", str(directory)],
-            environment,
-            setsid=True,
-            file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
-        )
-    finally:
-        os.close(log)
-        os.close(null)
+    return processes.start("maintainer.sandbox.endpoint", [str(directory)], directory / "endpoint.log", environment)
 
 
 def _faketime() -> Path | None:
     places = [Path(sys.prefix) / "lib", *Path("/usr/lib").glob("*-linux-gnu*")]
     return next((found for place in places if (found := place / "faketime" / "libfaketime.so.1").exists()), None)
-
-
-def _wait_until_healthy(port: int, pid: int, clock: Clock, log: Path) -> None:
-    deadline = clock.monotonic() + START_LIMIT_S
-    while clock.monotonic() < deadline:
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            break
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/_ministack/health")
-            if connection.getresponse().status == 200:  # noqa: PLR2004 - HTTP's own
-                return
-        except OSError:
-            clock.sleep(_TAKE_S)
-        finally:
-            connection.close()
-    raise SandboxError(
-        "the sandbox's endpoint did not start",
-        guidance=f"pip install 'maintainer[sandbox]' brings what it needs; its last words: {log.read_text(encoding='utf-8')[-400:]}",
-    )
-
-
-def _is_locked(directory: Path) -> bool:
-    try:
-        with (directory / "lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _clean(directory: Path) -> None:
@@ -197,9 +149,3 @@ def _clean(directory: Path) -> None:
     grave = directory.with_name(f"{directory.name}.{secrets.token_hex(4)}")
     directory.rename(grave)
     shutil.rmtree(grave)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

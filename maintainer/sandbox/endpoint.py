@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from maintainer.edges.clock import read_offset
+from maintainer.sandbox import processes
 
 _CONDITIONS = (
     "x-amz-copy-source",
@@ -73,8 +73,7 @@ def judge_headers_of_puts() -> None:
 def main() -> None:
     """Serve until ended."""
     directory = Path(sys.argv[1])
-    lock = (directory / "lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    processes.hold(directory / "lock")
     accept_real_signatures(directory / "clock")
     judge_headers_of_puts()
     cut_ranges_of_versions()

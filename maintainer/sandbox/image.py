@@ -70,7 +70,7 @@ def build(folder: Path, source: Path | None = None) -> Image:
             _build_agent(source, base, made, digest)
         os.utime(made / "image.json")
         for old in built(folder)[KEPT:]:
-            _remove(folder / old.image_id)
+            remove(folder / old.image_id)
     return Image(made.name, digest, _layers(folder, made))
 
 
@@ -142,7 +142,7 @@ def _build_agent(source: Path, base: Path, made: Path, digest: str) -> None:
         _inside(work, ["sh", "/proc/self/fd/10/enter", "sh", "/mnt/provision.sh", "agent", "/mnt"], environment, directories)
         shutil.copy(given / "image.json", state)
         for name in ("work", "root"):
-            _remove(state / name)
+            remove(state / name)
         state.rename(made)
 
 
@@ -182,10 +182,10 @@ def _work(folder: Path) -> Iterator[Path]:
     try:
         yield work
     finally:
-        _remove(work)
+        remove(work)
 
 
-def _remove(directory: Path) -> None:
+def remove(directory: Path) -> None:
     """Remove a tree whose files may belong to ids that only the namespace's root may remove."""
     if os.geteuid() != 0 and directory.exists():
         _inside(None, ["sh", "-c", "rm -rf /proc/self/fd/10/*"], {"PATH": PATH}, [directory])

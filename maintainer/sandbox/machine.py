@@ -7,7 +7,6 @@ DIRECTORY/lock while it lives, and the machine dies with it. SIGTERM is the powe
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import json
 import os
@@ -24,7 +23,7 @@ import boto3
 from aiohttp import web
 
 from maintainer.edges.clock import SystemClock
-from maintainer.sandbox import image, namespaces
+from maintainer.sandbox import image, namespaces, processes
 from maintainer.sandbox.imds import Description, Metadata
 from maintainer.sandbox.provision import ROOT
 
@@ -81,10 +80,8 @@ def read_state(directory: Path) -> State | None:
 def main() -> int:
     """Boot the machine, serve it, and end when it has ended."""
     directory = Path(sys.argv[1])
-    lock = (directory / "lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    machine = Machine(directory, Specification.decode((directory / "specification.json").read_text(encoding="utf-8")))
-    return machine.run()
+    processes.hold(directory / "lock")
+    return Machine(directory, Specification.decode((directory / "specification.json").read_text(encoding="utf-8"))).run()
 
 
 class Machine:

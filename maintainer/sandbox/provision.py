@@ -51,8 +51,11 @@ def provision(endpoint: str) -> dict[str, Credentials]:
     return made
 
 
-def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Credentials]) -> Path:
-    """Write the credentials in AWS's own format, readable by their owner alone, and the configuration; return the latter's path."""
+def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Credentials], compute: str) -> Path:
+    """Write the credentials in AWS's own format, readable by their owner alone, and the configuration; return the latter's path.
+
+    `compute` is what the configuration says of its group, in TOML.
+    """
     shared = directory / "credentials"
     shared.touch(mode=0o600)
     shared.write_text(
@@ -64,7 +67,15 @@ def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Creden
     )
     config = directory / "maintainer.toml"
     config.write_text(
-        _CONFIG.format(endpoint=endpoint, region=REGION, credentials=shared, clock=directory / "clock", state=STATE_BUCKET, bucket=BUCKET),
+        _CONFIG.format(
+            endpoint=endpoint,
+            region=REGION,
+            credentials=shared,
+            clock=directory / "clock",
+            state=STATE_BUCKET,
+            bucket=BUCKET,
+            compute=compute,
+        ),
         encoding="utf-8",
     )
     return config
@@ -85,7 +96,7 @@ location = "s3:{endpoint}/{state}/sandbox"
 clock = "{clock}"
 
 [group.sandbox]
-compute = "local"
+{compute}
 
 # [[repository]]
 # name = "web"

@@ -44,11 +44,11 @@ def test_start_prints_one_object_and_stop_leaves_nothing(tmp_path: Path) -> None
 
 def test_a_dead_sandbox_is_cleaned_by_the_next_start(tmp_path: Path) -> None:
     place, clock = tmp_path / "sb", SystemClock()
-    first = daemon.start(place, clock)
+    first = daemon.start(place, clock, machines=False)
     os.kill(first.pid, signal.SIGKILL)
     os.waitpid(first.pid, 0)
     assert daemon.running(place) is None
-    second = daemon.start(place, clock)
+    second = daemon.start(place, clock, machines=False)
     try:
         assert second.pid != first.pid
         assert "Contents" not in client(second, "host").list_objects_v2(Bucket=second.bucket)
@@ -59,7 +59,7 @@ def test_a_dead_sandbox_is_cleaned_by_the_next_start(tmp_path: Path) -> None:
 def test_a_directory_that_no_sandbox_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     with pytest.raises(SandboxError, match="no sandbox's"):
-        daemon.start(tmp_path, SystemClock())
+        daemon.start(tmp_path, SystemClock(), machines=False)
     assert (tmp_path / "precious").exists()
 
 

@@ -102,7 +102,7 @@ def restore(repository: Repository, forgotten: int) -> None:
 
 
 def story(directory: Path) -> None:
-    sandbox = daemon.start(directory / "sandbox", SystemClock())
+    sandbox = daemon.start(directory / "sandbox", SystemClock(), machines=False)
     try:
         repository = Repository(sandbox, "web", directory)
         repository.init(fast=False)

@@ -1,0 +1,63 @@
+"""The sandbox's EC2 endpoint as a process: moto, with what it lacks put in: `python -m maintainer.sandbox.ec2 DIRECTORY PORT`.
+
+It holds a lock on DIRECTORY/ec2.lock while it lives. The machines that its instances stand for are the hypervisor's.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+from typing import Any
+
+from maintainer.sandbox import processes
+
+
+def honour_client_tokens(responses: Any, action: str) -> None:
+    """Answer a repeated request with what the first one made, as EC2 does; moto 5.2.5 makes a second machine."""
+    act = getattr(responses, action)
+    made: dict[str, Any] = {}
+
+    def once(self: Any) -> Any:
+        token = self._get_param("ClientToken")
+        if not token:
+            return act(self)
+        if token not in made:
+            made[token] = act(self)
+        return made[token]
+
+    setattr(responses, action, once)
+
+
+def show_consoles(general: Any, machines: Path) -> None:
+    """Give a machine's own console output; moto has the same text for all."""
+    from moto.core.responses import ActionResult  # noqa: PLC0415 - replaced before the first request
+    from moto.core.utils import utcnow  # noqa: PLC0415
+
+    def get_console_output(self: Any) -> Any:
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        console = machines / instance.id / "console.log"
+        text = console.read_text(encoding="utf-8", errors="replace")[-65_536:] if console.exists() else ""
+        return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": base64.b64encode(text.encode()).decode()})
+
+    general.get_console_output = get_console_output
+
+
+def main() -> None:
+    """Serve until ended."""
+    directory, port = Path(sys.argv[1]), int(sys.argv[2])
+    processes.hold(directory / "ec2.lock")
+    from moto.ec2.responses.fleets import Fleets  # noqa: PLC0415 - after the lock: importing moto takes a second
+    from moto.ec2.responses.general import General  # noqa: PLC0415
+    from moto.ec2.responses.instances import InstanceResponse  # noqa: PLC0415
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+    from werkzeug.serving import run_simple  # noqa: PLC0415
+
+    honour_client_tokens(InstanceResponse, "run_instances")
+    honour_client_tokens(Fleets, "create_fleet")
+    show_consoles(General, directory / "machines")
+    run_simple("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The sandbox's EC2: the endpoint, what it is filled with, and the hypervisor that turns its instances into machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from maintainer.edges.clock import Clock
+from maintainer.sandbox import image, policies, processes
+from maintainer.sandbox.image import Image
+from maintainer.sandbox.provision import REGION, ROLE, ROOT
+
+NETWORK = "127.8.0.0/16"
+"""Loopback, so that a machine's address is one that the hypervisor may listen on, and nobody else's."""
+ZONES = {"us-east-1a": "127.8.1.0/24", "us-east-1b": "127.8.2.0/24"}
+DIGEST_TAG = "maintainer:digest"
+GENTLY_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """What there is to launch with. `ssh_port` is the one on which every machine answers; `images` is the cache's directory."""
+
+    ec2_endpoint: str
+    endpoint: str
+    ssh_port: int
+    images: str
+    image_id: str
+    digest: str
+    subnets: tuple[str, ...]
+    security_group: str
+    role: str
+    region: str = REGION
+
+    @classmethod
+    def read(cls, directory: Path) -> Plant:
+        """Read what `start` wrote."""
+        raw = json.loads((directory / "plant.json").read_bytes())
+        return cls(**{**raw, "subnets": tuple(raw["subnets"])})
+
+    def client(self, service: str) -> Any:
+        """Return a client of EC2's endpoint, as root."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]  # a name known at run time
+            endpoint_url=self.ec2_endpoint,
+            region_name=self.region,
+            aws_access_key_id=ROOT,
+            aws_secret_access_key=ROOT,
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+
+def start(directory: Path, endpoint: str, built: Image, clock: Clock) -> Plant:
+    """Start EC2 with one image, two subnets and an instance profile, and then the hypervisor."""
+    amis = directory / "amis.json"
+    amis.write_text(json.dumps([_ami(built)]), encoding="utf-8")
+    port = processes.free_port()
+    environment = {**{name: value for name, value in os.environ.items() if not name.startswith("AWS_")}, "MOTO_AMIS_PATH": str(amis)}
+    log = directory / "ec2.log"
+    pid = processes.start("maintainer.sandbox.ec2", [str(directory), str(port)], log, environment)
+    address = f"http://127.0.0.1:{port}"
+    processes.wait_until_healthy(f"{address}/moto-api/data.json", pid, clock, log)
+    bare = Plant(address, endpoint, processes.free_port(), str(image.cache()), built.image_id, built.digest, (), "", ROLE)
+    made = _fill(bare)
+    image.seed(directory / "seed")
+    (directory / "plant.json").write_text(json.dumps(asdict(made)), encoding="utf-8")
+    start_hypervisor(directory)
+    return made
+
+
+def start_hypervisor(directory: Path) -> None:
+    """Start the hypervisor, if it does not live."""
+    if not processes.is_held(directory / "hypervisor.lock"):
+        processes.start("maintainer.sandbox.hypervisor", [str(directory)], directory / "hypervisor.log")
+
+
+def stop(directory: Path, clock: Clock) -> None:
+    """End all of it, the machines too: nothing of them is left, whoever of these processes was dead already."""
+    processes.end(directory / "hypervisor.lock", clock, 0)
+    homes = list((directory / "machines").glob("*"))
+    for home in homes:
+        processes.signal_holder(home / "lock", signal.SIGKILL)
+    for home in homes:
+        processes.end(home / "lock", clock, 0)
+        image.remove(home / "disk")
+    processes.end(directory / "ec2.lock", clock, GENTLY_S)
+    image.remove(directory / "seed")
+
+
+def _fill(bare: Plant) -> Plant:
+    ec2, iam = bare.client("ec2"), bare.client("iam")
+    ec2.create_tags(Resources=[bare.image_id], Tags=[{"Key": DIGEST_TAG, "Value": bare.digest}])
+    network = ec2.create_vpc(CidrBlock=NETWORK)["Vpc"]["VpcId"]
+    subnets = tuple(
+        ec2.create_subnet(VpcId=network, CidrBlock=block, AvailabilityZone=zone)["Subnet"]["SubnetId"] for zone, block in ZONES.items()
+    )
+    group = ec2.create_security_group(VpcId=network, GroupName="maintainer", Description="maintenance instances")["GroupId"]
+    iam.create_role(RoleName=bare.role, AssumeRolePolicyDocument=policies.instances())
+    iam.create_instance_profile(InstanceProfileName=bare.role)
+    iam.add_role_to_instance_profile(InstanceProfileName=bare.role, RoleName=bare.role)
+    return Plant(**{**asdict(bare), "subnets": subnets, "security_group": group})
+
+
+def _ami(built: Image) -> dict[str, Any]:
+    return {
+        "ami_id": built.image_id,
+        "name": f"maintainer-{built.digest[:12]}",
+        "description": "maintainer's image",
+        "owner_id": "123456789012",
+        "public": False,
+        "virtualization_type": "hvm",
+        "architecture": "x86_64",
+        "state": "available",
+        "platform": None,
+        "image_type": "machine",
+        "hypervisor": "xen",
+        "root_device_name": "/dev/xvda",
+        "root_device_type": "ebs",
+        "sriov": "simple",
+        "creation_date": "2025-01-01T00:00:00.000Z",
+    }
