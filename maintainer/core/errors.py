@@ -169,6 +169,18 @@ class PasswordError(MaintainerError):
     exit_code = ExitCode.USAGE
 
 
+class ConnectionLostError(MaintainerError):
+    """The connection to an instance broke, or was never made; what was written there is not lost."""
+
+    exit_code = ExitCode.LOST
+
+
+class NoInstanceError(MaintainerError):
+    """No instance was to be had."""
+
+    exit_code = ExitCode.NO_INSTANCE
+
+
 class SignalledError(Exception):
     """SIGINT or SIGTERM arrived; `number` is the signal's."""
 

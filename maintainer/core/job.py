@@ -104,7 +104,8 @@ class Access:
 class Job:
     """All that an agent needs to know. With `plan_only` it changes nothing.
 
-    `restic` names the binary; `memory` (bytes) and `time_s` bound each of its commands.
+    `restic` names the binary; `memory` (bytes) and `time_s` bound each of its commands. `image_digest` is the one that the image must know
+    for its own; empty on a machine that was not made from one.
     """
 
     run_id: str
@@ -115,6 +116,7 @@ class Job:
     memory: int = 4 << 30
     time_s: float = 12 * 3600
     plan_only: bool = False
+    image_digest: str = ""
 
     def encode(self) -> str:
         """Write the job as one line of JSON."""

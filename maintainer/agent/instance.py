@@ -1,0 +1,103 @@
+"""The agent's keeper on an instance: `maintainer-agent run` starts the agent and outlives it; `… remote` answers whoever logs in.
+
+What the agent writes lies in files, so that neither a lost connection nor a dead controller costs a line; when all has been read, or nobody
+came for it, the machine powers itself off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from maintainer.agent import remote
+from maintainer.core.errors import ExitCode
+from maintainer.edges.clock import Clock, SystemClock
+
+JOB = Path("/etc/maintainer/job.json")
+IMAGE = Path("/usr/lib/maintainer/image.json")
+POWER_OFF = "/usr/sbin/poweroff"
+LINGER_S = 600
+"""How long the machine waits for a controller that has not read everything yet: the events are in the state store as well."""
+TURN_S = 0.05
+PATIENCE_S = 120
+"""How long an agent that was asked to end in order may take."""
+
+
+def main() -> int:
+    """Run the named half."""
+    match sys.argv[1:]:
+        case ["run"]:
+            place = remote.PLACE
+            place.mkdir(exist_ok=True)
+            Keeper(JOB, IMAGE, place, SystemClock()).run()
+            subprocess.run([POWER_OFF], check=False)  # noqa: S603 - the image's own
+            return 0
+        case ["remote"]:
+            return remote.main()
+    sys.stderr.write("usage: maintainer-agent run | remote\n")
+    return ExitCode.USAGE
+
+
+@dataclass
+class Keeper:
+    """Holds one agent. `place` is where `remote` looks."""
+
+    job: Path
+    image: Path
+    place: Path
+    clock: Clock
+
+    def run(self) -> None:
+        """Start the agent, do what is wished of it, keep how it ended, and wait until that was read."""
+        if reason := self._wrong_image():
+            (self.place / "errors.log").write_text(f"{reason}\n", encoding="utf-8")
+            status = int(ExitCode.USAGE)
+        else:
+            status = self._follow(self._start())
+        new = self.place / "exit.new"
+        new.write_text(str(status), encoding="ascii")
+        new.replace(self.place / "exit")
+        limit = self.clock.monotonic() + LINGER_S
+        while not (self.place / "collected").exists() and self.clock.monotonic() < limit:
+            self.clock.sleep(TURN_S)
+
+    def _wrong_image(self) -> str:
+        wanted = json.loads(self.job.read_bytes()).get("image_digest", "")
+        found = json.loads(self.image.read_bytes())["digest"] if self.image.exists() else "no digest"
+        if wanted in ("", found):
+            return ""
+        return f"this machine was made from another image than the one that was pinned: {found}, expected {wanted}"
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (
+            (self.place / "events.jsonl").open("ab") as events,
+            (self.place / "errors.log").open("ab") as errors,
+            self.job.open("rb") as job,
+        ):
+            # No path of this process reaches it but the wishes: a session of its own.
+            return subprocess.Popen(
+                [sys.executable, "-m", "maintainer.agent.main"], stdin=job, stdout=events, stderr=errors, start_new_session=True
+            )
+
+    def _follow(self, agent: subprocess.Popen[bytes]) -> int:
+        """Wait for the agent's end; return its exit status, or what a shell would say of a signal."""
+        asked: float | None = None
+        while (status := agent.poll()) is None:
+            if asked is None and (self.place / "stop").exists():
+                asked = self.clock.monotonic()
+                agent.send_signal(signal.SIGTERM)
+            if (self.place / "kill").exists() or (asked is not None and self.clock.monotonic() > asked + PATIENCE_S):
+                with suppress(ProcessLookupError):
+                    os.killpg(agent.pid, signal.SIGKILL)
+            self.clock.sleep(TURN_S)
+        return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The forced command of the run's SSH key: hands the event stream out, and takes a request to stop.
+
+Starts for every connection, so it imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+PLACE = Path("/run/maintainer")
+"""Where `instance` keeps events.jsonl, errors.log and exit, and looks for stop, kill and collected."""
+
+WISHES = ("stop", "kill", "collected")
+"""End in order; end at once; all has been read, the machine may go."""
+
+POLL_MS = 50
+KEPT = 4_000
+WRONG_USE = 2
+
+
+def main() -> int:
+    """Answer what the SSH client asked for; return the exit status."""
+    return answer(os.environ.get("SSH_ORIGINAL_COMMAND", ""), PLACE, sys.stdout.buffer)
+
+
+def answer(command: str, place: Path, out: BinaryIO) -> int:
+    """Do `follow N`, `errors`, or leave one of the wishes; anything else is refused with status 2."""
+    if command in WISHES:
+        (place / command).touch()
+        return 0
+    if command == "errors":
+        out.write(_last_words(place / "errors.log"))
+        return 0
+    if found := re.fullmatch(r"follow ([0-9]{1,9})", command):
+        return follow(place, int(found[1]), out, reader_waits(out))
+    sys.stderr.write("maintainer-agent remote: expected `follow N`, `errors`, `stop`, `kill` or `collected`\n")
+    return WRONG_USE
+
+
+def follow(place: Path, seen: int, out: BinaryIO, reader_waits: Callable[[], bool]) -> int:
+    """Write the event lines after the first `seen`, as they appear; return the agent's exit status once it has closed.
+
+    Only whole lines are written. `reader_waits` takes POLL_MS, and says whether anybody still reads; if not, 0 is returned to nobody.
+    """
+    path = place / "events.jsonl"
+    offset = 0
+    while reader_waits():
+        # Looked at before the events: what the agent wrote before its exit is then sure to be read below.
+        status = _exit_status(place / "exit")
+        lines, offset = _whole_lines(path, offset)
+        skipped = min(seen, len(lines))
+        seen -= skipped
+        out.writelines(lines[skipped:])
+        out.flush()
+        if status is not None:
+            return status
+    return 0
+
+
+def reader_waits(out: BinaryIO) -> Callable[[], bool]:
+    """Return a question that waits POLL_MS and tells whether the other end of `out` is still open (a closed one wakes it at once)."""
+    poll = select.poll()
+    poll.register(out.fileno(), 0)
+    return lambda: not poll.poll(POLL_MS)
+
+
+def _whole_lines(path: Path, offset: int) -> tuple[list[bytes], int]:
+    """Return the lines from byte `offset` on that are complete, and where the next begins."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            text = stream.read()
+    except FileNotFoundError:
+        return [], offset
+    end = text.rfind(b"\n") + 1
+    return text[:end].splitlines(keepends=True), offset + end
+
+
+def _last_words(path: Path) -> bytes:
+    try:
+        return path.read_bytes()[-KEPT:]
+    except FileNotFoundError:
+        return b""
+
+
+def _exit_status(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None
+    return int(text) if text.strip().isdigit() else None

@@ -1,0 +1,75 @@
+"""User data: the cloud-config of one run, rendered from cloudinit/ and compressed."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import jinja2
+
+from maintainer.core import job as jobs
+from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.job import Access, Job
+from maintainer.edges.clock import read_offset
+from maintainer.edges.ssh import USER, KeyPair
+
+LIMIT = 16 * 1024
+"""Bytes of user data that EC2 takes, before base64 (EC2 user guide, "Run commands at launch with user data")."""
+
+TEMPLATE = "user-data.yaml.j2"
+FORCED = 'restrict,command="/opt/maintainer/bin/maintainer-agent remote"'
+"""What the run's key may do: nothing but talk to the agent's keeper."""
+CLOCK = "/etc/maintainer/clock"
+
+
+def render(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int) -> bytes:
+    """Return the compressed user data for a job as the controller has it; the same input gives the same bytes.
+
+    `login_key` is the public half of the key that may follow; `deadline_s` counts from the boot.
+    ConfigurationError when EC2 would refuse the size.
+    """
+    packed = gzip.compress(cloud_config(job, host_key=host_key, login_key=login_key, deadline_s=deadline_s).encode(), mtime=0)
+    if len(packed) > LIMIT:
+        problem = Problem(
+            "[[repository]]",
+            f"a group whose job takes {len(packed)} bytes of user data",
+            f"at most {LIMIT} bytes",
+            "split the group into two, each with an instance profile of its own",
+        )
+        raise ConfigurationError((problem,))
+    return packed
+
+
+def cloud_config(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int) -> str:
+    """Return the user data as text."""
+    there, clock = _as_there(jobs.decode(job))
+    # Not HTML: every value goes through `tojson`, which escapes it for YAML.
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - YAML
+    return environment.from_string(_template().read_text(encoding="utf-8")).render(
+        job=there.encode() + "\n",
+        host_key=host_key,
+        authorized_key=f"{FORCED} {login_key}\n",
+        deadline_s=deadline_s,
+        user=USER,
+        clock=clock,
+        clock_file=CLOCK,
+    )
+
+
+def _as_there(job: Job) -> tuple[Job, str | None]:
+    """Return the job as it holds on the instance, where its role and the image's restic serve, and what its clock file holds."""
+    here = job.access
+    clock = f"+{read_offset(Path(here.clock)):.0f}" if here.clock else None
+    access = Access(endpoint=here.endpoint, region=here.region, clock=CLOCK if here.clock else "")
+    # The hosts' own credentials are known here alone: what needs them is checked from here.
+    repositories = tuple(replace(one, host_profile="") for one in job.repositories)
+    return replace(job, access=access, restic="restic", repositories=repositories), clock
+
+
+def _template() -> Traversable:
+    """Find the template: in the installed package, or beside it in a checkout."""
+    packaged = resources.files("maintainer") / "cloudinit" / TEMPLATE
+    return packaged if packaged.is_file() else Path(__file__).parents[2] / "cloudinit" / TEMPLATE

@@ -1,0 +1,102 @@
+"""The agent's keeper on an instance, and what it tells whoever logs in."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from maintainer.agent import remote
+from maintainer.agent.instance import Keeper
+from maintainer.edges.clock import SystemClock
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.agents import Maintained
+from tests.support.repositories import Repository
+
+
+def patience() -> bool:
+    time.sleep(0.02)
+    return True
+
+
+def answer(place: Path, command: str) -> tuple[int, list[str]]:
+    out = io.BytesIO()
+    if command.startswith("follow"):
+        status = remote.follow(place, int(command.split()[1]), out, patience)
+    else:
+        status = remote.answer(command, place, out)
+    return status, out.getvalue().decode().splitlines()
+
+
+def keep(tmp_path: Path, job: str, digest: str = "d1") -> tuple[Path, threading.Thread]:
+    place = tmp_path / "place"
+    place.mkdir()
+    (tmp_path / "job.json").write_text(job + "\n")
+    (tmp_path / "image.json").write_text(json.dumps({"digest": digest}))
+    thread = threading.Thread(target=Keeper(tmp_path / "job.json", tmp_path / "image.json", place, SystemClock()).run)
+    thread.start()
+    return place, thread
+
+
+@pytest.fixture
+def maintained(own_sandbox: Sandbox, tmp_path: Path) -> Maintained:
+    repository = Repository(own_sandbox, f"i-{uuid.uuid4().hex[:12]}", tmp_path)
+    repository.init()
+    repository.write("file", 10_000, 1)
+    repository.backup()
+    return Maintained(repository)
+
+
+def test_the_stream_is_read_whole_from_any_line_and_the_status_comes_last(maintained: Maintained, tmp_path: Path) -> None:
+    place, thread = keep(tmp_path, maintained.job().encode())
+    status, lines = answer(place, "follow 0")
+    assert status == 3
+    assert [json.loads(line)["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert json.loads(lines[-1])["event"] == "run.closed"
+    assert answer(place, f"follow {len(lines) - 2}") == (3, lines[-2:])
+    assert thread.is_alive()
+    assert answer(place, "collected") == (0, [])
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_stop_ends_the_agent_in_order(maintained: Maintained, tmp_path: Path) -> None:
+    place, thread = keep(tmp_path, maintained.job().encode())
+    while not (place / "events.jsonl").exists() or not (place / "events.jsonl").stat().st_size:
+        time.sleep(0.02)
+    answer(place, "stop")
+    status, lines = answer(place, "follow 0")
+    assert status == 143
+    assert [json.loads(line)["event"] for line in lines][-1] == "run.closed"
+    answer(place, "collected")
+    thread.join(10)
+
+
+def test_kill_ends_it_at_once_and_says_so_by_its_status(maintained: Maintained, tmp_path: Path) -> None:
+    place, thread = keep(tmp_path, maintained.job().encode())
+    answer(place, "kill")
+    status, lines = answer(place, "follow 0")
+    assert status == 137
+    assert "run.closed" not in "".join(lines)
+    answer(place, "collected")
+    thread.join(10)
+
+
+def test_an_agent_of_another_image_does_not_run(tmp_path: Path) -> None:
+    place, thread = keep(tmp_path, json.dumps({"image_digest": "d2"}))
+    assert answer(place, "follow 0") == (2, [])
+    assert answer(place, "errors")[1] == ["this machine was made from another image than the one that was pinned: d1, expected d2"]
+    answer(place, "collected")
+    thread.join(10)
+
+
+def test_anything_else_is_refused(tmp_path: Path) -> None:
+    for command in ("", "follow", "follow -1", "follow 1; id", "cat /etc/shadow", "collected "):
+        assert answer(tmp_path, "x" + command if command.startswith("follow") else command)[0] == 2
+    assert os.listdir(tmp_path) == []  # noqa: PTH208
