@@ -16,7 +16,7 @@ from maintainer.agent.picture import plan_alone
 from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
 from maintainer.core import job as jobs
-from maintainer.core.errors import ConfigurationError, ExitCode, MaintainerError, SignalledError, first
+from maintainer.core.errors import ExitCode, MaintainerError, SignalledError, first
 from maintainer.core.events import Event, encode
 from maintainer.core.job import Job
 from maintainer.edges import restic, secrets
@@ -111,12 +111,7 @@ def _guard(recorder: Recorder, act: Callable[[], ExitCode]) -> ExitCode:
 
 def _tell(recorder: Recorder, error: MaintainerError) -> ExitCode:
     """Write why a run failed, one event a mistake."""
-    told = (
-        [(f"{p.where}: {p.found}; expected {p.expected}", p.do) for p in error.problems]
-        if isinstance(error, ConfigurationError)
-        else [(error.message, error.guidance)]
-    )
-    for reason, guidance in told:
+    for reason, guidance in error.reasons():
         recorder.record("run.failed", reason=reason, guidance=guidance, exit_code=error.exit_code)
     return error.exit_code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 
 from maintainer.core.events import Event, encode
@@ -16,11 +17,13 @@ def say(text: str = "") -> None:
 
 
 def event_printer(*, as_json: bool) -> Callable[[Event], None]:
-    """Return what prints events as they come."""
+    """Return what prints events as they come, from whichever thread."""
     narrator = Narrator()
+    one_at_a_time = threading.Lock()
 
     def show(event: Event) -> None:
-        for text in (encode(event),) if as_json else narrator.lines(event):
-            say(text)
+        with one_at_a_time:
+            for text in (encode(event),) if as_json else narrator.lines(event):
+                say(text)
 
     return show

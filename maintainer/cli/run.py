@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from maintainer.cli import common
+from maintainer.cli import common, compute
 from maintainer.cli.output import event_printer
 from maintainer.controller.once import Once
 from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.core.moments import to_text
 from maintainer.edges import restic
-from maintainer.edges.compute.local import LocalCompute
 from maintainer.edges.log import Recorder
 from maintainer.edges.statestore import new_run_id
 
@@ -36,13 +35,16 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
     """Launch an agent for each group of the chosen repositories, and print what it tells."""
     chosen = common.settings(arguments)
     repositories = chosen.chosen(arguments.repository, arguments.group)
-    restic.find(chosen.restic.path)
+    groups = {group.name: group for group in chosen.groups if group.name in {one.group for one in repositories}}
+    if any(group.compute == "local" for group in groups.values()):
+        restic.find(chosen.restic.path)
     clock = common.clock(chosen)
     run_id = new_run_id(to_text(clock.now()))
     show = event_printer(as_json=arguments.json)
-    once = Once(LocalCompute(), Recorder(run_id, "controller", clock, show), show)
+    recorder = Recorder(run_id, "controller", clock, show)
+    computes = {name: compute.of(chosen, group, recorder) for name, group in groups.items()}
+    once = Once(computes, recorder, show)
     jobs = {
-        group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode()
-        for group in dict.fromkeys(one.group for one in repositories)
+        group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode() for group in groups
     }
     return once.run(jobs)

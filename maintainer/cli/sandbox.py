@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from pathlib import Path
 
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode, SandboxError
 from maintainer.edges.clock import SystemClock, read_offset
 from maintainer.sandbox import daemon
+from maintainer.sandbox.provision import keep_password
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -23,6 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "start": "start it in the background; prints how to use it",
         "stop": "end it, and remove all it holds",
         "status": "say whether it runs",
+        "password": "keep a repository's password, read from standard input, where the sandbox's instances read it",
         "clock": "set how far its time is ahead of the real one, such as +20d",
     }
     for name, text in helps.items():
@@ -32,6 +35,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         if name == "start":
             alone = "S3 alone: no EC2, no image to build, nothing that needs namespaces"
             action.add_argument("--no-machines", dest="machines", action="store_false", help=alone)
+        if name == "password":
+            action.add_argument("name", help="the repository's")
         if name == "clock":
             action.add_argument("offset", help="from the real time: +SECONDS, or with a unit: +90m, +36h, +20d, +3w")
     parser.set_defaults(run=run)
@@ -50,6 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
             say(json.dumps({"stopped": was_running}) if arguments.json else "stopped" if was_running else "no sandbox was running")
         case "status":
             return _status(directory, as_json=arguments.json)
+        case "password":
+            sandbox_now = daemon.running(directory)
+            if sandbox_now is None:
+                raise SandboxError("no sandbox is running", guidance="start one: maintainer sandbox start")
+            source = keep_password(sandbox_now.endpoint, arguments.name, sys.stdin.readline().rstrip("\n"))
+            say(json.dumps({"password": source}) if arguments.json else f'password = "{source}"')
         case _:
             seconds = parse_offset(arguments.offset)
             daemon.move_clock(directory, seconds)

@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from maintainer.core.errors import EventError, ExitCode, first
+from maintainer.core.errors import EventError, ExitCode, MaintainerError, first
 from maintainer.core.events import Event, decode, first_gap
 from maintainer.edges.compute import Agent, Compute
 from maintainer.edges.log import Recorder
 
+SHELL = 128
+"""What a shell adds to a signal's number."""
 SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
 @dataclass
 class Once:
-    """A run over several groups. `sink` sees every event as it comes, the agents' and our own."""
+    """A run over several groups, each on its own compute. `sink` sees every event as it comes, from several threads."""
 
-    compute: Compute
+    computes: Mapping[str, Compute]
     recorder: Recorder
     sink: Callable[[Event], None]
     received: signal.Signals | None = None
-    _agent: Agent | None = field(default=None, init=False)
+    _agents: set[Agent] = field(default_factory=set, init=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def run(self, jobs: Mapping[str, str]) -> ExitCode:
-        """Run each group's job, given as JSON, one after the other; a signal ends the one that runs and starts no other."""
-        codes: list[ExitCode] = []
-        with self._forwarding_signals():
-            for group, job in jobs.items():
-                if self.received is None:
-                    codes.append(self._follow(group, job))
-        code = SIGNALLED[self.received] if self.received is not None else first(codes)
+        """Run each group's job, given as JSON, all at the same time; a signal ends those that run and starts no other."""
+        with self._forwarding_signals(), ThreadPoolExecutor(max(len(jobs), 1), thread_name_prefix="group") as pool:
+            codes = list(pool.map(lambda one: self._follow(*one), jobs.items()))
+        code = signalled if (signalled := self._signalled()) is not None else first(codes)
         self.recorder.record("run.closed", exit_code=code)
         return code
 
     def _follow(self, group: str, job: str) -> ExitCode:
-        agent = self.compute.launch(job)
-        self._agent = agent
+        try:
+            if (code := self._signalled()) is not None:
+                return code
+            agent = self.computes[group].launch(job)
+        except MaintainerError as error:
+            return self._tell(group, error)
         events: list[Event] = []
         broken = ""
         try:
+            with self._lock:
+                self._agents.add(agent)
+                if (code := self._signalled()) is not None:
+                    agent.signal(code - SHELL)
             for line in agent.lines():
                 try:
                     event = decode(line)
@@ -52,7 +62,8 @@ class Once:
                 events.append(event)
                 self.sink(event)
         finally:
-            self._agent = None
+            with self._lock:
+                self._agents.discard(agent)
             status = agent.wait()
         closing = events[-1] if events and events[-1].event == "run.closed" else None
         gap = first_gap(events, "agent")
@@ -64,12 +75,23 @@ class Once:
         self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=agent.last_words())
         return ExitCode.LOST
 
+    def _signalled(self) -> ExitCode | None:
+        with self._lock:
+            return SIGNALLED[self.received] if self.received is not None else None
+
+    def _tell(self, group: str, error: MaintainerError) -> ExitCode:
+        """Write why a group's agent did not start."""
+        for reason, guidance in error.reasons():
+            self.recorder.record("run.failed", group=group, reason=reason, guidance=guidance, exit_code=error.exit_code)
+        return error.exit_code
+
     @contextmanager
     def _forwarding_signals(self) -> Iterator[None]:
         def forward(number: int, _: FrameType | None) -> None:
-            self.received = self.received or signal.Signals(number)
-            if self._agent is not None:
-                self._agent.signal(number)
+            with self._lock:
+                self.received = self.received or signal.Signals(number)
+                for agent in self._agents:
+                    agent.signal(number)
 
         before = {number: signal.signal(number, forward) for number in SIGNALLED}
         try:

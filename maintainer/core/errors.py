@@ -65,6 +65,10 @@ class MaintainerError(Exception):
         self.message = message
         self.guidance = guidance
 
+    def reasons(self) -> list[tuple[str, str]]:
+        """Return what is wrong and what to do, one pair a mistake."""
+        return [(self.message, self.guidance)]
+
     def __str__(self) -> str:
         """Return message and guidance, as a terminal shows them."""
         return f"{self.message}\n    → {self.guidance}"
@@ -79,6 +83,10 @@ class ConfigurationError(MaintainerError):
         plural = "s" if len(problems) > 1 else ""
         super().__init__(f"{len(problems)} mistake{plural} in the configuration", guidance="correct what is listed; nothing was started")
         self.problems = problems
+
+    def reasons(self) -> list[tuple[str, str]]:
+        """Return every mistake."""
+        return [(f"{one.where}: {one.found}; expected {one.expected}", one.do) for one in self.problems]
 
     def __str__(self) -> str:
         """All mistakes, one below the other."""

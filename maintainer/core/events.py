@@ -20,6 +20,10 @@ VOCABULARY: Mapping[str, Level] = {
     "run.signalled": "warning",  # signal
     "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
     "agent.lost": "error",  # status, reason
+    "instance.launched": "info",  # instance, group, type, zone, market, deadline
+    "instance.reached": "info",  # instance
+    "connection.lost": "warning",  # instance, reason, lines
+    "instance.terminated": "info",  # instance, group
     "repository.started": "info",  # location
     "repository.finished": "info",  # exit_code, seconds
     "step.started": "info",  # step in the envelope

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from maintainer.core.events import Event
@@ -72,6 +73,12 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "agent.lost": lambda f: (
         f"the agent was lost: {f['reason']} (status {f['status']}). The next run settles it. {f['last_words']}".rstrip()
     ),
+    "instance.launched": lambda f: (
+        f"{f['group']}: launched {f['instance']}, {f['type']} {f['market']} in {f['zone']}; it ends by {f['deadline']}"
+    ),
+    "instance.reached": lambda f: f"{f['instance']} answers",
+    "connection.lost": lambda f: f"the connection to {f['instance']} was cut after {f['lines']} lines ({f['reason']}): trying again",
+    "instance.terminated": lambda f: f"{f['group']}: terminated {f['instance']}",
     "run.closed": lambda f: f"exit {f['exit_code']}: {OUTCOMES.get(f['exit_code'], 'ended by a signal')}",
 }
 
@@ -81,31 +88,45 @@ _MANY = frozenset({"object.healed", "object.evicted", "object.taken_back", "snap
 SHOWN = 3
 
 
+@dataclass
+class _Held:
+    """What of one repository waits to be told together."""
+
+    many: Counter[str] = field(default_factory=Counter)
+    last: Event | None = None
+    findings: dict[tuple[str, str], list[Event]] = field(default_factory=dict)
+
+    def rest(self) -> Iterator[str]:
+        for name, count in self.many.items():
+            if count > SHOWN and self.last is not None:
+                yield _line(self.last, f"… and {count - SHOWN} more {name.partition('.')[2].replace('_', ' ')}")
+        self.many.clear()
+
+
 class Narrator:
-    """Turns events into lines, in order. Holds back what belongs together until it is complete."""
+    """Turns events into lines, in order. Holds back what belongs together until it is complete, whatever else comes in between."""
 
     def __init__(self) -> None:
-        self._many: Counter[str] = Counter()
-        self._last: Event | None = None
+        self._held: dict[str | None, _Held] = {}
         self._is_plan = False
-        self._findings: dict[tuple[str, str], list[Event]] = {}
 
     def lines(self, event: Event) -> Iterator[str]:
         """Yield the lines that this event completes."""
+        held = self._held.setdefault(event.repository, _Held())
         if event.event in _MANY:
-            self._many[event.event] += 1
-            self._last = event
-            if self._many[event.event] <= SHOWN:
+            held.many[event.event] += 1
+            held.last = event
+            if held.many[event.event] <= SHOWN:
                 yield _line(event, _LINES[event.event](event.fields))
             return
-        yield from self._rest()
+        yield from held.rest()
         if event.event == "finding.reported":
             if event.fields["standing"] in ("new", "open"):
-                self._findings.setdefault((str(event.fields["standing"]), str(event.fields["kind"])), []).append(event)
+                held.findings.setdefault((str(event.fields["standing"]), str(event.fields["kind"])), []).append(event)
             return
-        for group in self._findings.values():
+        for group in held.findings.values():
             yield _findings(group)
-        self._findings.clear()
+        held.findings.clear()
         self._is_plan |= event.event == "plan.finished"
         if event.event == "run.closed" and (event.source == "agent" or self._is_plan):
             return
@@ -113,12 +134,6 @@ class Narrator:
             return
         if (write := _LINES.get(event.event)) is not None:
             yield _line(event, write(event.fields))
-
-    def _rest(self) -> Iterator[str]:
-        for name, count in self._many.items():
-            if count > SHOWN and self._last is not None:
-                yield _line(self._last, f"… and {count - SHOWN} more {name.partition('.')[2].replace('_', ' ')}")
-        self._many.clear()
 
 
 def _findings(group: list[Event]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from maintainer.core.errors import SandboxError
 from maintainer.edges.clock import Clock, read_offset, write_offset
 from maintainer.sandbox import image, plant, processes
-from maintainer.sandbox.provision import BUCKET, REGION, STATE_BUCKET, Credentials, provision, write_files
+from maintainer.sandbox.provision import BUCKET, LOCAL, REGION, STATE_BUCKET, Credentials, provision, write_files
 
 STOP_LIMIT_S = 10
 
@@ -75,7 +75,7 @@ def start(directory: Path, clock: Clock, *, machines: bool = True) -> Sandbox:
         processes.wait_until_healthy(f"{endpoint}/_ministack/health", pid, clock, directory / "endpoint.log")
         credentials = provision(endpoint)
         compute = plant.start(directory, endpoint, built, clock) if built else None
-        config = write_files(directory, endpoint, credentials, 'compute = "local"')
+        config = write_files(directory, endpoint, credentials, compute.section() if compute else LOCAL)
         ec2_endpoint = compute.ec2_endpoint if compute else ""
         made = Sandbox(endpoint, REGION, BUCKET, STATE_BUCKET, credentials, str(config), str(directory), pid, ec2_endpoint)
         state = directory / "sandbox.json"
@@ -119,7 +119,7 @@ def _spawn(directory: Path, port: int) -> int:
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": "127.0.0.1",
-        "SERVICES": "s3,iam,sts",
+        "SERVICES": "s3,iam,sts,ssm,secretsmanager",
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(directory / "objects"),
         "TMPDIR": str(directory),

@@ -6,6 +6,7 @@ It holds a lock on DIRECTORY/ec2.lock while it lives. The machines that its inst
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,54 @@ def show_consoles(general: Any, machines: Path) -> None:
     general.get_console_output = get_console_output
 
 
+def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
+    """Launch an instant fleet's instance with all that its template says; moto 5.2.5 drops its profile, network and shutdown behaviour.
+
+    `capacity` may name pools without room, as a JSON list of `MARKET TYPE`, such as `spot m7i.large`: those answer as EC2 does.
+    """
+    from moto.core.responses import ActionResult  # noqa: PLC0415 - replaced before the first request
+    from moto.ec2.utils import convert_tag_spec  # noqa: PLC0415
+
+    def create_fleet(self: Any) -> Any:
+        full = set(json.loads(capacity.read_bytes())) if capacity.exists() else set()
+        target = self._get_param("TargetCapacitySpecification", {})
+        market = target.get("DefaultTargetCapacityType", "on-demand")
+        errors: list[dict[str, Any]] = []
+        for config in self._get_param("LaunchTemplateConfigs", []):
+            named = config["LaunchTemplateSpecification"]
+            template = self.ec2_backend.get_launch_template(template_id=named["LaunchTemplateId"])
+            for override in config.get("Overrides") or [{}]:
+                wanted = {**template.get_version(template.latest_version_number).data, **override}
+                place = {"LaunchTemplateSpecification": named, "Overrides": override}
+                if f"{market} {wanted['InstanceType']}" in full:
+                    message = f"there is no {market} capacity for {wanted['InstanceType']}"
+                    refusal = {"ErrorCode": "InsufficientInstanceCapacity", "ErrorMessage": message, "Lifecycle": market}
+                    errors.append({**refusal, "LaunchTemplateAndOverrides": place})
+                    continue
+                (interface,) = wanted.get("NetworkInterfaces", [{}])
+                made = self.ec2_backend.run_instances(
+                    wanted["ImageId"],
+                    1,
+                    wanted.get("UserData"),
+                    [],
+                    instance_type=wanted["InstanceType"],
+                    is_instance_type_default=False,
+                    subnet_id=wanted["SubnetId"],
+                    security_group_ids=interface.get("Groups", []),
+                    tags=convert_tag_spec(wanted.get("TagSpecifications", [])),
+                    instance_market_options=market if market == "spot" else {},
+                    instance_initiated_shutdown_behavior=wanted.get("InstanceInitiatedShutdownBehavior"),
+                    metadata_options=wanted.get("MetadataOptions", {}),
+                ).instances[0]
+                if profile := wanted.get("IamInstanceProfile", {}).get("Name"):
+                    self.ec2_backend.associate_iam_instance_profile(instance_id=made.id, iam_instance_profile_name=profile)
+                launched = {"InstanceIds": [made.id], "InstanceType": made.instance_type, "Lifecycle": market}
+                return ActionResult({"FleetId": f"fleet-{made.id[2:]}", "Instances": [{**launched, "LaunchTemplateAndOverrides": place}]})
+        return ActionResult({"FleetId": "fleet-0", "Instances": [], "Errors": errors})
+
+    fleets.create_fleet = create_fleet
+
+
 def main() -> None:
     """Serve until ended."""
     directory, port = Path(sys.argv[1]), int(sys.argv[2])
@@ -54,6 +103,7 @@ def main() -> None:
     from werkzeug.serving import run_simple  # noqa: PLC0415
 
     honour_client_tokens(InstanceResponse, "run_instances")
+    launch_fleets_whole(Fleets, directory / "capacity.json")
     honour_client_tokens(Fleets, "create_fleet")
     show_consoles(General, directory / "machines")
     run_simple("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=True)

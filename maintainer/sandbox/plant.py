@@ -24,6 +24,26 @@ DIGEST_TAG = "maintainer:digest"
 GENTLY_S = 5
 
 
+_SECTION = """\
+[ec2]
+endpoint = "{endpoint}"
+region = "{region}"
+profile = "controller"
+credentials_file = "credentials"
+
+[group.sandbox]
+compute = "ec2"
+
+[group.sandbox.instance]
+image = "{image}"
+image_digest = "{digest}"
+instance_profile = "{role}"
+subnets = {subnets}
+security_groups = ["{group}"]
+ssh_port = {port}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plant:
     """What there is to launch with. `ssh_port` is the one on which every machine answers; `images` is the cache's directory."""
@@ -44,6 +64,19 @@ class Plant:
         """Read what `start` wrote."""
         raw = json.loads((directory / "plant.json").read_bytes())
         return cls(**{**raw, "subnets": tuple(raw["subnets"])})
+
+    def section(self) -> str:
+        """Return what a configuration says that launches here."""
+        return _SECTION.format(
+            endpoint=self.ec2_endpoint,
+            region=self.region,
+            image=self.image_id,
+            digest=self.digest,
+            role=self.role,
+            subnets=json.dumps(self.subnets),
+            group=self.security_group,
+            port=self.ssh_port,
+        )
 
     def client(self, service: str) -> Any:
         """Return a client of EC2's endpoint, as root."""

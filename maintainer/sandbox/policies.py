@@ -41,7 +41,7 @@ def host(bucket: str) -> str:
 
 
 def maintenance(bucket: str, state_bucket: str) -> str:
-    """Read versions, put, tag versions and write markers in the bucket; append to the state store. No version is ever deleted."""
+    """Read versions, put, tag and mark in the bucket; append to the state store; read passwords. No version is ever deleted."""
     return _document(
         _allow(
             ["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation"], f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{state_bucket}"
@@ -52,6 +52,16 @@ def maintenance(bucket: str, state_bucket: str) -> str:
             f"arn:aws:s3:::{bucket}/*",
         ),
         _allow(["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"], f"arn:aws:s3:::{state_bucket}/*"),
+        _allow(["ssm:GetParameter"], "arn:aws:ssm:*:*:parameter/maintainer/*"),
+        _allow(["secretsmanager:GetSecretValue"], "arn:aws:secretsmanager:*:*:secret:maintainer/*"),
+    )
+
+
+def controller(state_bucket: str) -> str:
+    """Launch and end instances, which EC2's own endpoint judges, and read the state store."""
+    return _document(
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], f"arn:aws:s3:::{state_bucket}"),
+        _allow(["s3:GetObject", "s3:GetObjectVersion"], f"arn:aws:s3:::{state_bucket}/*"),
     )
 
 

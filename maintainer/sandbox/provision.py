@@ -28,7 +28,7 @@ class Credentials:
 
 
 def provision(endpoint: str) -> dict[str, Credentials]:
-    """Make buckets and identities; return the credentials by name: admin, host, maintenance."""
+    """Make buckets and identities; return the credentials by name: admin, host, maintenance, controller."""
     session = boto3.Session(aws_access_key_id=ROOT, aws_secret_access_key=ROOT, region_name=REGION)
     s3 = session.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}))
     for bucket in (BUCKET, STATE_BUCKET):
@@ -39,6 +39,7 @@ def provision(endpoint: str) -> dict[str, Credentials]:
         "admin": policies.admin(),
         "host": policies.host(BUCKET),
         "maintenance": policies.maintenance(BUCKET, STATE_BUCKET),
+        "controller": policies.controller(STATE_BUCKET),
     }
     made: dict[str, Credentials] = {}
     for name, document in documents.items():
@@ -51,10 +52,18 @@ def provision(endpoint: str) -> dict[str, Credentials]:
     return made
 
 
+def keep_password(endpoint: str, name: str, password: str) -> str:
+    """Put a repository's password where the maintenance role reads it; return what a configuration says of it."""
+    session = boto3.Session(aws_access_key_id=ROOT, aws_secret_access_key=ROOT, region_name=REGION)
+    parameter = f"/maintainer/{name}"
+    session.client("ssm", endpoint_url=endpoint).put_parameter(Name=parameter, Value=password, Type="SecureString", Overwrite=True)
+    return f"ssm:{parameter}"
+
+
 def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Credentials], compute: str) -> Path:
     """Write the credentials in AWS's own format, readable by their owner alone, and the configuration; return the latter's path.
 
-    `compute` is what the configuration says of its group, in TOML.
+    `compute` is what the configuration says of EC2 and of its group, in TOML.
     """
     shared = directory / "credentials"
     shared.touch(mode=0o600)
@@ -81,6 +90,10 @@ def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Creden
     return config
 
 
+LOCAL = """\
+[group.sandbox]
+compute = "local"
+"""
 _CONFIG = """\
 # The sandbox's configuration. Add your repositories at the end.
 [s3]
@@ -95,7 +108,6 @@ location = "s3:{endpoint}/{state}/sandbox"
 [sandbox]
 clock = "{clock}"
 
-[group.sandbox]
 {compute}
 
 # [[repository]]

@@ -16,6 +16,7 @@ from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
 from maintainer.settings import wording
 from maintainer.settings.models import (
+    Ec2Section,
     GroupSection,
     RepositorySection,
     ResticSection,
@@ -28,7 +29,7 @@ from maintainer.settings.places import find_places, line_of
 from maintainer.settings.values import Mistake
 
 S = TypeVar("S", bound=BaseModel)
-SECTIONS = ("s3", "state", "restic", "sandbox", "group", "repository")
+SECTIONS = ("s3", "ec2", "state", "restic", "sandbox", "group", "repository")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Settings:
 
     path: Path
     s3: S3Section
+    ec2: Ec2Section
     state: StateSection
     restic: ResticSection
     sandbox: SandboxSection
@@ -45,9 +47,15 @@ class Settings:
 
     def access(self) -> Access:
         """Return how S3 is reached."""
-        s3 = self.s3
-        file = str(self.path.parent / Path(s3.credentials_file).expanduser()) if s3.credentials_file else ""
-        return Access(s3.endpoint, s3.region, s3.profile, file, self.sandbox.clock)
+        return self._access(self.s3)
+
+    def ec2_access(self) -> Access:
+        """Return how EC2 is reached."""
+        return self._access(self.ec2)
+
+    def _access(self, section: S3Section | Ec2Section) -> Access:
+        file = str(self.path.parent / Path(section.credentials_file).expanduser()) if section.credentials_file else ""
+        return Access(section.endpoint, section.region, section.profile, file, self.sandbox.clock)
 
     def state_place(self) -> Place:
         """Return where the ledgers lie."""
@@ -156,17 +164,18 @@ class _Reader:
             if name not in SECTIONS:
                 self._add((name,), wording.unknown("section", name, SECTIONS))
         s3 = self._section(S3Section, ("s3",), self.raw.get("s3", {}))
+        ec2 = self._section(Ec2Section, ("ec2",), self.raw.get("ec2", {}))
         state = self._section(StateSection, ("state",), self.raw.get("state", {}))
         restic = self._section(ResticSection, ("restic",), self.raw.get("restic", {}))
         sandbox = self._section(SandboxSection, ("sandbox",), self.raw.get("sandbox", {}))
         groups = self._groups()
         repositories = self._repositories()
         self._cross_check(state, groups, repositories)
-        if s3 is None or state is None or restic is None or sandbox is None:
+        if s3 is None or ec2 is None or state is None or restic is None or sandbox is None:
             return None
         only = groups[0].name if len(groups) == 1 else ""
         grouped = tuple(one.model_copy(update={"group": one.group or only}) for _, one in repositories)
-        return Settings(self.path, s3, state, restic, sandbox, groups, grouped)
+        return Settings(self.path, s3, ec2, state, restic, sandbox, groups, grouped)
 
     def _groups(self) -> tuple[GroupSection, ...]:
         tables = self.raw.get("group", {})
@@ -177,7 +186,14 @@ class _Reader:
             self._section(GroupSection, ("group", name), {**table, "name": name} if isinstance(table, dict) else table)
             for name, table in tables.items()
         ]
-        return tuple(one for one in read if one is not None)
+        groups = tuple(one for one in read if one is not None)
+        for group in groups:
+            if group.compute == "ec2" and group.instance is None:
+                mistake = Mistake(
+                    f"no [group.{group.name}.instance]", "image, image_digest, instance_profile and subnets", "add it: the README shows one"
+                )
+                self._add(("group", group.name), mistake)
+        return groups
 
     def _repositories(self) -> list[tuple[int, RepositorySection]]:
         tables = self.raw.get("repository", [])
@@ -200,6 +216,21 @@ class _Reader:
             if state is not None and (one.location.contains(state.location) or state.location.contains(one.location)):
                 found = f"{state.location} is the place of repository {one.name!r}, or within it or around it"
                 self._add(("state", "location"), Mistake(found, "a bucket that no backup host reaches", "move the state store"))
+        self._check_passwords(groups, repositories)
+        self._compare(repositories)
+
+    def _check_passwords(self, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]) -> None:
+        """Find passwords that lie on this machine while their repository is maintained on another."""
+        elsewhere = {group.name for group in groups if group.compute == "ec2"}
+        only = groups[0].name if len(groups) == 1 else ""
+        for number, one in repositories:
+            scheme = one.password.partition(":")[0]
+            if (one.group or only) in elsewhere and scheme not in {"ssm", "secretsmanager"}:
+                do = "put the password where the instance's role may read it"
+                expected = "`ssm:` or `secretsmanager:`, since its group runs on an instance"
+                self._add(("repository", number, "password"), Mistake(f"a source on this machine ({scheme}:)", expected, do))
+
+    def _compare(self, repositories: list[tuple[int, RepositorySection]]) -> None:
         for (_, left), (number, right) in combinations(repositories, 2):
             if left.name == right.name:
                 self._add(
@@ -218,6 +249,9 @@ class _Reader:
         if not isinstance(table, dict):
             self._add(at, Mistake("a single value", f"a section {shown}", "write a section with its keys below"))
             return None
+        if model is GroupSection and isinstance(instance := table.get("instance"), dict):
+            # TOML has arrays where the frozen values are tuples.
+            table = {**table, "instance": {key: tuple(value) if isinstance(value, list) else value for key, value in instance.items()}}
         if model is RepositorySection and isinstance(paths := table.get("expect"), dict) and isinstance(paths.get("paths"), list):
             table = {**table, "expect": {**paths, "paths": tuple(paths["paths"])}}
         if model is RepositorySection and isinstance(keep := table.get("keep"), dict) and isinstance(keep.get("tags"), list):

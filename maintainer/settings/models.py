@@ -64,11 +64,40 @@ class SandboxSection(Section):
     clock: Word = ""
 
 
+class Ec2Section(Section):
+    """`[ec2]`: how the controller reaches EC2; all optional on AWS."""
+
+    endpoint: Annotated[str, AfterValidator(values.parse_endpoint)] = ""
+    region: Word = ""
+    profile: Word = ""
+    credentials_file: Word = ""
+
+
+class InstanceSection(Section):
+    """`[group.NAME.instance]`: what is launched, and where it may be: every type in every subnet.
+
+    `image_digest` is what the image's tag and the image itself must say. `market`: tried in this order. `limit`: then it powers itself off.
+    """
+
+    image: Word
+    image_digest: Annotated[str, AfterValidator(values.parse_digest)]
+    instance_profile: Word
+    subnets: Annotated[tuple[Word, ...], Field(min_length=1)]
+    security_groups: tuple[Word, ...] = ()
+    types: Annotated[tuple[Word, ...], Field(min_length=1)] = ("m7i.large", "m7a.large", "m6i.large", "m6a.large", "m5.large")
+    market: Annotated[tuple[Literal["spot", "on-demand"], ...], Field(min_length=1)] = ("spot", "on-demand")
+    launch: Literal["fleet", "run-instances"] = "fleet"
+    disk_gib: Annotated[int, Field(ge=8)] = 16
+    limit: Duration = timedelta(hours=12)
+    ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
+
+
 class GroupSection(Section):
-    """`[group.NAME]`: one classification of data. `local`: this machine is the maintenance instance."""
+    """`[group.NAME]`: one classification of data. `local`: this machine is the maintenance instance; `ec2`: a short-lived one is."""
 
     name: Name
-    compute: Literal["local"]
+    compute: Literal["local", "ec2"]
+    instance: InstanceSection | None = None
 
 
 class KeepSection(Section):

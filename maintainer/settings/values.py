@@ -93,6 +93,13 @@ def parse_kms_key(text: str) -> str:
     return text
 
 
+def parse_digest(text: str) -> str:
+    """Check a SHA-256 in hexadecimal."""
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise Mistake(repr(text), "64 hexadecimal digits", "take it from: maintainer image list")
+    return text
+
+
 def parse_within(text: str) -> str:
     """Check a duration as restic's --keep-within takes it."""
     if not _WITHIN.fullmatch(text):

@@ -154,7 +154,7 @@ def test_a_killed_agent_is_lost_and_the_next_run_settles_it(user: User) -> None:
     for line in process.stdout:
         events.append(json.loads(line))
         if events[-1]["event"] == "step.started" and events[-1]["step"] == "freeze":
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            children = [child for task in Path(f"/proc/{process.pid}/task").iterdir() for child in (task / "children").read_text().split()]
             os.kill(int(children[0]), signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == 6

@@ -30,7 +30,7 @@ def test_start_prints_one_object_and_stop_leaves_nothing(tmp_path: Path) -> None
     started = json.loads(command("start", "--json", "--directory", str(place)).stdout)
     try:
         assert {"endpoint", "region", "bucket", "state_bucket", "credentials", "config"} <= set(started)
-        assert set(started["credentials"]) == {"admin", "host", "maintenance"}
+        assert set(started["credentials"]) == {"admin", "host", "maintenance", "controller"}
         assert set(started["credentials"]["host"]) == {"access_key_id", "secret_access_key"}
         assert stat.S_IMODE((place / "credentials").stat().st_mode) == 0o600
         again = json.loads(command("start", "--json", "--directory", str(place)).stdout)

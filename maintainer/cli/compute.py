@@ -1,0 +1,42 @@
+"""From a group's section to the compute that its agents run on."""
+
+from __future__ import annotations
+
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.compute import Compute
+from maintainer.edges.compute.ec2 import Ec2, Shape
+from maintainer.edges.compute.instance import Ec2Compute, Way
+from maintainer.edges.compute.local import LocalCompute
+from maintainer.edges.log import Recorder
+from maintainer.settings.load import Settings
+from maintainer.settings.models import GroupSection
+
+
+def of(chosen: Settings, group: GroupSection, recorder: Recorder) -> Compute:
+    """Return a group's compute. An instance lives by the real time, whatever a sandbox's clock says."""
+    wanted = group.instance
+    if group.compute == "local" or wanted is None:
+        return LocalCompute()
+    shape = Shape(
+        image=wanted.image,
+        digest=wanted.image_digest,
+        instance_profile=wanted.instance_profile,
+        subnets=wanted.subnets,
+        security_groups=wanted.security_groups,
+        types=wanted.types,
+        market=wanted.market,
+        by_fleet=wanted.launch == "fleet",
+        disk_gib=wanted.disk_gib,
+    )
+    way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit)
+    return Ec2Compute(ec2(chosen, recorder), shape, way, recorder, SystemClock())
+
+
+def ec2(chosen: Settings, recorder: Recorder) -> Ec2:
+    """Return EC2 as this configuration reaches it."""
+    return Ec2(chosen.ec2_access(), SystemClock(), recorder.retried)
+
+
+def owner(chosen: Settings) -> str:
+    """Return whose instances this configuration's are, as a tag's value: two with one state store are one owner."""
+    return str(chosen.state_place())[-256:]

@@ -1,0 +1,310 @@
+"""EC2: launch one instance at the best of several places, find by tag, look, terminate."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from maintainer.core.errors import ConfigurationError, NoInstanceError, Problem
+from maintainer.core.job import Access
+from maintainer.edges.clock import Clock
+from maintainer.edges.compute.ec2calls import OnRetry, RefusedError, call, code_of, translate
+from maintainer.edges.s3 import session
+
+Buying = Literal["spot", "on-demand"]
+
+ENDED = frozenset({"shutting-down", "terminated"})
+"""States from which no instance comes back (EC2 user guide, "Instance lifecycle")."""
+LIVING = ("pending", "running", "stopping", "stopped", "shutting-down")
+OWNER, RUN, GROUP, DEADLINE, DIGEST = (f"maintainer:{name}" for name in ("owner", "run", "group", "deadline", "digest"))
+LOOK_EVERY_S = 1.0
+SEEN_WITHIN_S = 60.0
+"""EC2 is eventually consistent: a new instance is unknown to other calls for some seconds."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is launched, and where it may be: every type in every subnet. `market`: both in this order where there are two."""
+
+    image: str
+    digest: str
+    instance_profile: str
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    types: tuple[str, ...]
+    market: tuple[Buying, ...]
+    by_fleet: bool
+    disk_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The tags of an instance. `deadline` is RFC 3339 UTC: then it has powered itself off."""
+
+    owner: str
+    run_id: str
+    group: str
+    deadline: str
+
+    def tags(self) -> list[dict[str, str]]:
+        """Return them as EC2 takes them."""
+        pairs = {
+            "Name": f"maintainer {self.group}",
+            OWNER: self.owner,
+            RUN: self.run_id,
+            GROUP: self.group,
+            DEADLINE: self.deadline,
+        }
+        return [{"Key": key, "Value": value} for key, value in pairs.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance as EC2 describes it; what its tags do not tell is empty. `address` is the private one."""
+
+    id: str
+    state: str
+    address: str
+    instance_type: str
+    zone: str
+    lifecycle: str
+    launched: datetime
+    marks: Marks
+
+    @property
+    def is_ended(self) -> bool:
+        """Tell whether it runs no more, and never will."""
+        return self.state in ENDED
+
+
+class Ec2:
+    """The instances of one account and region. Raises the errors of `ec2calls.translate`."""
+
+    def __init__(self, access: Access, clock: Clock, on_retry: OnRetry) -> None:
+        made: boto3.Session = session(access)
+        try:
+            self._client: Any = made.client(
+                "ec2",
+                endpoint_url=access.endpoint or None,
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30),
+            )
+        except BotoCoreError as error:
+            raise translate("the client", error) from error
+        self._clock = clock
+        self._on_retry = on_retry
+
+    def launch(self, shape: Shape, marks: Marks, user_data: bytes) -> Instance:
+        """Launch one instance, and return it once EC2 knows it everywhere. The same run and group get the same instance again.
+
+        NoInstanceError names what every place answered.
+        """
+        refused: list[str] = []
+        for buying in shape.market:
+            token = hashlib.sha256(f"{marks.owner}/{marks.run_id}/{marks.group}/{buying}".encode()).hexdigest()[:48]
+            try:
+                way = self._by_fleet if shape.by_fleet else self._one_by_one
+                return self._seen(way(shape, marks, user_data, buying, token))
+            except RefusedError as error:
+                refused.append(f"{buying}: {error.message}")
+        do = 'name more types or subnets, or market = ["spot", "on-demand"]; the next run tries again'
+        raise NoInstanceError(f"no instance is to be had: {'; '.join(refused)}", guidance=do)
+
+    def _by_fleet(self, shape: Shape, marks: Marks, user_data: bytes, buying: Buying, token: str) -> str:
+        """Let EC2 choose among all places, by an instant fleet from a launch template that lives as long as the call."""
+        template = self._call(
+            "CreateLaunchTemplate",
+            LaunchTemplateName=f"maintainer-{token}",
+            ClientToken=token,
+            LaunchTemplateData={**self._data(shape, marks, user_data, subnet=None)},
+            TagSpecifications=[{"ResourceType": "launch-template", "Tags": marks.tags()}],
+        )["LaunchTemplate"]["LaunchTemplateId"]
+        places = [{"InstanceType": kind, "SubnetId": subnet} for kind in shape.types for subnet in shape.subnets]
+        options: dict[str, Any] = {"OnDemandOptions": {"AllocationStrategy": "lowest-price"}}
+        if buying == "spot":
+            options = {"SpotOptions": {"AllocationStrategy": "price-capacity-optimized", "InstanceInterruptionBehavior": "terminate"}}
+        try:
+            answer = self._call(
+                "CreateFleet",
+                Type="instant",
+                ClientToken=token,
+                LaunchTemplateConfigs=[
+                    {"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "$Latest"}, "Overrides": places}
+                ],
+                TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": buying},
+                **options,
+            )
+        finally:
+            self._call("DeleteLaunchTemplate", LaunchTemplateId=template)
+        if found := [one for made in answer.get("Instances", ()) for one in made["InstanceIds"]]:
+            return str(found[0])
+        said = sorted({f"{one.get('ErrorCode')} ({one.get('ErrorMessage', '')})" for one in answer.get("Errors", ())})
+        raise RefusedError("no place", ", ".join(said) or "the fleet is empty")
+
+    def _one_by_one(self, shape: Shape, marks: Marks, user_data: bytes, buying: Buying, token: str) -> str:
+        """Try every place in turn, types in order of preference."""
+        refused: list[str] = []
+        for attempt, (kind, subnet) in enumerate((kind, subnet) for kind in shape.types for subnet in shape.subnets):
+            market = {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}}
+            try:
+                answer = self._call(
+                    "RunInstances",
+                    **self._data(shape, marks, user_data, subnet=subnet),
+                    **(market if buying == "spot" else {}),
+                    InstanceType=kind,
+                    MinCount=1,
+                    MaxCount=1,
+                    ClientToken=f"{token}-{attempt}",
+                )
+                return str(answer["Instances"][0]["InstanceId"])
+            except RefusedError as error:
+                refused.append(f"{kind} in {subnet}: {error.message}")
+        raise RefusedError("no place", ", ".join(refused))
+
+    def _data(self, shape: Shape, marks: Marks, user_data: bytes, subnet: str | None) -> dict[str, Any]:
+        """Return what a launch template's data and RunInstances have in common."""
+        # Only an interface of our own description can refuse the public address that a subnet may give by default.
+        interface: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": False, "DeleteOnTermination": True}
+        if shape.security_groups:
+            interface["Groups"] = list(shape.security_groups)
+        if subnet is not None:
+            interface["SubnetId"] = subnet
+        disk = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3", "VolumeSize": shape.disk_gib}
+        encoded = base64.b64encode(user_data).decode()
+        return {
+            "ImageId": shape.image,
+            "IamInstanceProfile": {"Name": shape.instance_profile},
+            # RunInstances takes bytes and writes base64 itself; a template's data is taken as it is.
+            "UserData": encoded if subnet is None else user_data,
+            "InstanceInitiatedShutdownBehavior": "terminate",
+            "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
+            "NetworkInterfaces": [interface],
+            "BlockDeviceMappings": [{"DeviceName": self._root_device(shape), "Ebs": disk}],
+            "TagSpecifications": [{"ResourceType": kind, "Tags": marks.tags()} for kind in ("instance", "volume")],
+        }
+
+    def _root_device(self, shape: Shape) -> str:
+        return str(self._images(shape.image)[0].get("RootDeviceName", "/dev/xvda"))
+
+    def _seen(self, instance_id: str) -> Instance:
+        until = self._clock.monotonic() + SEEN_WITHIN_S
+        while self._clock.monotonic() < until:
+            instance = self.look(instance_id)
+            if instance is not None and instance.address:
+                return instance
+            self._clock.sleep(LOOK_EVERY_S)
+        raise NoInstanceError(f"{instance_id} was launched and can not be seen", guidance="look for it in EC2; maintainer sweep ends it")
+
+    def look(self, instance_id: str) -> Instance | None:
+        """Return the instance, or None where EC2 does not know it (an hour after its end, or seconds after its launch)."""
+
+        def ask() -> Instance | None:
+            try:
+                reply = self._client.describe_instances(InstanceIds=[instance_id])
+            except ClientError as error:
+                if code_of(error) in {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}:
+                    return None
+                raise
+            return next((_instance(found) for reservation in reply["Reservations"] for found in reservation["Instances"]), None)
+
+        return self._ask("DescribeInstances", ask)
+
+    def find(self, owner: str) -> tuple[Instance, ...]:
+        """Return the owner's instances that are not terminated yet."""
+        filters = [{"Name": f"tag:{OWNER}", "Values": [owner]}, {"Name": "instance-state-name", "Values": list(LIVING)}]
+
+        def ask() -> tuple[Instance, ...]:
+            pages = self._client.get_paginator("describe_instances").paginate(Filters=filters)
+            return tuple(_instance(found) for page in pages for reservation in page["Reservations"] for found in reservation["Instances"])
+
+        return self._ask("DescribeInstances", ask)
+
+    def terminate(self, instance_ids: Collection[str]) -> None:
+        """End the instances; repeating it does no harm, and one that is gone already is as wished."""
+        for instance_id in instance_ids:
+            self._ask("TerminateInstances", partial(self._end, instance_id))
+
+    def _end(self, instance_id: str) -> None:
+        try:
+            self._client.terminate_instances(InstanceIds=[instance_id])
+        except ClientError as error:
+            if code_of(error) != "InvalidInstanceID.NotFound":
+                raise
+
+    def console(self, instance_id: str) -> str:
+        """Return what the instance wrote to its console (Nitro: the latest 64 KB), or nothing."""
+
+        def ask() -> str:
+            try:
+                encoded = self._client.get_console_output(InstanceId=instance_id, Latest=True).get("Output", "")
+            except ClientError as error:
+                # Latest is for Nitro alone; others have the output of the boot.
+                if code_of(error) not in {"UnsupportedOperation", "InvalidParameterCombination"}:
+                    raise
+                encoded = self._client.get_console_output(InstanceId=instance_id).get("Output", "")
+            return str(encoded)
+
+        return self._ask("GetConsoleOutput", ask)
+
+    def check(self, shape: Shape) -> None:
+        """Raise ConfigurationError where the image is not there, not available, or not the one that was pinned."""
+        found = self._images(shape.image)
+        build = "name an image of this account and region: maintainer image build, or maintainer image list"
+        if not found:
+            raise _wrong("image", f"no image {shape.image} here", "an image of this account and region", build)
+        if (state := found[0].get("State", "available")) != "available":
+            raise _wrong("image", f"{shape.image} is {state}", "an available image", "wait until it is, or name another")
+        carried = _tags(found[0].get("Tags", [])).get(DIGEST, "no digest")
+        if carried != shape.digest:
+            do = "find out who changed which; then pin the digest of the image that you trust"
+            raise _wrong("image_digest", f"{shape.image} carries {carried}", f"what is pinned: {shape.digest}", do)
+
+    def _images(self, image: str) -> list[dict[str, Any]]:
+        def ask() -> list[dict[str, Any]]:
+            try:
+                return list(self._client.describe_images(ImageIds=[image])["Images"])
+            except ClientError as error:
+                if code_of(error).startswith("InvalidAMIID"):
+                    return []
+                raise
+
+        return self._ask("DescribeImages", ask)
+
+    def _call(self, name: str, **parameters: Any) -> dict[str, Any]:
+        operation = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+        return self._ask(name, lambda: dict(getattr(self._client, operation)(**parameters)))
+
+    def _ask(self, name: str, ask: Callable[[], T]) -> T:
+        return call(name, ask, clock=self._clock, on_retry=self._on_retry)
+
+
+def _wrong(key: str, found: str, expected: str, do: str) -> ConfigurationError:
+    return ConfigurationError((Problem(f"[group.NAME.instance] {key}", found, expected, do),))
+
+
+def _instance(found: dict[str, Any]) -> Instance:
+    tags = _tags(found.get("Tags", []))
+    return Instance(
+        id=found["InstanceId"],
+        state=found["State"]["Name"],
+        address=found.get("PrivateIpAddress", ""),
+        instance_type=found.get("InstanceType", ""),
+        zone=found.get("Placement", {}).get("AvailabilityZone", ""),
+        lifecycle=found.get("InstanceLifecycle", "on-demand"),
+        launched=found["LaunchTime"],
+        marks=Marks(tags.get(OWNER, ""), tags.get(RUN, ""), tags.get(GROUP, ""), tags.get(DEADLINE, "")),
+    )
+
+
+def _tags(pairs: Iterable[dict[str, str]]) -> dict[str, str]:
+    return {pair["Key"]: pair["Value"] for pair in pairs}

@@ -1,0 +1,167 @@
+"""`compute = "ec2"`: the agent on a short-lived instance, followed over SSH, and ended whatever happens."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from maintainer.core import job as jobs
+from maintainer.core.errors import ConnectionLostError, MaintainerError
+from maintainer.core.moments import to_text
+from maintainer.edges import ssh, userdata
+from maintainer.edges.clock import Clock
+from maintainer.edges.compute.ec2 import Ec2, Instance, Marks, Shape
+from maintainer.edges.log import Recorder
+from maintainer.edges.ssh import Door
+
+REACHED_WITHIN_S = 300
+"""From launch to a login: what a slow boot may take."""
+BACK_WITHIN_S = 600
+"""From a cut connection to the next login; after that the run's outcome is what the state store says."""
+READ_S = 0.5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+LOST_STATUS = -1
+CONSOLE_KEPT = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Whose an instance is, for which group, how it is reached, and how long it may live. maintainer sweep ends an owner's own alone."""
+
+    owner: str
+    group: str
+    ssh_port: int
+    limit: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Ec2Compute:
+    """The instances of one group."""
+
+    ec2: Ec2
+    shape: Shape
+    way: Way
+    recorder: Recorder
+    clock: Clock
+
+    def launch(self, job: str) -> InstanceAgent:
+        """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""
+        self.ec2.check(self.shape)
+        pinned = replace(jobs.decode(job), image_digest=self.shape.digest)
+        host, login = ssh.generate_key(), ssh.generate_key()
+        deadline = to_text(self.clock.now() + self.way.limit)
+        marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline)
+        seconds = int(self.way.limit.total_seconds())
+        data = userdata.render(pinned.encode(), host_key=host, login_key=login.public, deadline_s=seconds)
+        instance = self.ec2.launch(self.shape, marks, data)
+        self.recorder.record(
+            "instance.launched",
+            instance=instance.id,
+            group=self.way.group,
+            type=instance.instance_type,
+            zone=instance.zone,
+            market=instance.lifecycle,
+            deadline=deadline,
+        )
+        door = Door(instance.address, self.way.ssh_port, host.public, login)
+        return InstanceAgent(self.ec2, instance, door, self.recorder, self.clock)
+
+
+class InstanceAgent:
+    """An agent on an instance. Whoever has it must call `wait`, which ends the instance."""
+
+    def __init__(self, ec2: Ec2, instance: Instance, door: Door, recorder: Recorder, clock: Clock) -> None:
+        self._ec2 = ec2
+        self._instance = instance
+        self._door = door
+        self._recorder = recorder
+        self._clock = clock
+        self._status = LOST_STATUS
+        self._words = ""
+        self._wish = ""
+        self._told_wish = ""
+        self._hurry = threading.Event()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that it writes, until it ends: each once, in order, through cut connections. Ends early when it is lost."""
+        seen = 0
+        reached = False
+        last = self._clock.monotonic()
+        pause = FIRST_PAUSE_S
+        why = ""
+        while not self._hurry.is_set():
+            try:
+                with ssh.connect(self._door, self._clock) as session:
+                    if not reached:
+                        self._recorder.record("instance.reached", instance=self._instance.id)
+                    reached, pause = True, FIRST_PAUSE_S
+                    stream = session.follow(seen)
+                    while stream.exit_status is None and not self._hurry.is_set():
+                        for line in stream.read(READ_S):
+                            seen += 1
+                            yield line
+                        last = self._clock.monotonic()
+                        self._pass_on(session)
+                    self._collect(session, stream.exit_status)
+                    return
+            except ConnectionLostError as error:
+                if reached and error.message != why:
+                    self._recorder.record("connection.lost", instance=self._instance.id, reason=error.message, lines=seen)
+                why = error.message
+            except ssh.HostKeyMismatchError as error:
+                why = str(error)
+                break
+            if self._clock.monotonic() > last + (BACK_WITHIN_S if reached else REACHED_WITHIN_S) or self._is_gone():
+                break
+            self._hurry.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+        self._words = self._why_lost(why)
+
+    def signal(self, number: int) -> None:
+        """Ask it to end in order; the second time at once."""
+        if self._wish or number == signal.SIGKILL:
+            self._hurry.set()
+        self._wish = "stop"
+
+    def wait(self) -> int:
+        """End the instance, and return the agent's exit status; negative where nobody knows it."""
+        self._ec2.terminate([self._instance.id])
+        self._recorder.record("instance.terminated", instance=self._instance.id, group=self._instance.marks.group)
+        return self._status
+
+    def last_words(self) -> str:
+        """Return the end of what it wrote beside its events, or what is left of an instance that never answered."""
+        return self._words
+
+    def _pass_on(self, session: ssh.Session) -> None:
+        if self._wish != self._told_wish:
+            session.wish(self._wish)
+            self._told_wish = self._wish
+
+    def _collect(self, session: ssh.Session, status: int | None) -> None:
+        """Take what is left to take, now that all events were read, and let the machine go."""
+        if status is None:
+            return
+        self._status = status
+        with suppress(ConnectionLostError):
+            self._words = session.errors()
+            session.wish("collected")
+
+    def _is_gone(self) -> bool:
+        try:
+            found = self._ec2.look(self._instance.id)
+        except MaintainerError:
+            return False
+        return found is None or found.is_ended
+
+    def _why_lost(self, why: str) -> str:
+        """Say first why, then what the console says."""
+        console = ""
+        with suppress(MaintainerError):
+            console = self._ec2.console(self._instance.id)[-CONSOLE_KEPT:]
+        gone = "the instance has ended by itself" if self._is_gone() else "the instance runs and does not answer"
+        return f"{gone}: {why}\n{console}".strip()

@@ -1,0 +1,1 @@
+"""Runs on instances of the sandbox."""

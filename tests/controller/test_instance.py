@@ -1,0 +1,32 @@
+"""A run on an instance: launched, followed, healed what was attacked, and nothing of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.instances import Fleet, fleet, shown
+
+
+@pytest.fixture
+def park() -> Iterator[Fleet]:
+    with fleet() as made:
+        yield made
+
+
+def test_an_attacked_repository_is_healed_on_an_instance_and_nothing_is_left(park: Fleet) -> None:
+    repository = park.repository()
+    assert park.run()[0] == 0
+    for key in repository.objects("data/"):
+        repository.put(key, b"garbage")
+    code, events = park.run()
+    assert code == 3, shown(events)
+    names = [event.event for event in events]
+    assert [name for name in names if name.startswith("instance.")] == ["instance.launched", "instance.reached", "instance.terminated"]
+    assert "object.healed" in names
+    assert "run.committed" in names
+    park.nothing_is_left()
+    repository.verify(next(iter(repository.trees)))
+    (launched,) = [event for event in events if event.event == "instance.launched"]
+    assert launched.fields["market"] == "spot"

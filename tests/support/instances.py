@@ -1,0 +1,108 @@
+"""A sandbox with machines and one repository in its configuration, and the command as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maintainer.core.events import Event, decode
+from maintainer.edges.clock import SystemClock
+from maintainer.sandbox import daemon, processes
+from maintainer.sandbox.plant import Plant
+from maintainer.sandbox.provision import keep_password
+from tests.support.repositories import Repository
+
+COMMAND = Path(sys.executable).with_name("maintainer")
+
+
+def until(true: Callable[[], bool], limit_s: float = 30) -> None:
+    deadline = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
+
+
+@dataclass
+class Fleet:
+    """The sandbox, its EC2, and what runs in it."""
+
+    sandbox: daemon.Sandbox
+    plant: Plant
+    root: Path
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.sandbox.directory)
+
+    def repository(self, name: str = "web", group: str = "sandbox", more: str = "") -> Repository:
+        """Make a repository with one good snapshot, and add it to the configuration."""
+        made = Repository(self.sandbox, name, self.root / name)
+        made.root.mkdir()
+        made.init()
+        made.write("file", 150_000, len(name))
+        made.backup()
+        source = keep_password(self.sandbox.endpoint, name, made.password)
+        with Path(self.sandbox.config).open("a") as config:
+            config.write(f'[[repository]]\nname = "{name}"\ngroup = "{group}"\nlocation = "{made.location}"\npassword = "{source}"\n{more}')
+            config.write(f'[repository.expect]\nhost = "{made.host}"\npaths = ["{made.source}"]\n')
+        return made
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, "MAINTAINER_CONFIG": self.sandbox.config}
+        return subprocess.Popen([COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def call(self, *words: str) -> tuple[int, str, str]:
+        done = self.start(*words)
+        output, errors = done.communicate(timeout=180)
+        return done.returncode, output, errors
+
+    def run(self) -> tuple[int, list[Event]]:
+        code, output, errors = self.call("run", "--once", "--json")
+        assert not errors, errors
+        return code, [decode(line) for line in output.splitlines()]
+
+    def instances(self, *, living: bool = True) -> list[dict[str, Any]]:
+        pages = self.plant.client("ec2").get_paginator("describe_instances").paginate()
+        found = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
+        return [one for one in found if not living or one["State"]["Name"] not in ("terminated", "shutting-down")]
+
+    def machines(self) -> list[str]:
+        """Return the machines whose supervisors live."""
+        return [home.name for home in (self.directory / "machines").glob("i-*") if processes.is_held(home / "lock")]
+
+    def nothing_is_left(self) -> None:
+        """Wait until neither EC2 nor the hypervisor has a machine."""
+        until(lambda: not self.instances() and not self.machines())
+
+
+@contextmanager
+def fleet() -> Iterator[Fleet]:
+    """Start a sandbox with machines; all of it is gone at the end."""
+    root = Path(tempfile.mkdtemp(prefix="maintainer-"))
+    try:
+        sandbox = daemon.start(root / "sandbox", SystemClock())
+        yield Fleet(sandbox, Plant.read(root / "sandbox"), root)
+    finally:
+        if sys.exc_info()[0] is not None:
+            _show(root / "sandbox")
+        daemon.stop(root / "sandbox", SystemClock())
+        shutil.rmtree(root)
+
+
+def _show(directory: Path) -> None:
+    for log in (*directory.glob("*.log"), *directory.glob("machines/*/*.log")):
+        print(f"--- {log}\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def shown(events: list[Event]) -> str:
+    return "\n".join(json.dumps({"event": event.event, **event.fields}) for event in events if event.level in ("warning", "error"))
