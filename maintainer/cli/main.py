@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from maintainer.cli import image, judge, ledger, plan, run, sandbox, serve, status
+from maintainer.cli import image, judge, ledger, plan, run, sandbox, serve, status, sweep
 from maintainer.core.errors import ExitCode, MaintainerError
 
-COMMANDS = (run, plan, status, judge, ledger, serve, image, sandbox)
+COMMANDS = (run, plan, status, judge, ledger, serve, sweep, image, sandbox)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

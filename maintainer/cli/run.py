@@ -6,12 +6,15 @@ import argparse
 
 from maintainer.cli import common, compute
 from maintainer.cli.output import event_printer
+from maintainer.controller import sweep
 from maintainer.controller.once import Once
-from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.errors import ConfigurationError, MaintainerError, Problem
 from maintainer.core.moments import to_text
 from maintainer.edges import restic
-from maintainer.edges.log import Recorder
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.statestore import new_run_id
+from maintainer.settings.load import Settings
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,8 +46,19 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
     show = event_printer(as_json=arguments.json)
     recorder = Recorder(run_id, "controller", clock, show)
     computes = {name: compute.of(chosen, group, recorder) for name, group in groups.items()}
+    if any(group.compute == "ec2" for group in groups.values()):
+        _sweep(chosen, recorder)
     once = Once(computes, recorder, show)
     jobs = {
         group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode() for group in groups
     }
     return once.run(jobs)
+
+
+def _sweep(chosen: Settings, recorder: Recorder) -> None:
+    """End what a dead controller left behind: this run settles its work. That looking for it fails is no reason not to run."""
+    try:
+        ec2 = compute.ec2(chosen, recorder)
+        sweep.end(ec2, sweep.find(ec2, compute.owner(chosen), SystemClock()), recorder)
+    except MaintainerError as error:
+        diagnostics().warning("instances left behind could not be looked for", reason=str(error))

@@ -189,7 +189,7 @@ class NoInstanceError(MaintainerError):
     exit_code = ExitCode.NO_INSTANCE
 
 
-class SignalledError(Exception):
+class SignalledError(BaseException):
     """SIGINT or SIGTERM arrived; `number` is the signal's."""
 
     def __init__(self, number: int) -> None:

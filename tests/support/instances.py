@@ -66,8 +66,8 @@ class Fleet:
         output, errors = done.communicate(timeout=180)
         return done.returncode, output, errors
 
-    def run(self) -> tuple[int, list[Event]]:
-        code, output, errors = self.call("run", "--once", "--json")
+    def run(self, *words: str) -> tuple[int, list[Event]]:
+        code, output, errors = self.call("run", "--once", "--json", *words)
         assert not errors, errors
         return code, [decode(line) for line in output.splitlines()]
 

@@ -25,7 +25,9 @@ Buying = Literal["spot", "on-demand"]
 ENDED = frozenset({"shutting-down", "terminated"})
 """States from which no instance comes back (EC2 user guide, "Instance lifecycle")."""
 LIVING = ("pending", "running", "stopping", "stopped", "shutting-down")
-OWNER, RUN, GROUP, DEADLINE, DIGEST = (f"maintainer:{name}" for name in ("owner", "run", "group", "deadline", "digest"))
+OWNER, RUN, GROUP, DEADLINE, CONTROLLER, DIGEST = (
+    f"maintainer:{name}" for name in ("owner", "run", "group", "deadline", "controller", "digest")
+)
 LOOK_EVERY_S = 1.0
 SEEN_WITHIN_S = 60.0
 """EC2 is eventually consistent: a new instance is unknown to other calls for some seconds."""
@@ -50,12 +52,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The tags of an instance. `deadline` is RFC 3339 UTC: then it has powered itself off."""
+    """The tags of an instance. `deadline` (RFC 3339, UTC): then it has powered itself off. `controller`: the process that launched it."""
 
     owner: str
     run_id: str
     group: str
     deadline: str
+    controller: str
 
     def tags(self) -> list[dict[str, str]]:
         """Return them as EC2 takes them."""
@@ -65,6 +68,7 @@ class Marks:
             RUN: self.run_id,
             GROUP: self.group,
             DEADLINE: self.deadline,
+            CONTROLLER: self.controller,
         }
         return [{"Key": key, "Value": value} for key, value in pairs.items()]
 
@@ -86,6 +90,14 @@ class Instance:
     def is_ended(self) -> bool:
         """Tell whether it runs no more, and never will."""
         return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A launch template that outlived its launch."""
+
+    id: str
+    marks: Marks
 
 
 class Ec2:
@@ -145,7 +157,7 @@ class Ec2:
                 **options,
             )
         finally:
-            self._call("DeleteLaunchTemplate", LaunchTemplateId=template)
+            self.delete_template(template)
         if found := [one for made in answer.get("Instances", ()) for one in made["InstanceIds"]]:
             return str(found[0])
         said = sorted({f"{one.get('ErrorCode')} ({one.get('ErrorMessage', '')})" for one in answer.get("Errors", ())})
@@ -229,6 +241,23 @@ class Ec2:
 
         return self._ask("DescribeInstances", ask)
 
+    def templates(self, owner: str) -> tuple[Template, ...]:
+        """Return the owner's launch templates: none but while a fleet is made, or after its controller died."""
+        answer = self._call("DescribeLaunchTemplates", Filters=[{"Name": f"tag:{OWNER}", "Values": [owner]}])
+        return tuple(Template(one["LaunchTemplateId"], _marks(_tags(one.get("Tags", [])))) for one in answer["LaunchTemplates"])
+
+    def delete_template(self, template_id: str) -> None:
+        """Delete a launch template; one that is gone already is as wished."""
+
+        def ask() -> None:
+            try:
+                self._client.delete_launch_template(LaunchTemplateId=template_id)
+            except ClientError as error:
+                if not code_of(error).startswith("InvalidLaunchTemplateId"):
+                    raise
+
+        self._ask("DeleteLaunchTemplate", ask)
+
     def terminate(self, instance_ids: Collection[str]) -> None:
         """End the instances; repeating it does no harm, and one that is gone already is as wished."""
         for instance_id in instance_ids:
@@ -302,8 +331,12 @@ def _instance(found: dict[str, Any]) -> Instance:
         zone=found.get("Placement", {}).get("AvailabilityZone", ""),
         lifecycle=found.get("InstanceLifecycle", "on-demand"),
         launched=found["LaunchTime"],
-        marks=Marks(tags.get(OWNER, ""), tags.get(RUN, ""), tags.get(GROUP, ""), tags.get(DEADLINE, "")),
+        marks=_marks(tags),
     )
+
+
+def _marks(tags: dict[str, str]) -> Marks:
+    return Marks(*(tags.get(key, "") for key in (OWNER, RUN, GROUP, DEADLINE, CONTROLLER)))
 
 
 def _tags(pairs: Iterable[dict[str, str]]) -> dict[str, str]:

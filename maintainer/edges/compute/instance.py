@@ -14,6 +14,7 @@ from maintainer.core.errors import ConnectionLostError, MaintainerError
 from maintainer.core.moments import to_text
 from maintainer.edges import ssh, userdata
 from maintainer.edges.clock import Clock
+from maintainer.edges.compute import controllers
 from maintainer.edges.compute.ec2 import Ec2, Instance, Marks, Shape
 from maintainer.edges.log import Recorder
 from maintainer.edges.ssh import Door
@@ -54,21 +55,25 @@ class Ec2Compute:
         pinned = replace(jobs.decode(job), image_digest=self.shape.digest)
         host, login = ssh.generate_key(), ssh.generate_key()
         deadline = to_text(self.clock.now() + self.way.limit)
-        marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline)
+        marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline, controllers.here())
         seconds = int(self.way.limit.total_seconds())
         data = userdata.render(pinned.encode(), host_key=host, login_key=login.public, deadline_s=seconds)
         instance = self.ec2.launch(self.shape, marks, data)
-        self.recorder.record(
-            "instance.launched",
-            instance=instance.id,
-            group=self.way.group,
-            type=instance.instance_type,
-            zone=instance.zone,
-            market=instance.lifecycle,
-            deadline=deadline,
-        )
-        door = Door(instance.address, self.way.ssh_port, host.public, login)
-        return InstanceAgent(self.ec2, instance, door, self.recorder, self.clock)
+        try:
+            self.recorder.record(
+                "instance.launched",
+                instance=instance.id,
+                group=self.way.group,
+                type=instance.instance_type,
+                zone=instance.zone,
+                market=instance.lifecycle,
+                deadline=deadline,
+            )
+            door = Door(instance.address, self.way.ssh_port, host.public, login)
+            return InstanceAgent(self.ec2, instance, door, self.recorder, self.clock)
+        except BaseException:  # nobody else knows of it yet
+            self.ec2.terminate([instance.id])
+            raise
 
 
 class InstanceAgent:

@@ -1,0 +1,161 @@
+"""However a run ends, no machine is left after the next sweep or run, and no good snapshot is lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from maintainer.core.job import Access, Job, Place
+from maintainer.edges import userdata
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.ssh import generate_key
+from maintainer.sandbox import daemon, processes
+from tests.support.instances import Fleet, fleet, shown, until
+from tests.support.repositories import Repository
+
+
+@pytest.fixture(scope="module")
+def park() -> Iterator[Fleet]:
+    with fleet() as made:
+        yield made
+
+
+def follow_to(process: subprocess.Popen[str], event: str, step: str | None = None) -> list[str]:
+    """Read a run's events up to one of this name; return the names."""
+    assert process.stdout is not None
+    names = []
+    for line in process.stdout:
+        read = json.loads(line)
+        names.append(read["event"])
+        if read["event"] == event and step in (None, read["step"]):
+            return names
+    raise AssertionError((names, process.communicate()))
+
+
+def settled(park: Fleet, name: str, repository: Repository) -> None:
+    """Nothing is left, the next run commits, and the good snapshot is whole."""
+    park.nothing_is_left()
+    code, events = park.run("--repository", name)
+    assert code == 0, shown(events)
+    assert "run.committed" in [event.event for event in events]
+    repository.verify(next(iter(repository.trees)))
+    park.nothing_is_left()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, number: signal.Signals, code: int) -> None:
+    name = f"signal{number}"
+    repository = park.repository(name)
+    process = park.start("run", "--once", "--json", "--repository", name)
+    follow_to(process, "step.started", "survey")
+    process.send_signal(number)
+    names = follow_to(process, "instance.terminated")
+    assert "run.signalled" in names
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    settled(park, name, repository)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_agent(park: Fleet) -> None:
+    repository = park.repository("hurry")
+    process = park.start("run", "--once", "--json", "--repository", "hurry")
+    follow_to(process, "instance.launched")
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    settled(park, "hurry", repository)
+
+
+def test_kill_9_of_the_controller_leaves_a_machine_that_sweep_names_and_ends(park: Fleet) -> None:
+    repository = park.repository("swept")
+    process = park.start("run", "--once", "--json", "--repository", "swept")
+    follow_to(process, "instance.reached")
+    (left,) = [one["InstanceId"] for one in park.instances()]
+    code, output, _ = park.call("sweep", "--dry-run")
+    assert (code, output) == (0, "nothing was left behind\n")
+    process.kill()
+    process.wait()
+    code, output, _ = park.call("sweep", "--dry-run", "--json")
+    assert [one["id"] for one in json.loads(output)] == [left]
+    assert park.call("sweep", "--dry-run")[1].startswith(f"{left} of run ")
+    assert park.instances()
+    assert left in park.call("sweep")[1]
+    settled(park, "swept", repository)
+
+
+def test_kill_9_of_the_controller_is_settled_by_the_next_run(park: Fleet) -> None:
+    repository = park.repository("next")
+    process = park.start("run", "--once", "--json", "--repository", "next")
+    follow_to(process, "step.started", "check")
+    process.kill()
+    process.wait()
+    code, events = park.run("--repository", "next")
+    assert code == 0, shown(events)
+    assert "orphan.ended" in [event.event for event in events]
+    park.nothing_is_left()
+    repository.verify(next(iter(repository.trees)))
+
+
+def test_sweep_leaves_other_owners_and_other_machines_controllers_alone(park: Fleet) -> None:
+    ec2 = park.plant.client("ec2")
+
+    def launch(owner: str, deadline: str) -> str:
+        tags = {"maintainer:owner": owner, "maintainer:deadline": deadline, "maintainer:controller": "another/1/2/3"}
+        specification = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}]
+        answer = ec2.run_instances(
+            ImageId=park.plant.image_id, MinCount=1, MaxCount=1, SubnetId=park.plant.subnets[0], TagSpecifications=specification
+        )
+        return str(answer["Instances"][0]["InstanceId"])
+
+    mine = f"s3://{park.sandbox.state_bucket}/sandbox"
+    past, future = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
+    late, theirs, foreign = launch(mine, past), launch(mine, future), launch("someone", past)
+    park.call("sweep")
+    assert {one["InstanceId"] for one in park.instances()} == {theirs, foreign}
+    assert late in {one["InstanceId"] for one in park.instances(living=False)}
+    park.call("sweep", "--all")
+    assert {one["InstanceId"] for one in park.instances()} == {foreign}
+    ec2.terminate_instances(InstanceIds=[foreign])
+    park.nothing_is_left()
+
+
+def test_a_machine_that_dies_is_lost_and_the_next_run_settles_it(park: Fleet) -> None:
+    repository = park.repository("dies")
+    process = park.start("run", "--once", "--json", "--repository", "dies")
+    follow_to(process, "step.started", "admit")
+    (machine,) = park.machines()
+    processes.signal_holder(park.directory / "machines" / machine / "lock", signal.SIGKILL)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 6, errors
+    lost = [json.loads(line) for line in output.splitlines() if json.loads(line)["event"] == "agent.lost"]
+    assert lost[0]["last_words"].startswith("the instance has ended by itself")
+    settled(park, "dies", repository)
+
+
+def test_the_hypervisor_s_death_costs_the_run_nothing(park: Fleet) -> None:
+    repository = park.repository("hypervisor")
+    process = park.start("run", "--once", "--json", "--repository", "hypervisor")
+    follow_to(process, "instance.reached")
+    processes.signal_holder(park.directory / "hypervisor.lock", signal.SIGKILL)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert park.machines()
+    daemon.start(park.directory, SystemClock())
+    settled(park, "hypervisor", repository)
+
+
+def test_the_power_off_timer_needs_nobody(park: Fleet) -> None:
+    job = Job("r", Access(), Place("b"), ())
+    data = userdata.render(job.encode(), host_key=generate_key(), login_key=generate_key().public, deadline_s=4)
+    answer = park.plant.client("ec2").run_instances(
+        ImageId=park.plant.image_id, MinCount=1, MaxCount=1, SubnetId=park.plant.subnets[0], UserData=data
+    )
+    assert answer["Instances"][0]["State"]["Name"] in ("pending", "running")
+    until(lambda: bool(park.machines()))
+    park.nothing_is_left()
