@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ class Booted:
     directory: Path
     process: subprocess.Popen[bytes]
     client: paramiko.SSHClient
+    port: int
 
     def sh(self, script: str) -> str:
         """Run a script inside, as the account that the controller uses; return what it printed on both outputs."""
@@ -43,14 +44,14 @@ class Booted:
 
 
 @contextmanager
-def boot(sandbox: Sandbox, directory: Path, *lines: str) -> Iterator[Booted]:
-    """Boot a machine whose user data logs us in, and holds these lines too; it is gone at the end, whatever happened."""
+def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = ()) -> Iterator[Booted]:
+    """Boot a machine whose user data logs us in, and whoever holds `keys`, and has these lines too; it is gone at the end."""
     made = image.build(image.cache())
     image.seed(directory / "seed")
     home = directory / "machine"
     home.mkdir()
     key = paramiko.RSAKey.generate(2048)
-    user = {"name": "maintainer", "ssh_authorized_keys": [f"{key.get_name()} {key.get_base64()}"]}
+    user = {"name": "maintainer", "ssh_authorized_keys": [f"{key.get_name()} {key.get_base64()}", *keys]}
     (home / "user-data").write_text("\n".join(["#cloud-config", f"users: [{json.dumps(user)}]", *lines]))
     with socket.socket() as probe:
         probe.bind(("127.8.1.4", 0))
@@ -76,7 +77,7 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str) -> Iterator[Booted]:
         with paramiko.SSHClient() as client:
             client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
             client.connect("127.8.1.4", port, "maintainer", pkey=key, allow_agent=False, look_for_keys=False)
-            yield Booted(home, process, client)
+            yield Booted(home, process, client, port)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

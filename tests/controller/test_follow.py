@@ -1,0 +1,185 @@
+"""The event stream over SSH: at once, whole, through cut connections, from the one machine that holds this run's key."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from maintainer.core.events import Event
+from maintainer.edges import userdata
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.compute import instance as instances
+from maintainer.edges.compute.ec2 import Ec2, Instance, Marks
+from maintainer.edges.compute.instance import InstanceAgent
+from maintainer.edges.log import Recorder
+from maintainer.edges.ssh import Door, KeyPair, generate_key
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.machines import Booted, boot, wait
+
+LINES = 420
+WRITER = f"""
+runcmd:
+  - |
+    install -d -m 0775 -g maintainer /run/maintainer
+    for n in $(seq {LINES}); do echo "$n $(date +%s.%N)" >> /run/maintainer/events.jsonl; sleep 0.1; done
+    echo words > /run/maintainer/errors.log
+    echo 3 > /run/maintainer/exit
+"""
+
+
+class Gate:
+    """A TCP relay in front of an sshd, that cuts what goes through it, and may stay closed for a while."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._open: list[socket.socket] = []
+        self.is_closed = False
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @contextmanager
+    def closed(self, seconds: float) -> Iterator[None]:
+        """Cut what is open, and let nobody in for so long."""
+        self.is_closed = True
+        self.cut()
+        time.sleep(seconds)
+        self.is_closed = False
+        yield
+
+    def cut(self) -> None:
+        for one in self._open:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
+
+    def close(self) -> None:
+        self.cut()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if self.is_closed:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._target)
+                self._open += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class FakeEc2:
+    """EC2 as an agent on an instance needs it."""
+
+    state: str = "running"
+    ended: list[str] = field(default_factory=list)
+
+    def look(self, instance_id: str) -> Instance:
+        return Instance(instance_id, self.state, "", "", "", "spot", datetime.now(UTC), Marks("", "", "", "", ""))
+
+    def terminate(self, instance_ids: list[str]) -> None:
+        self.ended += instance_ids
+
+    def console(self, instance_id: str) -> str:
+        return "cloud-init: it went wrong"
+
+
+def agent_at(door: Door, ec2: FakeEc2, told: list[Event]) -> InstanceAgent:
+    recorder = Recorder("r", "controller", SystemClock(), told.append)
+    return InstanceAgent(cast("Ec2", ec2), ec2.look("i-1"), door, recorder, SystemClock())
+
+
+@contextmanager
+def followed(sandbox: Sandbox, tmp_path: Path, *lines: str) -> Iterator[tuple[Booted, KeyPair, KeyPair]]:
+    """Boot a machine that has a host key and a login key of a run's."""
+    host, login = generate_key(), generate_key()
+    keys = json.dumps({"ed25519_private": host.private, "ed25519_public": host.public})
+    with boot(sandbox, tmp_path, f"ssh_keys: {keys}", *lines, keys=[f"{userdata.FORCED} {login.public}"]) as machine:
+        yield machine, host, login
+
+
+def test_events_arrive_within_a_second_each_once_in_order_through_cuts_of_1_and_30_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
+    told: list[Event] = []
+    arrived: list[tuple[float, float]] = []
+    ec2 = FakeEc2()
+    with followed(sandbox, tmp_path, WRITER) as (machine, host, login):
+        gate = Gate(("127.8.1.4", machine.port))
+        agent = agent_at(Door("127.0.0.1", gate.port, host.public, login), ec2, told)
+
+        def read() -> None:
+            for line in agent.lines():
+                number, at = line.split()
+                assert int(number) == len(arrived) + 1
+                arrived.append((float(at), time.time()))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        wait(lambda: len(arrived) > 20, machine.directory)
+        steady = len(arrived)
+        with gate.closed(1):
+            pass
+        wait(lambda: len(arrived) > steady + 20, machine.directory)
+        with gate.closed(30):
+            pass
+        reader.join(60)
+        assert not reader.is_alive()
+        assert agent.wait() == 3
+        assert machine.sh("ls /run/maintainer").split() == ["collected", "errors.log", "events.jsonl", "exit"]
+        gate.close()
+    assert len(arrived) == LINES
+    assert agent.last_words() == "words\n"
+    assert ec2.ended == ["i-1"]
+    assert [event.event for event in told].count("instance.reached") == 1
+    assert [event.event for event in told].count("connection.lost") >= 2
+    late = sorted(there - here for here, there in arrived[5:steady])
+    assert late[-1] < 1
+
+
+def test_another_machine_s_host_key_is_refused_and_nothing_is_sent_to_it(sandbox: Sandbox, tmp_path: Path) -> None:
+    told: list[Event] = []
+    ec2 = FakeEc2()
+    with followed(sandbox, tmp_path, "runcmd: [install -d -m 0775 -g maintainer /run/maintainer]") as (machine, host, login):
+        agent = agent_at(Door("127.8.1.4", machine.port, generate_key().public, login), ec2, told)
+        assert list(agent.lines()) == []
+        assert agent.wait() < 0
+        assert "another host key" in agent.last_words().splitlines()[0]
+        assert host.public in agent.last_words()
+        assert "Accepted publickey for maintainer" not in machine.console().replace("RSA", "")
+    assert not told[:-1]
+    assert ec2.ended == ["i-1"]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("running", "the instance runs and does not answer"), ("terminated", "the instance has ended by itself")]
+)
+def test_a_machine_that_never_answers_is_told_with_its_console(monkeypatch: pytest.MonkeyPatch, state: str, said: str) -> None:
+    monkeypatch.setattr(instances, "REACHED_WITHIN_S", 1)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        agent = agent_at(Door("127.0.0.1", unused.getsockname()[1], "ssh-ed25519 AAAA", generate_key()), FakeEc2(state), [])
+        assert list(agent.lines()) == []
+    assert agent.wait() < 0
+    first, second = agent.last_words().splitlines()
+    assert first.startswith(said)
+    assert "Connection refused" in first
+    assert second == "cloud-init: it went wrong"
