@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from maintainer.agent import preflight
+from maintainer.agent.journal import Journal
 from maintainer.agent.picture import plan_alone
 from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
@@ -70,20 +72,17 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
     )
     codes: list[ExitCode] = []
     for one in job.repositories:
-        begun = len(kept)
         started = clock.monotonic()
         state = StateStore(S3(job.access, job.state.endpoint, recorder.retried), job.state.below(one.name))
         store = S3Store(S3(job.access, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now, one.kms_key)
-        with recorder.repository(one.name):
+        # Its own connection to the state store: a repeat of its calls is no event, or keeping events would make events.
+        apart = StateStore(S3(job.access, job.state.endpoint), job.state.below(one.name))
+        with nullcontext() if job.plan_only else Journal(apart, job.run_id, kept), recorder.repository(one.name):
             recorder.record("repository.started", location=str(one.place))
-            try:
-                run = Run(job.run_id, one, store, state, tool, recorder, clock)
-                code = _guard(recorder, partial(_run_one, run, job))
-                codes.append(code)
-                recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
-            finally:
-                if not job.plan_only:
-                    _keep_events(state, job.run_id, kept[begun:])
+            run = Run(job.run_id, one, store, state, tool, recorder, clock)
+            code = _guard(recorder, partial(_run_one, run, job))
+            codes.append(code)
+            recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
     return first(codes)
 
 
@@ -114,14 +113,6 @@ def _tell(recorder: Recorder, error: MaintainerError) -> ExitCode:
     for reason, guidance in error.reasons():
         recorder.record("run.failed", reason=reason, guidance=guidance, exit_code=error.exit_code)
     return error.exit_code
-
-
-def _keep_events(state: StateStore, run_id: str, events: list[Event]) -> None:
-    """Keep the events in the state store; that this fails is no reason to fail the run, whose ledger entry is what counts."""
-    try:
-        state.save_events(run_id, "".join(encode(event) + "\n" for event in events).encode())
-    except MaintainerError as error:
-        diagnostics().warning("events not kept in the state store", reason=str(error))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from maintainer.core.entries import Entry, Judgement, judgements_head
-from maintainer.core.errors import AlreadyExistsError, ConcurrentRunError, UnsafeStoreError
+from maintainer.core.errors import AlreadyExistsError, ConcurrentRunError, NotFoundError, UnsafeStoreError
 from maintainer.core.job import Place
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.edges.s3 import S3
@@ -96,14 +96,16 @@ class StateStore:
         """Return what says of a file, before it is put, that this run puts it."""
         return lambda file: self._put(f"runs/{run_id}/written/{file.type.value}-{file.id}", b"")
 
-    def save_events(self, run_id: str, body: bytes) -> None:
-        """Keep a run's events, so that nothing is lost when nobody listened."""
-        self._put(f"runs/{run_id}/events.jsonl", body)
+    def save_events(self, run_id: str, piece: int, body: bytes) -> None:
+        """Keep a piece of a run's events, numbered from 0, so that nothing is lost when nobody listened."""
+        self._put(f"runs/{run_id}/events/{piece:08d}", body)
 
     def events(self, run_id: str) -> bytes:
         """Return a run's events; NotFoundError if it kept none."""
-        answer = self._s3.call("get_object", Bucket=self._bucket, Key=f"{self._root}runs/{run_id}/events.jsonl")
-        return bytes(answer["Body"].read())
+        keys = list(self._s3.keys(self._bucket, f"{self._root}runs/{run_id}/events/"))
+        if not keys:
+            raise NotFoundError(f"no events of run {run_id}", guidance="maintainer run prints a run's id")
+        return b"".join(bytes(self._s3.call("get_object", Bucket=self._bucket, Key=key)["Body"].read()) for key in keys)
 
     def runs(self) -> dict[str, tuple[RepositoryFile, ...]]:
         """Return every run that ever began, oldest first, with the files that it said it would put."""

@@ -1,0 +1,42 @@
+"""Events in the state store while they happen."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+
+from maintainer.agent import journal
+from maintainer.agent.journal import Journal
+from maintainer.core.errors import NotFoundError
+from maintainer.core.events import Event, decode
+from maintainer.core.job import Place
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.log import Recorder
+from maintainer.edges.s3 import S3
+from maintainer.edges.statestore import StateStore
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.buckets import access
+
+
+def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "EVERY_S", 0.05)
+    state = StateStore(S3(access(sandbox)), Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint))
+    events: list[Event] = []
+    recorder = Recorder("r1", "agent", SystemClock(), events.append)
+    recorder.record("run.started")
+    with pytest.raises(NotFoundError):
+        state.events("r1")
+    with Journal(state, "r1", events):
+        recorder.record("repository.started", location="here")
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                kept = state.events("r1")
+                break
+            except NotFoundError:
+                time.sleep(0.02)
+        assert [decode(line).event for line in kept.decode().splitlines()] == ["repository.started"]
+        recorder.record("repository.finished", exit_code=0, seconds=1)
+    assert [decode(line) for line in state.events("r1").decode().splitlines()] == events[1:]
