@@ -74,7 +74,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
         f"the agent was lost: {f['reason']} (status {f['status']}). The next run settles it. {f['last_words']}".rstrip()
     ),
     "instance.launched": lambda f: (
-        f"{f['group']}: launched {f['instance']}, {f['type']} {f['market']} in {f['zone']}; it ends by {f['deadline']}"
+        f"{f['group']}: launched {f['instance']}, {f['type']} {f['market']} in {f['zone']}; it ends by {f['deadline'][:16]}Z"
     ),
     "instance.reached": lambda f: f"{f['instance']} answers",
     "connection.lost": lambda f: f"the connection to {f['instance']} was cut after {f['lines']} lines ({f['reason']}): trying again",

@@ -64,6 +64,8 @@ def build(folder: Path, source: Path | None = None) -> Image:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
+            if not base.exists() and shutil.which("mmdebstrap") is None:
+                raise SandboxError("mmdebstrap is not installed", guidance="apt-get install mmdebstrap uidmap")
             namespaces.ids()
             if not base.exists():
                 _build_base(source / "cloudinit", base)
@@ -98,8 +100,6 @@ def _digest(source: Path, what: list[str], before: str) -> str:
 
 
 def _build_base(cloudinit: Path, base: Path) -> None:
-    if shutil.which("mmdebstrap") is None:
-        raise SandboxError("mmdebstrap is not installed", guidance="apt-get install mmdebstrap uidmap iproute2")
     with _work(base.parent) as work:
         given = work / "given"
         given.mkdir()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon
+from maintainer.sandbox.plant import Plant
+from maintainer.sandbox.provision import keep_password
 from tests.support.repositories import Repository
 
 COMMAND = Path(sys.executable).with_name("maintainer")
@@ -31,10 +33,12 @@ def tell(text: str) -> None:
 def maintainer(config: str, *words: str, expect: int) -> None:
     """Run one command as a user would, with its own output in sight; its exit code is part of the story."""
     print(f"   $ maintainer {' '.join(words)}", flush=True)
-    done = subprocess.run([COMMAND, *words], env={**os.environ, "MAINTAINER_CONFIG": config}, capture_output=True, text=True, check=False)
-    print("".join(f"   | {line}\n" for line in (done.stdout + done.stderr).splitlines()), end="", flush=True)
-    if done.returncode != expect:
-        sys.exit(f"demo: expected exit {expect}, got {done.returncode}")
+    environment = {**os.environ, "MAINTAINER_CONFIG": config}
+    with subprocess.Popen([COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            print(f"   | {line}", end="", flush=True)
+    if process.returncode != expect:
+        sys.exit(f"demo: expected exit {expect}, got {process.returncode}")
 
 
 def back_up(repository: Repository, sandbox: daemon.Sandbox, config: str) -> None:
@@ -48,8 +52,7 @@ def back_up(repository: Repository, sandbox: daemon.Sandbox, config: str) -> Non
     tell(f"{len(repository.trees)} snapshots, {len(repository.objects())} objects in the bucket")
     with Path(config).open("a", encoding="utf-8") as file:
         file.write(f'[[repository]]\nname = "web"\nlocation = "{repository.location}"\n')
-        file.write(f'password = "file:{repository.root}/password"\n[repository.keep]\nlast = {KEEP_LAST}\n')
-    (repository.root / "password").write_text(repository.password, encoding="utf-8")
+        file.write(f'password = "{keep_password(sandbox.endpoint, "web", repository.password)}"\n[repository.keep]\nlast = {KEEP_LAST}\n')
 
 
 def unreadable(folder: str, names: list[str]) -> set[str]:
@@ -102,12 +105,15 @@ def restore(repository: Repository, forgotten: int) -> None:
 
 
 def story(directory: Path) -> None:
-    sandbox = daemon.start(directory / "sandbox", SystemClock(), machines=False)
+    chapter(
+        "A sandbox starts: S3 with access control, and EC2 whose instances are real machines. The first time their image is built: a minute or two."
+    )
+    sandbox = daemon.start(directory / "sandbox", SystemClock())
     try:
         repository = Repository(sandbox, "web", directory)
         repository.init(fast=False)
         back_up(repository, sandbox, sandbox.config)
-        chapter("2. The first run only looks: it asks whether these are your hosts and paths, and deletes nothing.")
+        chapter("2. The first run, on an instance of its own, only looks: it asks whether these are your hosts and paths.")
         maintainer(sandbox.config, "run", "--once", expect=3)
         maintainer(sandbox.config, "accept", "web", expect=0)
         poisoned_before = repository.objects("snapshots/")
@@ -126,7 +132,10 @@ def story(directory: Path) -> None:
         maintainer(sandbox.config, "run", "--once", expect=0)
         if repository.versions() != before:
             sys.exit("demo: the third run wrote something")
-        chapter("The overwritten versions are still there, as evidence. Nothing else is left behind.")
+        left_over = Plant.read(directory / "sandbox").client("ec2").describe_instances()["Reservations"]
+        if any(one["State"]["Name"] != "terminated" for reservation in left_over for one in reservation["Instances"]):
+            sys.exit("demo: an instance was left")
+        chapter("Every instance was terminated. The overwritten versions are still there, as evidence. Nothing else is left behind.")
     finally:
         daemon.stop(directory / "sandbox", SystemClock())
 
