@@ -17,7 +17,9 @@ from pathlib import Path
 
 from maintainer.agent import remote
 from maintainer.core.errors import ExitCode
+from maintainer.core.events import encode
 from maintainer.edges.clock import Clock, SystemClock
+from maintainer.edges.log import Recorder
 
 JOB = Path("/etc/maintainer/job.json")
 IMAGE = Path("/usr/lib/maintainer/image.json")
@@ -55,11 +57,8 @@ class Keeper:
 
     def run(self) -> None:
         """Start the agent, do what is wished of it, keep how it ended, and wait until that was read."""
-        if reason := self._wrong_image():
-            (self.place / "errors.log").write_text(f"{reason}\n", encoding="utf-8")
-            status = int(ExitCode.USAGE)
-        else:
-            status = self._follow(self._start())
+        reason = self._wrong_image()
+        status = int(self._refuse(reason)) if reason else self._follow(self._start())
         new = self.place / "exit.new"
         new.write_text(str(status), encoding="ascii")
         new.replace(self.place / "exit")
@@ -72,7 +71,17 @@ class Keeper:
         found = json.loads(self.image.read_bytes())["digest"] if self.image.exists() else "no digest"
         if wanted in ("", found):
             return ""
-        return f"this machine was made from another image than the one that was pinned: {found}, expected {wanted}"
+        return f"this machine was made from another image than the one that was pinned: {found}; expected {wanted}"
+
+    def _refuse(self, reason: str) -> ExitCode:
+        """Tell in the agent's place why it is not started."""
+        run_id = str(json.loads(self.job.read_bytes()).get("run_id", ""))
+        with (self.place / "events.jsonl").open("a", encoding="utf-8") as events:
+            recorder = Recorder(run_id, "agent", self.clock, lambda event: print(encode(event), file=events))
+            do = "find out who changed the image, or its tag; then pin the digest of the image that you trust"
+            recorder.record("run.failed", reason=reason, guidance=do, exit_code=ExitCode.USAGE)
+            recorder.record("run.closed", exit_code=ExitCode.USAGE)
+        return ExitCode.USAGE
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
@@ -41,6 +42,7 @@ from maintainer.edges.versionlist import keep_order
 
 ATTEMPTS = 5
 LONGEST_WAIT_S = 20
+CONNECT_S = 10
 CONNECTIONS = 32
 _AWS_HOST = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?")
 _TRANSIENT = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "ServiceUnavailable"})
@@ -90,7 +92,7 @@ class S3:
                 signature_version="s3v4",
                 max_pool_connections=CONNECTIONS,
                 retries={"total_max_attempts": 1},
-                connect_timeout=10,
+                connect_timeout=CONNECT_S,
                 read_timeout=60,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
@@ -225,6 +227,9 @@ def translate(error: ClientError | BotoCoreError, operation: str, bucket: str, k
         )
     if not isinstance(error, ClientError):
         host = urlsplit(endpoint).netloc or "AWS"
+        if isinstance(error, ConnectTimeoutError):
+            do = "is there a way there? An instance's subnet needs a gateway endpoint for S3 in its route table, or a NAT gateway"
+            return StoreError(f"{operation} {at}: {host} can not be reached within {CONNECT_S} s", guidance=do)
         return StoreError(f"{operation} {at}: {host} does not answer ({type(error).__name__})", guidance="is the endpoint right, and up?")
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")

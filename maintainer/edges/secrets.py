@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
 from maintainer.core.errors import SecretError
 from maintainer.core.job import Access
@@ -65,5 +65,8 @@ def _aws(source: str, access: Access, service: str, call: str, **parameters: obj
         answer = getattr(client, call)(**parameters)
     except (ClientError, BotoCoreError) as error:
         why = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+        if isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
+            do = f"is there a way there? An instance without internet needs an interface endpoint for {service} in its VPC"
+            raise SecretError(f"{source}: {service} can not be reached", guidance=do) from None
         raise SecretError(f"{source}: {why}", guidance=f"allow {service}:{call.replace('_', ' ').title().replace(' ', '')} on it") from None
     return str(answer["Parameter"]["Value"] if service == "ssm" else answer["SecretString"])

@@ -49,8 +49,9 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
 
     `capacity` may name pools without room, as a JSON list of `MARKET TYPE`, such as `spot m7i.large`: those answer as EC2 does.
     """
-    from moto.core.responses import ActionResult  # noqa: PLC0415 - replaced before the first request
-    from moto.ec2.utils import convert_tag_spec  # noqa: PLC0415
+    from moto.core.exceptions import ServiceException  # noqa: PLC0415 - replaced before the first request
+    from moto.core.responses import ActionResult  # noqa: PLC0415
+    from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles  # noqa: PLC0415
 
     def create_fleet(self: Any) -> Any:
         full = set(json.loads(capacity.read_bytes())) if capacity.exists() else set()
@@ -68,6 +69,13 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
                     refusal = {"ErrorCode": "InsufficientInstanceCapacity", "ErrorMessage": message, "Lifecycle": market}
                     errors.append({**refusal, "LaunchTemplateAndOverrides": place})
                     continue
+                if profile := wanted.get("IamInstanceProfile", {}).get("Name"):
+                    try:
+                        filter_iam_instance_profiles(self.current_account, self.partition, None, profile)
+                    except ServiceException:
+                        message = f"Value ({profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+                        errors.append({"ErrorCode": "InvalidParameterValue", "ErrorMessage": message, "LaunchTemplateAndOverrides": place})
+                        continue
                 (interface,) = wanted.get("NetworkInterfaces", [{}])
                 made = self.ec2_backend.run_instances(
                     wanted["ImageId"],
@@ -83,7 +91,7 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
                     instance_initiated_shutdown_behavior=wanted.get("InstanceInitiatedShutdownBehavior"),
                     metadata_options=wanted.get("MetadataOptions", {}),
                 ).instances[0]
-                if profile := wanted.get("IamInstanceProfile", {}).get("Name"):
+                if profile:
                     self.ec2_backend.associate_iam_instance_profile(instance_id=made.id, iam_instance_profile_name=profile)
                 launched = {"InstanceIds": [made.id], "InstanceType": made.instance_type, "Lifecycle": market}
                 return ActionResult({"FleetId": f"fleet-{made.id[2:]}", "Instances": [{**launched, "LaunchTemplateAndOverrides": place}]})

@@ -89,9 +89,11 @@ def test_kill_ends_it_at_once_and_says_so_by_its_status(maintained: Maintained, 
 
 
 def test_an_agent_of_another_image_does_not_run(tmp_path: Path) -> None:
-    place, thread = keep(tmp_path, json.dumps({"image_digest": "d2"}))
-    assert answer(place, "follow 0") == (2, [])
-    assert answer(place, "errors")[1] == ["this machine was made from another image than the one that was pinned: d1, expected d2"]
+    place, thread = keep(tmp_path, json.dumps({"image_digest": "d2", "run_id": "r"}))
+    status, (failed, closed) = answer(place, "follow 0")
+    assert status == 2
+    assert "another image than the one that was pinned: d1; expected d2" in json.loads(failed)["reason"]
+    assert json.loads(closed)["event"] == "run.closed"
     answer(place, "collected")
     thread.join(10)
 

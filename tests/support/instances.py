@@ -57,6 +57,13 @@ class Fleet:
             config.write(f'[repository.expect]\nhost = "{made.host}"\npaths = ["{made.source}"]\n')
         return made
 
+    def configure(self, found: str, wanted: str) -> None:
+        """Change a piece of the configuration."""
+        path = Path(self.sandbox.config)
+        text = path.read_text()
+        assert found in text, text
+        path.write_text(text.replace(found, wanted))
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         environment = {**os.environ, "MAINTAINER_CONFIG": self.sandbox.config}
         return subprocess.Popen([COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

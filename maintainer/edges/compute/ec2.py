@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from maintainer.core.errors import ConfigurationError, NoInstanceError, Problem
 from maintainer.core.job import Access
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute.ec2calls import OnRetry, RefusedError, call, code_of, translate
+from maintainer.edges.compute.ec2calls import CAPACITY, OnRetry, RefusedError, call, code_of, translate
 from maintainer.edges.s3 import session
 
 Buying = Literal["spot", "on-demand"]
@@ -160,7 +160,11 @@ class Ec2:
             self.delete_template(template)
         if found := [one for made in answer.get("Instances", ()) for one in made["InstanceIds"]]:
             return str(found[0])
-        said = sorted({f"{one.get('ErrorCode')} ({one.get('ErrorMessage', '')})" for one in answer.get("Errors", ())})
+        errors = [(str(one.get("ErrorCode", "")), str(one.get("ErrorMessage", ""))) for one in answer.get("Errors", ())]
+        for code, message in errors:
+            if code not in CAPACITY:  # a mistake, or a right that is missing: no other place would help
+                raise translate("CreateFleet", ClientError({"Error": {"Code": code, "Message": message}}, "CreateFleet"))
+        said = sorted({f"{code} ({message})" for code, message in errors})
         raise RefusedError("no place", ", ".join(said) or "the fleet is empty")
 
     def _one_by_one(self, shape: Shape, marks: Marks, user_data: bytes, buying: Buying, token: str) -> str:

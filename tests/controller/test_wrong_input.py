@@ -1,0 +1,122 @@
+"""What is wrong with an instance's configuration is told by name, with what to do; nothing is started, or nothing is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+from maintainer.core.errors import AccessDeniedError, ConfigurationError, NoInstanceError
+from maintainer.edges.compute.ec2calls import RefusedError, translate
+from maintainer.edges.s3 import translate as translate_s3
+from tests.support.instances import Fleet, fleet, shown
+
+
+@pytest.fixture(scope="module")
+def park() -> Iterator[Fleet]:
+    with fleet() as made:
+        made.repository()
+        yield made
+
+
+@contextmanager
+def configured(park: Fleet, found: str, wanted: str) -> Iterator[None]:
+    """Change the configuration for a while."""
+    text = Path(park.sandbox.config).read_text()
+    park.configure(found, wanted)
+    try:
+        yield
+    finally:
+        Path(park.sandbox.config).write_text(text)
+
+
+OTHER = "f" * 64
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "code", "said"),
+    [
+        ('image = "{image}"', 'image = "ami-00000000000000000"', 2, "no image ami-00000000000000000 here"),
+        ('image_digest = "{digest}"', f'image_digest = "{OTHER}"', 2, "image_digest: {image} carries {digest}; expected what is pinned"),
+        ("subnets = {subnets}", 'subnets = ["subnet-00000000"]', 2, "[group.NAME.instance] subnets: InvalidSubnetID.NotFound"),
+        ('instance_profile = "{role}"', 'instance_profile = "nobody"', 2, "[group.NAME.instance]"),
+        ('compute = "ec2"', 'compute = "ec3"', 2, "group.sandbox.compute"),
+        ('image_digest = "{digest}"', 'image_digest = "short"', 2, "64 hexadecimal digits"),
+        ('password = "ssm:/maintainer/web"', 'password = "file:/etc/hostname"', 2, "a source on this machine (file:)"),
+        ('password = "ssm:/maintainer/web"', 'password = "ssm:/maintainer/none"', 2, "ssm:/maintainer/none: ParameterNotFound"),
+        ("[group.sandbox.instance]", "[group.sandbox.instanze]", 2, "instance"),
+    ],
+)
+def test_one_mistake(park: Fleet, found: str, wanted: str, code: int, said: str) -> None:
+    plant = park.plant
+    words = {"image": plant.image_id, "digest": plant.digest, "subnets": json.dumps(plant.subnets), "role": plant.role}
+    with configured(park, found.format(**words), wanted):
+        status, output, errors = park.call("run", "--once")
+    assert status == code, output + errors
+    assert said.format(**words) in output + errors
+    assert "Traceback" not in output + errors
+    park.nothing_is_left()
+
+
+def test_an_image_whose_tag_lies_is_refused_by_the_agent(park: Fleet) -> None:
+    ec2 = park.plant.client("ec2")
+    ec2.create_tags(Resources=[park.plant.image_id], Tags=[{"Key": "maintainer:digest", "Value": OTHER}])
+    try:
+        with configured(park, park.plant.digest, OTHER):
+            code, output, _ = park.call("run", "--once")
+    finally:
+        ec2.create_tags(Resources=[park.plant.image_id], Tags=[{"Key": "maintainer:digest", "Value": park.plant.digest}])
+    assert code == 2
+    assert "made from another image than the one that was pinned" in output
+    park.nothing_is_left()
+
+
+def test_without_spot_capacity_on_demand_is_taken_and_without_any_it_is_exit_5(park: Fleet) -> None:
+    with configured(park, "[group.sandbox.instance]\n", '[group.sandbox.instance]\ntypes = ["m5.large", "m6i.large"]\n'):
+        full = park.directory / "capacity.json"
+        full.write_text('["spot m5.large", "spot m6i.large", "on-demand m5.large"]')
+        code, events = park.run()
+        assert code == 0, shown(events)
+        (launched,) = [event.fields for event in events if event.event == "instance.launched"]
+        assert (launched["market"], launched["type"]) == ("on-demand", "m6i.large")
+        full.write_text('["spot m5.large", "spot m6i.large", "on-demand m5.large", "on-demand m6i.large"]')
+        code, output, _ = park.call("run", "--once")
+        full.unlink()
+    assert code == 5
+    assert "no instance is to be had: spot: no place: InsufficientInstanceCapacity" in output
+    assert "on-demand" in output
+    assert park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_plain_run_instances_where_a_user_wants_it(park: Fleet) -> None:
+    with configured(park, "[group.sandbox.instance]\n", '[group.sandbox.instance]\nlaunch = "run-instances"\nmarket = ["on-demand"]\n'):
+        code, events = park.run()
+    assert code == 0, shown(events)
+    assert [event.fields["market"] for event in events if event.event == "instance.launched"] == ["on-demand"]
+    park.nothing_is_left()
+
+
+def refusal(code: str, message: str = "m") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "RunInstances")
+
+
+def test_a_quota_is_told_as_no_place_and_a_missing_right_by_its_statement() -> None:
+    assert isinstance(translate("CreateFleet", refusal("VcpuLimitExceeded")), RefusedError)
+    assert isinstance(translate("CreateFleet", refusal("MaxSpotInstanceCountExceeded")), RefusedError)
+    for call in ("RunInstances", "CreateFleet", "CreateLaunchTemplate", "DescribeInstances", "TerminateInstances", "GetConsoleOutput"):
+        denied = translate(call, refusal("UnauthorizedOperation", "You are not authorized. Encoded authorization failure message: x" * 50))
+        assert isinstance(denied, AccessDeniedError)
+        assert f"ec2:{call}" in denied.guidance
+        assert "Encoded" not in denied.message
+    assert isinstance(translate("RunInstances", refusal("InvalidGroup.NotFound")), ConfigurationError)
+    assert isinstance(translate("RunInstances", refusal("SomethingNew")), NoInstanceError)
+
+
+def test_a_subnet_without_a_way_to_s3_is_told_as_that() -> None:
+    said = translate_s3(ConnectTimeoutError(endpoint_url="https://s3"), "get_object", "b", "k", "https://s3.example.com")
+    assert "s3.example.com can not be reached within 10 s" in said.message
+    assert "gateway endpoint" in said.guidance
