@@ -159,3 +159,31 @@ def test_the_power_off_timer_needs_nobody(park: Fleet) -> None:
     assert answer["Instances"][0]["State"]["Name"] in ("pending", "running")
     until(lambda: bool(park.machines()))
     park.nothing_is_left()
+
+
+def test_attack_18_killed_at_each_step_machine_or_controller_every_good_snapshot_stays(park: Fleet) -> None:
+    repository = park.repository("killed", more="[repository.keep]\nlast = 1\n")
+    repository.write("file", 150_000, 99)
+    repository.backup()
+    assert park.run("--repository", "killed")[0] == 0
+    for number, step in enumerate(("survey", "revert", "admit", "forget", "prune", "check", "commit", "mark")):
+        packs = repository.objects("data/")
+        repository.put(packs[number % len(packs)], b"garbage")
+        process = park.start("run", "--once", "--json", "--repository", "killed")
+        follow_to(process, "step.started", step)
+        if number % 2:
+            (machine,) = park.machines()
+            processes.signal_holder(park.directory / "machines" / machine / "lock", signal.SIGKILL)
+            process.communicate(timeout=120)
+            assert process.returncode == 6, step
+        else:
+            process.kill()
+            process.communicate()
+            park.call("sweep")
+        park.nothing_is_left()
+    code, events = park.run("--repository", "killed")
+    assert code in (0, 3), shown(events)
+    assert park.run("--repository", "killed")[0] == 0
+    for snapshot in repository.trees:
+        repository.verify(snapshot)
+    park.nothing_is_left()
