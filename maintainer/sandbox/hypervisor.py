@@ -8,9 +8,11 @@ DIRECTORY/hypervisor.lock while it lives.
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +100,14 @@ def main() -> None:
     (directory / "machines").mkdir(mode=0o700, exist_ok=True)
     hypervisor = Hypervisor(directory, Plant.read(directory))
     clock = SystemClock()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors outlive us, or end unwaited
     while directory.exists():
         try:
             hypervisor.turn()
         except (ClientError, BotoCoreError) as error:
             diagnostics().warning("EC2 does not answer", reason=str(error))
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:  # supervisors that have ended
+                pass
         clock.sleep(TURN_S)
 
 
