@@ -1,12 +1,19 @@
-"""What a run costs beyond restic's own time: each step's seconds, and restic's share of them, from the run's own events."""
+"""What a run costs beyond restic's own time: the agent's steps and restic's share of them, and an instance's phases from call to exit."""
 
 from __future__ import annotations
 
+import os
+from datetime import datetime
+from itertools import pairwise
+
 from benchmarks.bench import repository
 from benchmarks.result import Result
+from maintainer.core.events import decode
 from maintainer.core.job import Keep
+from maintainer.core.moments import from_text
 from maintainer.edges.clock import SystemClock
 from tests.support.agents import Maintained
+from tests.support.instances import fleet
 
 FILES, SIZE = 24, 2 << 20
 
@@ -39,4 +46,42 @@ def measure() -> Result:
                 }
             )
             ratios[f"ours/total {subject}"] = round((wall - restic_s) / wall, 2)
+    _on_an_instance(rows, ratios)
     return Result("overhead", rows, ratios)
+
+
+def _on_an_instance(rows: list[dict[str, str | float]], ratios: dict[str, float]) -> None:
+    """Run on an instance of the sandbox, whose image is built already, and say where the time went; the controller's memory too."""
+    with fleet() as park:
+        park.repository()
+        park.run()
+        clock = SystemClock()
+        called = clock.now()
+        process = park.start("run", "--once", "--json")
+        events = [decode(line) for line in process.stdout or ()]
+        _, status, usage = os.wait4(process.pid, 0)
+        ended = clock.now()
+        if os.waitstatus_to_exitcode(status):
+            raise SystemExit("the run on an instance failed")
+
+    def at(name: str, source: str) -> datetime:
+        return next(from_text(event.ts) for event in events if (event.event, event.source) == (name, source))
+
+    moments = {
+        "call to launch": called,
+        "launch to login": at("instance.launched", "controller"),
+        "login to agent": at("instance.reached", "controller"),
+        "agent": at("run.started", "agent"),
+        "agent to termination": at("run.closed", "agent"),
+        "termination to exit": at("instance.terminated", "controller"),
+        "": ended,
+    }
+    for (phase, begun), (_, over) in pairwise(moments.items()):
+        rows.append({"subject": f"instance: {phase}", "total_s": round((over - begun).total_seconds(), 2)})
+    restic_s = sum(float(str(event.fields["restic_seconds"])) for event in events if event.event == "step.finished")
+    wall = (ended - called).total_seconds()
+    rows.append(
+        {"subject": "instance: whole", "total_s": round(wall, 2), "restic_s": round(restic_s, 2), "ours_s": round(wall - restic_s, 2)}
+    )
+    rows.append({"subject": "instance: controller", "memory_mib": round(usage.ru_maxrss / 1024)})
+    ratios["ours/total instance"] = round((wall - restic_s) / wall, 2)
