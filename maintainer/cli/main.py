@@ -5,13 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from maintainer.cli import image, judge, ledger, plan, run, sandbox, serve, status, sweep
 from maintainer.core.errors import ExitCode, MaintainerError
 
-COMMANDS = (run, plan, status, judge, ledger, serve, sweep, image, sandbox)
+MODULES = {
+    "run": "run",
+    "plan": "plan",
+    "status": "status",
+    "accept": "judge",
+    "undelete": "judge",
+    "ack": "judge",
+    "logs": "ledger",
+    "ledger": "ledger",
+    "serve": "serve",
+    "sweep": "sweep",
+    "image": "image",
+    "sandbox": "sandbox",
+}
+"""Which module declares a command. Only the one that is called is loaded: a second's wait before each command would be ours."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,9 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"maintainer {version('maintainer')}")
     parser.add_argument("--config", type=Path, default=None, help="the configuration, for every command that reads one")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        command.add(commands)
-    arguments = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    called = _called(given)
+    for name in dict.fromkeys([MODULES[called]] if called in MODULES else MODULES.values()):
+        import_module(f"maintainer.cli.{name}").add(commands)
+    arguments = parser.parse_args(given)
     try:
         return int(arguments.run(arguments))
     except MaintainerError as error:
@@ -32,3 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+
+
+def _called(words: Sequence[str]) -> str:
+    """Return the first word that is neither an option nor its value."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--config":
+            next(rest, "")
+        elif not word.startswith("-"):
+            return word
+    return ""
