@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from maintainer.agent import admission, unlock
@@ -23,6 +25,8 @@ from maintainer.core.view import View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions, ViewServer
 from maintainer.format.files import IndexFile
+
+PROGRESS_S = 5.0
 
 
 @dataclass
@@ -155,9 +159,9 @@ def _is_expected(run: Run, finding: Finding) -> bool:
 def check(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     """Read every byte of the view as it now is; CheckFailedError if anything is wrong."""
     started = run.clock.monotonic()
-    outcome = run.ask(server, opened, restic.check_argv(read_data=True))
-    standing = work.view.standing()
-    packs = [version.size for key, version in standing.items() if key.startswith("data/")]
+    packs = [version.size for key, version in work.view.standing().items() if key.startswith("data/")]
+    with _progress(run, server, packs):
+        outcome = run.ask(server, opened, restic.check_argv(read_data=True))
     if outcome.status != 0:
         told = restic.parse_check(outcome)
         broken = ", ".join(told.get("broken_packs") or ()) or restic.last_words(outcome)
@@ -166,6 +170,26 @@ def check(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
         )
     work.checked = {"packs": len(packs), "bytes": sum(packs)}
     run.recorder.record("check.finished", **work.checked, seconds=round(run.clock.monotonic() - started, 3))
+
+
+@contextmanager
+def _progress(run: Run, server: ViewServer, packs: Sequence[int]) -> Iterator[None]:
+    """Tell now and then how much of the packs was read: the check of a large repository takes hours."""
+    server.packs_read.clear()
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(PROGRESS_S):
+            read = list(server.packs_read.values())
+            run.recorder.record("check.progressed", packs=len(read), of_packs=len(packs), bytes=sum(read), of_bytes=sum(packs))
+
+    teller = threading.Thread(target=tell, name="progress", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
 
 
 def forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:

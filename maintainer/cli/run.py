@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from maintainer.cli import common, compute
-from maintainer.cli.output import event_printer
+from maintainer.cli.output import events_shown
 from maintainer.controller import sweep
 from maintainer.controller.once import Once
 from maintainer.core.errors import ConfigurationError, MaintainerError, Problem
@@ -43,16 +43,15 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
         restic.find(chosen.restic.path)
     clock = common.clock(chosen)
     run_id = new_run_id(to_text(clock.now()))
-    show = event_printer(as_json=arguments.json)
-    recorder = Recorder(run_id, "controller", clock, show)
-    computes = {name: compute.of(chosen, group, recorder) for name, group in groups.items()}
-    if any(group.compute == "ec2" for group in groups.values()):
-        _sweep(chosen, recorder)
-    once = Once(computes, recorder, show)
-    jobs = {
-        group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode() for group in groups
-    }
-    return once.run(jobs)
+    with events_shown(as_json=arguments.json, clock=clock) as show:
+        recorder = Recorder(run_id, "controller", clock, show)
+        computes = {name: compute.of(chosen, group, recorder) for name, group in groups.items()}
+        if any(group.compute == "ec2" for group in groups.values()):
+            _sweep(chosen, recorder)
+        jobs = {
+            group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode() for group in groups
+        }
+        return Once(computes, recorder, show).run(jobs)
 
 
 def _sweep(chosen: Settings, recorder: Recorder) -> None:

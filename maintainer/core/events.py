@@ -50,6 +50,7 @@ VOCABULARY: Mapping[str, Level] = {
     "snapshot.forgotten": "info",  # snapshot, time, host
     "prune.finished": "info",  # deleted, written
     "prune.skipped": "warning",  # reason
+    "check.progressed": "debug",  # packs, of_packs, bytes, of_bytes: read so far
     "check.finished": "info",  # packs, bytes, seconds
     "marking.postponed": "warning",  # reason
     "ledger.appended": "info",  # sequence, kind, digest

@@ -76,6 +76,8 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self._socket = self._directory / "s"
         self.address = f"rest:http+unix://{self._socket}:/"
         self.failures: list[str] = []
+        self.packs_read: dict[str, int] = {}
+        """The packs that restic has asked for, with their sizes; whoever counts clears it first."""
 
     def __enter__(self) -> Self:
         """Start serving, in a thread of its own."""
@@ -135,6 +137,8 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             return _part(request, self._scratch[version.key])
         if request.method == "HEAD":
             return web.Response(headers={"Content-Length": str(version.size)})
+        if file.type is FileType.PACK:
+            self.packs_read[file.id] = version.size
         if self._redirect:
             return web.Response(status=307, headers={"Location": self._store.url(version)})
         return await self._relay(request, version)

@@ -22,7 +22,8 @@ def _short(key: object) -> str:
     return f"{folder.partition('/')[0]}{slash}{name[:ID]}"
 
 
-def _size(count: Any) -> str:
+def size(count: Any) -> str:
+    """Write a number of bytes for people."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:  # noqa: PLR2004 - the step between units
@@ -64,7 +65,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
     "prune.finished": lambda f: f"pruned: {f['deleted']} files go, {f['written']} were written",
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",
-    "check.finished": lambda f: f"checked every byte: {f['packs']} packs, {_size(f['bytes'])} in {f['seconds']} s",
+    "check.finished": lambda f: f"checked every byte: {f['packs']} packs, {size(f['bytes'])} in {f['seconds']} s",
     "marking.postponed": lambda f: f"no pack is deleted now: {f['reason']}",
     "run.committed": lambda f: f"committed as entry {f['sequence']}: {f['forgotten']} snapshots forgotten, {f['doomed']} files doomed",
     "run.failed": lambda f: f"{f['reason']}\n    → {f['guidance']}",
