@@ -98,7 +98,7 @@ class Keeper:
         """Wait for the agent's end; return its exit status, or what a shell would say of a signal."""
         asked: float | None = None
         while (status := agent.poll()) is None:
-            if asked is None and (self.place / "stop").exists():
+            if asked is None and self._has_begun() and (self.place / "stop").exists():
                 asked = self.clock.monotonic()
                 agent.send_signal(signal.SIGTERM)
             if (self.place / "kill").exists() or (asked is not None and self.clock.monotonic() > asked + PATIENCE_S):
@@ -106,6 +106,10 @@ class Keeper:
                     os.killpg(agent.pid, signal.SIGKILL)
             self.clock.sleep(TURN_S)
         return status if status >= 0 else 128 - status
+
+    def _has_begun(self) -> bool:
+        """Tell whether the agent has written an event: before that it does not heed signals yet, and would die without a word."""
+        return (self.place / "events.jsonl").stat().st_size > 0
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ MODULES = {
     "sweep": "sweep",
     "image": "image",
     "sandbox": "sandbox",
+    "completion": "completion",
 }
 """Which module declares a command. Only the one that is called is loaded: a second's wait before each command would be ours."""
 
@@ -38,9 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     given = sys.argv[1:] if argv is None else argv
     called = _called(given)
-    for name in dict.fromkeys([MODULES[called]] if called in MODULES else MODULES.values()):
+    is_one = called in MODULES and called != "completion"
+    for name in dict.fromkeys([MODULES[called]] if is_one else MODULES.values()):
         import_module(f"maintainer.cli.{name}").add(commands)
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_args(given, argparse.Namespace(everything=parser))
     try:
         return int(arguments.run(arguments))
     except MaintainerError as error:
