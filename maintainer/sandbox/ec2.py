@@ -107,10 +107,12 @@ def main() -> None:
     from moto.ec2.responses.fleets import Fleets  # noqa: PLC0415 - after the lock: importing moto takes a second
     from moto.ec2.responses.general import General  # noqa: PLC0415
     from moto.ec2.responses.instances import InstanceResponse  # noqa: PLC0415
+    from moto.ec2.responses.launch_templates import LaunchTemplates  # noqa: PLC0415
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
     from werkzeug.serving import run_simple  # noqa: PLC0415
 
     honour_client_tokens(InstanceResponse, "run_instances")
+    honour_client_tokens(LaunchTemplates, "create_launch_template")
     launch_fleets_whole(Fleets, directory / "capacity.json")
     honour_client_tokens(Fleets, "create_fleet")
     show_consoles(General, directory / "machines")

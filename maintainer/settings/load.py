@@ -53,7 +53,7 @@ class Settings:
         """Return how EC2 is reached."""
         return self._access(self.ec2)
 
-    def _access(self, section: S3Section | Ec2Section) -> Access:
+    def _access(self, section: S3Section) -> Access:
         file = str(self.path.parent / Path(section.credentials_file).expanduser()) if section.credentials_file else ""
         return Access(section.endpoint, section.region, section.profile, file, self.sandbox.clock)
 

@@ -64,13 +64,8 @@ class SandboxSection(Section):
     clock: Word = ""
 
 
-class Ec2Section(Section):
+class Ec2Section(S3Section):
     """`[ec2]`: how the controller reaches EC2; all optional on AWS."""
-
-    endpoint: Annotated[str, AfterValidator(values.parse_endpoint)] = ""
-    region: Word = ""
-    profile: Word = ""
-    credentials_file: Word = ""
 
 
 class InstanceSection(Section):

@@ -6,8 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon, processes
 from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.plant import Plant
+from tests.support.instances import until
 
 
 @pytest.fixture
@@ -28,13 +28,6 @@ def directory() -> Iterator[Path]:
     finally:
         daemon.stop(parent / "sandbox", SystemClock())
         shutil.rmtree(parent)
-
-
-def until(true: Callable[[], bool], limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def launch(plant: Plant, **more: Any) -> str:

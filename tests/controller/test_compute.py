@@ -1,0 +1,145 @@
+"""The contract of a compute: this machine and an instance keep it alike; what only EC2 is asked for follows."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from maintainer.cli import compute
+from maintainer.core.events import Event, decode
+from maintainer.core.job import Job
+from maintainer.core.moments import to_text
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.compute import Compute
+from maintainer.edges.compute.ec2 import Ec2
+from maintainer.edges.compute.local import LocalCompute
+from maintainer.edges.log import Recorder
+from maintainer.edges.statestore import new_run_id
+from maintainer.settings.load import Settings, load
+from tests.support.instances import Fleet, fleet
+from tests.support.repositories import RESTIC
+
+
+@pytest.fixture(scope="module")
+def park() -> Iterator[Fleet]:
+    with fleet() as made:
+        made.repository()
+        yield made
+
+
+def settings(park: Fleet) -> Settings:
+    return load(Path(park.sandbox.config))
+
+
+def ec2_compute(park: Fleet) -> Compute:
+    chosen = settings(park)
+    told: list[Event] = []
+    return compute.of(chosen, chosen.groups[0], Recorder("r", "controller", SystemClock(), told.append))
+
+
+@pytest.fixture(params=["local", "ec2"])
+def any_compute(request: pytest.FixtureRequest, park: Fleet) -> Compute:
+    return LocalCompute() if request.param == "local" else ec2_compute(park)
+
+
+def job(park: Fleet) -> Job:
+    chosen = settings(park)
+    made = chosen.job(new_run_id(to_text(SystemClock().now())), chosen.repositories)
+    return Job(**{name: getattr(made, name) for name in made.__slots__} | {"restic": RESTIC})
+
+
+def names(lines: list[str]) -> list[str]:
+    return [decode(line).event for line in lines]
+
+
+def test_an_agent_s_lines_end_with_its_closing_event_and_its_status_agrees(any_compute: Compute, park: Fleet) -> None:
+    agent = any_compute.launch(job(park).encode())
+    lines = list(agent.lines())
+    status = agent.wait()
+    assert names(lines)[0] == "run.started"
+    assert decode(lines[-1]).fields["exit_code"] == status == 0
+    assert agent.last_words() == ""
+    park.nothing_is_left()
+
+
+def test_a_signal_ends_it_in_order(any_compute: Compute, park: Fleet) -> None:
+    agent = any_compute.launch(job(park).encode())
+    lines = []
+    for line in agent.lines():
+        lines.append(line)
+        if len(lines) == 1:
+            agent.signal(signal.SIGTERM)
+    assert agent.wait() == 143
+    assert names(lines)[-2:] == ["run.signalled", "run.closed"]
+    park.nothing_is_left()
+
+
+def asked(ec2: Ec2) -> list[tuple[str, dict[str, Any]]]:
+    """Return where every request to EC2 is noted from now on."""
+    seen: list[tuple[str, dict[str, Any]]] = []
+    ec2._client.meta.events.register_first("provide-client-params.ec2.*", lambda params, model, **_: seen.append((model.name, params)))
+    return seen
+
+
+@pytest.mark.parametrize("launch", ["fleet", "run-instances"])
+def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> None:
+    park.configure("[group.sandbox.instance]\n", f'[group.sandbox.instance]\nlaunch = "{launch}"\n')
+    made = ec2_compute(park)
+    park.configure(f'launch = "{launch}"\n', "")
+    seen = asked(made.ec2)  # type: ignore[attr-defined]
+    agent = made.launch(job(park).encode())
+    agent.signal(signal.SIGKILL)
+    list(agent.lines())
+    agent.wait()
+    requests = dict(seen)
+    data = requests["CreateLaunchTemplate"]["LaunchTemplateData"] if launch == "fleet" else requests["RunInstances"]
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert data["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
+    assert data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
+    assert data["ImageId"] == park.plant.image_id
+    marked = {one["ResourceType"]: {tag["Key"] for tag in one["Tags"]} for one in data["TagSpecifications"]}
+    assert set(marked) == {"instance", "volume"}
+    assert {"maintainer:owner", "maintainer:run", "maintainer:group", "maintainer:deadline"} <= marked["instance"] & marked["volume"]
+    if launch == "fleet":
+        fleet_asked = requests["CreateFleet"]
+        assert fleet_asked["Type"] == "instant"
+        assert fleet_asked["TargetCapacitySpecification"] == {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
+        assert fleet_asked["SpotOptions"]["AllocationStrategy"] == "price-capacity-optimized"
+        places = fleet_asked["LaunchTemplateConfigs"][0]["Overrides"]
+        assert len(places) == len({(one["InstanceType"], one["SubnetId"]) for one in places}) == 10
+        assert [name for name, _ in seen].count("DeleteLaunchTemplate") == 1
+    else:
+        assert requests["RunInstances"]["InstanceMarketOptions"]["MarketType"] == "spot"
+    park.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("launch", "call"), [("fleet", "CreateFleet"), ("fleet", "CreateLaunchTemplate"), ("run-instances", "RunInstances")]
+)
+def test_a_lost_answer_makes_no_second_machine(park: Fleet, launch: str, call: str) -> None:
+    park.configure("[group.sandbox.instance]\n", f'[group.sandbox.instance]\nlaunch = "{launch}"\n')
+    made = ec2_compute(park)
+    park.configure(f'launch = "{launch}"\n', "")
+    lost: list[str] = []
+
+    def lose(**_: Any) -> None:
+        if not lost:
+            lost.append(call)
+            raise ReadTimeoutError(endpoint_url="https://ec2")
+
+    made.ec2._client.meta.events.register(f"after-call.ec2.{call}", lose)  # type: ignore[attr-defined]
+    before = {one["InstanceId"] for one in park.instances(living=False)}
+    agent = made.launch(job(park).encode())
+    assert lost == [call]
+    assert len({one["InstanceId"] for one in park.instances(living=False)} - before) == 1
+    agent.signal(signal.SIGKILL)
+    list(agent.lines())
+    agent.wait()
+    assert park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+    park.nothing_is_left()
