@@ -39,6 +39,31 @@ PY
         assert machine.sh(fetch).splitlines() == ["200", "AccessDenied"]
 
 
+def test_a_spot_notice_and_a_rebalance_recommendation_are_404_until_they_come(sandbox: Sandbox, tmp_path: Path) -> None:
+    ask = """
+/opt/maintainer/bin/python - <<'PY'
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+at = "http://169.254.169.254/latest/"
+token = urlopen(Request(at + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})).read().decode()
+for path in ("spot/instance-action", "events/recommendations/rebalance"):
+    try:
+        print(urlopen(Request(at + "meta-data/" + path, headers={"X-aws-ec2-metadata-token": token})).read().decode())
+    except HTTPError as error:
+        print(error.code)
+PY
+"""
+    with boot(sandbox, tmp_path) as machine:
+        assert machine.sh(ask).splitlines() == ["404", "404"]
+        notices = machine.directory / "notices"
+        notices.mkdir()
+        (notices / "instance-action").write_text('{"action": "terminate", "time": "2026-01-01T00:02:00Z"}')
+        (notices / "rebalance").write_text('{"noticeTime": "2026-01-01T00:00:00Z"}')
+        action, rebalance = (json.loads(line) for line in machine.sh(ask).splitlines())
+        assert action["action"] == "terminate"
+        assert rebalance == {"noticeTime": "2026-01-01T00:00:00Z"}
+
+
 def test_there_is_no_way_out_but_the_endpoints_named(sandbox: Sandbox, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, boot(sandbox, tmp_path) as machine:
         port = other.getsockname()[1]
