@@ -60,6 +60,7 @@ CONF
 
 agent() {
     /opt/maintainer/bin/pip --isolated install --quiet --no-index --no-deps "$given"/wheels/maintainer-*.whl
+    /opt/maintainer/bin/pip --isolated check || { echo "requirements.lock lacks what maintainer needs: run script/lock" >&2; exit 1; }
     install -D -m 0644 "$given/image.json" /usr/lib/maintainer/image.json
 }
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import tempfile
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -88,6 +89,13 @@ def test_another_source_is_another_image_on_the_same_base(built: image.Image, tm
         assert other.layers[1:] == built.layers[1:]
     finally:
         shutil.rmtree(image.cache() / other.image_id)
+
+
+def test_the_lock_holds_every_dependency() -> None:
+    project = tomllib.loads((image.checkout() / "pyproject.toml").read_text())["project"]
+    wanted = {re.match(r"[a-z0-9-]+", one)[0] for one in project["dependencies"]}  # type: ignore[index]
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (image.checkout() / "cloudinit/requirements.lock").read_text(), re.MULTILINE))
+    assert wanted <= locked, "run script/lock"
 
 
 def test_a_machine_without_mmdebstrap_says_what_to_install(
