@@ -24,6 +24,7 @@ VOCABULARY: Mapping[str, Level] = {
     "instance.reached": "info",  # instance
     "connection.lost": "warning",  # instance, reason, lines
     "instance.terminated": "info",  # instance, group
+    "termination.failed": "error",  # instance, group, reason
     "orphan.ended": "warning",  # id, group, run, reason
     "repository.started": "info",  # location
     "repository.finished": "info",  # exit_code, seconds

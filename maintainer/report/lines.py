@@ -79,6 +79,10 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     ),
     "instance.reached": lambda f: f"{f['instance']} answers",
     "connection.lost": lambda f: f"the connection to {f['instance']} was cut after {f['lines']} lines ({f['reason']}): trying again",
+    "termination.failed": lambda f: (
+        f"{f['group']}: {f['instance']} could not be terminated: {f['reason']}\n"
+        "    → it powers itself off by its deadline; maintainer sweep ends it sooner"
+    ),
     "orphan.ended": lambda f: f"ended {f['id']} of run {f['run']} ({f['group']}): {f['reason']}",
     "instance.terminated": lambda f: f"{f['group']}: terminated {f['instance']}",
     "run.closed": lambda f: f"exit {f['exit_code']}: {OUTCOMES.get(f['exit_code'], 'ended by a signal')}",

@@ -66,7 +66,7 @@ class Board:
         match event.event:
             case "instance.launched":
                 self.rows[at] = Row(f"{f['group']}", f"{instance} {f['type']} {f['market']} {f['zone']} boots", moment)
-            case "instance.terminated":
+            case "instance.terminated" | "termination.failed":
                 self.rows.pop(at, None)
             case "instance.reached" | "connection.lost" if at in self.rows:
                 base = " ".join(self.rows[at].doing.split()[:4])

@@ -15,6 +15,7 @@ from typing import cast
 
 import pytest
 
+from maintainer.core.errors import NoInstanceError
 from maintainer.core.events import Event
 from maintainer.edges import userdata
 from maintainer.edges.clock import SystemClock
@@ -93,11 +94,14 @@ class FakeEc2:
 
     state: str = "running"
     ended: list[str] = field(default_factory=list)
+    is_deaf: bool = False
 
     def look(self, instance_id: str) -> Instance:
         return Instance(instance_id, self.state, "", "", "", "spot", datetime.now(UTC), Marks("", "", "", "", ""))
 
     def terminate(self, instance_ids: list[str]) -> None:
+        if self.is_deaf:
+            raise NoInstanceError("EC2 does not answer", guidance="wait")
         self.ended += instance_ids
 
     def console(self, instance_id: str) -> str:
@@ -183,3 +187,13 @@ def test_a_machine_that_never_answers_is_told_with_its_console(monkeypatch: pyte
     assert first.startswith(said)
     assert "Connection refused" in first
     assert second == "cloud-init: it went wrong"
+
+
+def test_a_machine_that_can_not_be_terminated_is_told_and_the_status_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances, "REACHED_WITHIN_S", 0)
+    told: list[Event] = []
+    agent = agent_at(Door("127.0.0.1", 1, "ssh-ed25519 AAAA", generate_key()), FakeEc2(is_deaf=True), told)
+    assert list(agent.lines()) == []
+    assert agent.wait() < 0
+    assert [event.event for event in told] == ["termination.failed"]
+    assert told[0].fields["reason"] == "EC2 does not answer"

@@ -134,8 +134,14 @@ class InstanceAgent:
 
     def wait(self) -> int:
         """End the instance, and return the agent's exit status; negative where nobody knows it."""
-        self._ec2.terminate([self._instance.id])
-        self._recorder.record("instance.terminated", instance=self._instance.id, group=self._instance.marks.group)
+        name, group = self._instance.id, self._instance.marks.group
+        try:
+            self._ec2.terminate([name])
+        except MaintainerError as error:
+            # How the agent ended is known all the same; the machine ends by its deadline, or by the next sweep.
+            self._recorder.record("termination.failed", instance=name, group=group, reason=error.message)
+        else:
+            self._recorder.record("instance.terminated", instance=name, group=group)
         return self._status
 
     def last_words(self) -> str:
