@@ -8,10 +8,13 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from maintainer.sandbox import processes
+
+_WHOLE = threading.Lock()
 
 
 def honour_client_tokens(responses: Any, action: str) -> None:
@@ -21,13 +24,25 @@ def honour_client_tokens(responses: Any, action: str) -> None:
 
     def once(self: Any) -> Any:
         token = self._get_param("ClientToken")
-        if not token:
-            return act(self)
-        if token not in made:
-            made[token] = act(self)
-        return made[token]
+        with _WHOLE:
+            if not token:
+                return act(self)
+            if token not in made:
+                made[token] = act(self)
+            return made[token]
 
     setattr(responses, action, once)
+
+
+def show_whole_instances(responses: Any) -> None:
+    """Describe no instance that is half made: moto 5.2.5 gives it its profile after it can be seen."""
+    act = responses.describe_instances
+
+    def describe_instances(self: Any) -> Any:
+        with _WHOLE:
+            return act(self)
+
+    responses.describe_instances = describe_instances
 
 
 def show_consoles(general: Any, machines: Path) -> None:
@@ -115,6 +130,7 @@ def main() -> None:
     honour_client_tokens(LaunchTemplates, "create_launch_template")
     launch_fleets_whole(Fleets, directory / "capacity.json")
     honour_client_tokens(Fleets, "create_fleet")
+    show_whole_instances(InstanceResponse)
     show_consoles(General, directory / "machines")
     run_simple("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=True)
 
