@@ -101,7 +101,7 @@ class Keeper:
             if asked is None and self._has_begun() and (self.place / "stop").exists():
                 asked = self.clock.monotonic()
                 agent.send_signal(signal.SIGTERM)
-            if (self.place / "kill").exists() or (asked is not None and self.clock.monotonic() > asked + PATIENCE_S):
+            if asked is not None and self.clock.monotonic() > asked + PATIENCE_S:
                 with suppress(ProcessLookupError):
                     os.killpg(agent.pid, signal.SIGKILL)
             self.clock.sleep(TURN_S)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 PLACE = Path("/run/maintainer")
-"""Where `instance` keeps events.jsonl, errors.log and exit, and looks for stop, kill and collected."""
+"""Where `instance` keeps events.jsonl, errors.log and exit, and looks for stop and collected."""
 
-WISHES = ("stop", "kill", "collected")
-"""End in order; end at once; all has been read, the machine may go."""
+WISHES = ("stop", "collected")
+"""End in order; all has been read, the machine may go."""
 
 POLL_MS = 50
 KEPT = 4_000
@@ -39,7 +39,7 @@ def answer(command: str, place: Path, out: BinaryIO) -> int:
         return 0
     if found := re.fullmatch(r"follow ([0-9]{1,9})", command):
         return follow(place, int(found[1]), out, reader_waits(out))
-    sys.stderr.write("maintainer-agent remote: expected `follow N`, `errors`, `stop`, `kill` or `collected`\n")
+    sys.stderr.write("maintainer-agent remote: expected `follow N`, `errors`, `stop` or `collected`\n")
     return WRONG_USE
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import Compute
-from maintainer.edges.compute.ec2 import Ec2, Shape
+from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.instance import Ec2Compute, Way
 from maintainer.edges.compute.local import LocalCompute
+from maintainer.edges.compute.shapes import Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
 from maintainer.settings.models import GroupSection

@@ -26,16 +26,10 @@ def say(text: str = "") -> None:
 @contextmanager
 def events_shown(*, as_json: bool, clock: Clock) -> Iterator[Callable[[Event], None]]:
     """Yield what shows events as they come, from whichever thread: on a terminal lines above a board of what is at work now."""
-    narrator, board, one_at_a_time = Narrator(), Board(), threading.Lock()
     if as_json or not sys.stdout.isatty():
-
-        def write(event: Event) -> None:
-            with one_at_a_time:
-                for text in (encode(event),) if as_json else narrator.lines(event):
-                    say(text)
-
-        yield write
+        yield event_printer(as_json=as_json)
         return
+    narrator, board, one_at_a_time = Narrator(), Board(), threading.Lock()
     console = Console(highlight=False)
     with Live(console=console, get_renderable=lambda: board.table(clock.now()), transient=True):
 
@@ -49,11 +43,12 @@ def events_shown(*, as_json: bool, clock: Clock) -> Iterator[Callable[[Event], N
 
 
 def event_printer(*, as_json: bool) -> Callable[[Event], None]:
-    """Return what prints events one below the other."""
-    narrator = Narrator()
+    """Return what prints events one below the other, from whichever thread they come."""
+    narrator, one_at_a_time = Narrator(), threading.Lock()
 
     def show(event: Event) -> None:
-        for text in (encode(event),) if as_json else narrator.lines(event):
-            say(text)
+        with one_at_a_time:
+            for text in (encode(event),) if as_json else narrator.lines(event):
+                say(text)
 
     return show

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from maintainer.core.moments import from_text
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.controllers import is_dead
-from maintainer.edges.compute.ec2 import Ec2, Instance, Marks, Template
+from maintainer.edges.compute.ec2 import Ec2
+from maintainer.edges.compute.shapes import Instance, Marks, Template
 from maintainer.edges.log import Recorder
 
 
@@ -35,7 +36,7 @@ def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False) -> lis
     return [Orphan(one.id, one.marks, why) for one in found if (why := judge(one.marks))]
 
 
-def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder, ended: Callable[[Orphan], None] = lambda _: None) -> None:
+def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder) -> None:
     """End them, and tell of each."""
     for one in orphans:
         if one.id.startswith("lt-"):
@@ -43,4 +44,3 @@ def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder, ended: Callable
         else:
             ec2.terminate([one.id])
         recorder.record("orphan.ended", id=one.id, group=one.marks.group, run=one.marks.run_id, reason=one.why)
-        ended(one)

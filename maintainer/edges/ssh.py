@@ -143,7 +143,7 @@ class Session:
         return Stream(self._ask(f"follow {from_line}"), self._pulse)
 
     def wish(self, what: str) -> None:
-        """Leave a wish: `stop` (in order), `kill`, or `collected` (all has been read, the machine may go)."""
+        """Leave a wish: `stop` (in order), or `collected` (all has been read, the machine may go)."""
         with self._ask(what) as channel:
             channel.status_event.wait(TIMEOUT_S)
             if channel.exit_status != 0:

@@ -78,7 +78,7 @@ def unpack(plain: bytes, limit: int) -> bytes:
 
 def _mac(key: MasterKey, iv: bytes, ciphertext: bytes) -> bytes:
     # ECB of the single block that is the nonce: Poly1305-AES is defined so, and nothing else is encrypted by it.
-    encryptor = Cipher(AES(key.mac_k), ECB()).encryptor()  # noqa: S305
+    encryptor = Cipher(AES(key.mac_k), ECB()).encryptor()  # noqa: S305 - Poly1305-AES enciphers one block: the nonce
     pad = encryptor.update(iv) + encryptor.finalize()
     return Poly1305.generate_tag(key.mac_r + pad, ciphertext)
 

@@ -12,6 +12,17 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult
+from moto.core.utils import utcnow
+from moto.ec2.responses.fleets import Fleets
+from moto.ec2.responses.general import General
+from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.responses.launch_templates import LaunchTemplates
+from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+
 from maintainer.sandbox import processes
 
 _WHOLE = threading.Lock()
@@ -47,8 +58,6 @@ def show_whole_instances(responses: Any) -> None:
 
 def show_consoles(general: Any, machines: Path) -> None:
     """Give a machine's own console output; moto has the same text for all."""
-    from moto.core.responses import ActionResult  # noqa: PLC0415 - replaced before the first request
-    from moto.core.utils import utcnow  # noqa: PLC0415
 
     def get_console_output(self: Any) -> Any:
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
@@ -64,9 +73,6 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
 
     `capacity` may name pools without room, as a JSON list of `MARKET TYPE`, such as `spot m7i.large`: those answer as EC2 does.
     """
-    from moto.core.exceptions import ServiceException  # noqa: PLC0415 - replaced before the first request
-    from moto.core.responses import ActionResult  # noqa: PLC0415
-    from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles  # noqa: PLC0415
 
     def create_fleet(self: Any) -> Any:
         full = set(json.loads(capacity.read_bytes())) if capacity.exists() else set()
@@ -119,12 +125,6 @@ def main() -> None:
     """Serve until ended."""
     directory, port = Path(sys.argv[1]), int(sys.argv[2])
     processes.hold(directory / "ec2.lock")
-    from moto.ec2.responses.fleets import Fleets  # noqa: PLC0415 - after the lock: importing moto takes a second
-    from moto.ec2.responses.general import General  # noqa: PLC0415
-    from moto.ec2.responses.instances import InstanceResponse  # noqa: PLC0415
-    from moto.ec2.responses.launch_templates import LaunchTemplates  # noqa: PLC0415
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
-    from werkzeug.serving import run_simple  # noqa: PLC0415
 
     honour_client_tokens(InstanceResponse, "run_instances")
     honour_client_tokens(LaunchTemplates, "create_launch_template")

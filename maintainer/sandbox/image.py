@@ -27,7 +27,7 @@ SUITE = "trixie"
 PYTHON = "3.13"
 """That suite's."""
 KEPT = 4
-"""Images that stay in the cache."""
+"""Images that stay in the cache, with the bases below them."""
 _GLIBC = ("2_39", "2_34", "2_28", "2_17")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GUEST = Path(str(files("maintainer.sandbox") / "guest"))
@@ -73,6 +73,8 @@ def build(folder: Path, source: Path | None = None) -> Image:
         os.utime(made / "image.json")
         for old in built(folder)[KEPT:]:
             remove(folder / old.image_id)
+        for old_base in set(folder.glob("base-*")) - {Path(kept.layers[-1]) for kept in built(folder)}:
+            remove(old_base)
     return Image(made.name, digest, _layers(folder, made))
 
 

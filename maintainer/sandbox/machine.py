@@ -23,6 +23,7 @@ import boto3
 from aiohttp import web
 
 from maintainer.edges.clock import SystemClock
+from maintainer.edges.procfs import started_at
 from maintainer.sandbox import image, namespaces, processes
 from maintainer.sandbox.imds import Description, Metadata
 from maintainer.sandbox.provision import ROOT
@@ -189,7 +190,7 @@ class Machine:
         )
 
     def _tell(self, power: str, init: int) -> None:
-        state = State(power, init, namespaces.started_at(init) if init else None)
+        state = State(power, init, started_at(init) if init else None)
         new = self._directory / "state.new"
         new.write_text(json.dumps(asdict(state)), encoding="ascii")
         new.replace(self._directory / "state.json")

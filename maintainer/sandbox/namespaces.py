@@ -152,7 +152,8 @@ def _keep(argv: Sequence[str], environment: Mapping[str, str], output: int, dire
         os.close(tell_ready)
         code = os.waitstatus_to_exitcode(os.waitpid(init, 0)[1])
         if code < 0:
-            signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
+            if -code != signal.SIGKILL:
+                signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)
         os._exit(code)
     except BaseException as error:  # noqa: BLE001 - a forked child must not run its parent's code
@@ -260,12 +261,3 @@ def listens(init: int, port: int) -> bool:
         rows = [line.split() for line in Path(f"/proc/{init}/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
         return any(row[1].endswith(f":{port:04X}") and row[3] == _LISTEN for row in rows)
     return False
-
-
-def started_at(pid: int) -> str | None:
-    """Return when a process started, in ticks: with its id that names it for good. None when it is gone, or dead and unreaped."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]

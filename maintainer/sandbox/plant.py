@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 
 from maintainer.edges.clock import Clock
+from maintainer.edges.compute.shapes import DIGEST
 from maintainer.sandbox import image, policies, processes
 from maintainer.sandbox.image import Image
 from maintainer.sandbox.provision import REGION, ROLE, ROOT
@@ -20,7 +21,6 @@ from maintainer.sandbox.provision import REGION, ROLE, ROOT
 NETWORK = "127.8.0.0/16"
 """Loopback, so that a machine's address is one that the hypervisor may listen on, and nobody else's."""
 ZONES = {"us-east-1a": "127.8.1.0/24", "us-east-1b": "127.8.2.0/24"}
-DIGEST_TAG = "maintainer:digest"
 GENTLY_S = 5
 
 
@@ -129,7 +129,7 @@ def stop(directory: Path, clock: Clock) -> None:
 
 def _fill(bare: Plant) -> Plant:
     ec2, iam = bare.client("ec2"), bare.client("iam")
-    ec2.create_tags(Resources=[bare.image_id], Tags=[{"Key": DIGEST_TAG, "Value": bare.digest}])
+    ec2.create_tags(Resources=[bare.image_id], Tags=[{"Key": DIGEST, "Value": bare.digest}])
     network = ec2.create_vpc(CidrBlock=NETWORK)["Vpc"]["VpcId"]
     subnets = tuple(
         ec2.create_subnet(VpcId=network, CidrBlock=block, AvailabilityZone=zone)["Subnet"]["SubnetId"] for zone, block in ZONES.items()

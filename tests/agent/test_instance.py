@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from maintainer.agent import remote
+from maintainer.agent import instance, remote
 from maintainer.agent.instance import Keeper
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
@@ -78,9 +78,12 @@ def test_stop_ends_the_agent_in_order(maintained: Maintained, tmp_path: Path) ->
     thread.join(10)
 
 
-def test_kill_ends_it_at_once_and_says_so_by_its_status(maintained: Maintained, tmp_path: Path) -> None:
+def test_an_agent_that_does_not_end_is_killed_and_its_status_says_so(
+    maintained: Maintained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instance, "PATIENCE_S", -1)
     place, thread = keep(tmp_path, maintained.job().encode())
-    answer(place, "kill")
+    answer(place, "stop")
     status, lines = answer(place, "follow 0")
     assert status == 137
     assert "run.closed" not in "".join(lines)
@@ -99,6 +102,6 @@ def test_an_agent_of_another_image_does_not_run(tmp_path: Path) -> None:
 
 
 def test_anything_else_is_refused(tmp_path: Path) -> None:
-    for command in ("", "follow", "follow -1", "follow 1; id", "cat /etc/shadow", "collected "):
+    for command in ("", "kill", "follow", "follow -1", "follow 1; id", "cat /etc/shadow", "collected "):
         assert answer(tmp_path, "x" + command if command.startswith("follow") else command)[0] == 2
     assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from maintainer.cli import compute
+from maintainer.core.errors import AccessDeniedError
 from maintainer.core.events import Event, decode
 from maintainer.core.job import Job
 from maintainer.core.moments import to_text
@@ -18,6 +19,7 @@ from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import Compute
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.local import LocalCompute
+from maintainer.edges.compute.shapes import ENDED, LIVING
 from maintainer.edges.log import Recorder
 from maintainer.edges.statestore import new_run_id
 from maintainer.settings.load import Settings, load
@@ -143,3 +145,28 @@ def test_a_lost_answer_makes_no_second_machine(park: Fleet, launch: str, call: s
     agent.wait()
     assert park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
     park.nothing_is_left()
+
+
+@pytest.mark.parametrize("call", ["DeleteLaunchTemplate", "DescribeInstances"])
+def test_a_launch_that_fails_after_the_machine_was_made_leaves_none(park: Fleet, call: str) -> None:
+    made = ec2_compute(park)
+    seen = asked(made.ec2)  # type: ignore[attr-defined]
+    failed: list[str] = []
+
+    def refuse(**_: Any) -> None:
+        if not failed:
+            failed.append(call)
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation", "Message": "no"}}, call)
+
+    made.ec2._client.meta.events.register(f"after-call.ec2.{call}", refuse)  # type: ignore[attr-defined]
+    before = {one["InstanceId"] for one in park.instances(living=False)}
+    with pytest.raises(AccessDeniedError, match=call):
+        made.launch(job(park).encode())
+    assert failed == [call]
+    assert len({one["InstanceId"] for one in park.instances(living=False)} - before) == 1
+    park.nothing_is_left()
+    assert [name for name, _ in seen].count("DescribeImages") == 1
+
+
+def test_a_machine_that_is_ending_is_no_orphan() -> None:
+    assert not set(LIVING) & ENDED

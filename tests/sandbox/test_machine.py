@@ -6,8 +6,8 @@ import json
 import socket
 from pathlib import Path
 
+from maintainer.edges.procfs import started_at
 from maintainer.sandbox.daemon import Sandbox
-from maintainer.sandbox.namespaces import started_at
 from tests.support.machines import boot, wait
 
 

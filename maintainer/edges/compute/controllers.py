@@ -5,29 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from maintainer.edges.procfs import started_at
+
 
 def here() -> str:
     """Name this process so that no other, on whatever machine and after whatever reboot, has the same name."""
     pid = os.getpid()
-    return f"{_machine()}/{pid}/{_started(pid)}"
+    return f"{_machine()}/{pid}/{started_at(pid)}"
 
 
 def is_dead(name: str) -> bool:
     """Tell whether the process is known to be dead. One on another machine, or in another container, may live."""
     machine, process, started = ["", "", "", *name.rsplit("/", 2)][-3:]
-    return machine == _machine() and process.isdigit() and _started(int(process)) != started
+    return machine == _machine() and process.isdigit() and started_at(int(process)) != started
 
 
 def _machine() -> str:
     """Name this boot of this machine, and its process namespace: ids mean something there alone."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     return f"{boot}/{Path('/proc/self/ns/pid').readlink().name.strip('pid:[]')}"
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks since the boot; empty when it is gone (proc(5), stat)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]

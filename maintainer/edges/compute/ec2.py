@@ -4,100 +4,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, TypeVar
+from itertools import product
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from maintainer.core.errors import ConfigurationError, NoInstanceError, Problem
+from maintainer.core.errors import ConfigurationError, MaintainerError, NoInstanceError, Problem
 from maintainer.core.job import Access
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.ec2calls import CAPACITY, OnRetry, RefusedError, call, code_of, translate
+from maintainer.edges.compute.shapes import DIGEST, LIVING, OWNER, Buying, Instance, Marks, Shape, Template, instance_of, marks_of, tags_of
 from maintainer.edges.s3 import session
 
-Buying = Literal["spot", "on-demand"]
-
-ENDED = frozenset({"shutting-down", "terminated"})
-"""States from which no instance comes back (EC2 user guide, "Instance lifecycle")."""
-LIVING = ("pending", "running", "stopping", "stopped", "shutting-down")
-OWNER, RUN, GROUP, DEADLINE, CONTROLLER, DIGEST = (
-    f"maintainer:{name}" for name in ("owner", "run", "group", "deadline", "controller", "digest")
-)
 LOOK_EVERY_S = 1.0
 SEEN_WITHIN_S = 60.0
 """EC2 is eventually consistent: a new instance is unknown to other calls for some seconds."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What is launched, and where it may be: every type in every subnet. `market`: both in this order where there are two."""
-
-    image: str
-    digest: str
-    instance_profile: str
-    subnets: tuple[str, ...]
-    security_groups: tuple[str, ...]
-    types: tuple[str, ...]
-    market: tuple[Buying, ...]
-    by_fleet: bool
-    disk_gib: int
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """The tags of an instance. `deadline` (RFC 3339, UTC): then it has powered itself off. `controller`: the process that launched it."""
-
-    owner: str
-    run_id: str
-    group: str
-    deadline: str
-    controller: str
-
-    def tags(self) -> list[dict[str, str]]:
-        """Return them as EC2 takes them."""
-        pairs = {
-            "Name": f"maintainer {self.group}",
-            OWNER: self.owner,
-            RUN: self.run_id,
-            GROUP: self.group,
-            DEADLINE: self.deadline,
-            CONTROLLER: self.controller,
-        }
-        return [{"Key": key, "Value": value} for key, value in pairs.items()]
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """An instance as EC2 describes it; what its tags do not tell is empty. `address` is the private one."""
-
-    id: str
-    state: str
-    address: str
-    instance_type: str
-    zone: str
-    lifecycle: str
-    launched: datetime
-    marks: Marks
-
-    @property
-    def is_ended(self) -> bool:
-        """Tell whether it runs no more, and never will."""
-        return self.state in ENDED
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A launch template that outlived its launch."""
-
-    id: str
-    marks: Marks
 
 
 class Ec2:
@@ -119,29 +47,43 @@ class Ec2:
     def launch(self, shape: Shape, marks: Marks, user_data: bytes) -> Instance:
         """Launch one instance, and return it once EC2 knows it everywhere. The same run and group get the same instance again.
 
-        NoInstanceError names what every place answered.
+        ConfigurationError for an image that is not the pinned one, NoInstanceError with what every place answered. Whatever is raised, no
+        instance of this run and group is left, but where EC2 does not show it yet, or does not let us end it.
         """
+        data = self._data(shape, marks, user_data, self._check(shape))
+        try:
+            return self._seen(self._launch(shape, marks, data))
+        except BaseException:
+            with suppress(MaintainerError):  # the first error is the one to tell; what is left now, maintainer sweep finds
+                mine = [one.id for one in self.find(marks.owner) if (one.marks.run_id, one.marks.group) == (marks.run_id, marks.group)]
+                self.terminate(mine)
+            raise
+
+    def _launch(self, shape: Shape, marks: Marks, data: dict[str, Any]) -> str:
+        """Try the markets in order; return the instance's id."""
         refused: list[str] = []
         for buying in shape.market:
             token = hashlib.sha256(f"{marks.owner}/{marks.run_id}/{marks.group}/{buying}".encode()).hexdigest()[:48]
             try:
-                way = self._by_fleet if shape.by_fleet else self._one_by_one
-                return self._seen(way(shape, marks, user_data, buying, token))
+                if shape.by_fleet:
+                    return self._by_fleet(shape, marks, data, buying, token)
+                return self._one_by_one(shape, data, buying, token)
             except RefusedError as error:
                 refused.append(f"{buying}: {error.message}")
         do = 'name more types or subnets, or market = ["spot", "on-demand"]; the next run tries again'
         raise NoInstanceError(f"no instance is to be had: {'; '.join(refused)}", guidance=do)
 
-    def _by_fleet(self, shape: Shape, marks: Marks, user_data: bytes, buying: Buying, token: str) -> str:
+    def _by_fleet(self, shape: Shape, marks: Marks, data: dict[str, Any], buying: Buying, token: str) -> str:
         """Let EC2 choose among all places, by an instant fleet from a launch template that lives as long as the call."""
         template = self._call(
             "CreateLaunchTemplate",
             LaunchTemplateName=f"maintainer-{token}",
             ClientToken=token,
-            LaunchTemplateData={**self._data(shape, marks, user_data, subnet=None)},
+            # RunInstances takes bytes and writes base64 itself; a template's data is taken as it is.
+            LaunchTemplateData={**data, "UserData": base64.b64encode(data["UserData"]).decode()},
             TagSpecifications=[{"ResourceType": "launch-template", "Tags": marks.tags()}],
         )["LaunchTemplate"]["LaunchTemplateId"]
-        places = [{"InstanceType": kind, "SubnetId": subnet} for kind in shape.types for subnet in shape.subnets]
+        places = [{"InstanceType": kind, "SubnetId": subnet} for kind, subnet in product(shape.types, shape.subnets)]
         options: dict[str, Any] = {"OnDemandOptions": {"AllocationStrategy": "lowest-price"}}
         if buying == "spot":
             options = {"SpotOptions": {"AllocationStrategy": "price-capacity-optimized", "InstanceInterruptionBehavior": "terminate"}}
@@ -167,50 +109,38 @@ class Ec2:
         said = sorted({f"{code} ({message})" for code, message in errors})
         raise RefusedError("no place", ", ".join(said) or "the fleet is empty")
 
-    def _one_by_one(self, shape: Shape, marks: Marks, user_data: bytes, buying: Buying, token: str) -> str:
+    def _one_by_one(self, shape: Shape, data: dict[str, Any], buying: Buying, token: str) -> str:
         """Try every place in turn, types in order of preference."""
+        spot = {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}}
+        (interface,) = data["NetworkInterfaces"]
         refused: list[str] = []
-        for attempt, (kind, subnet) in enumerate((kind, subnet) for kind in shape.types for subnet in shape.subnets):
-            market = {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}}
+        for attempt, (kind, subnet) in enumerate(product(shape.types, shape.subnets)):
+            place = {"InstanceType": kind, "NetworkInterfaces": [{**interface, "SubnetId": subnet}], **(spot if buying == "spot" else {})}
             try:
-                answer = self._call(
-                    "RunInstances",
-                    **self._data(shape, marks, user_data, subnet=subnet),
-                    **(market if buying == "spot" else {}),
-                    InstanceType=kind,
-                    MinCount=1,
-                    MaxCount=1,
-                    ClientToken=f"{token}-{attempt}",
-                )
+                answer = self._call("RunInstances", **data | place, MinCount=1, MaxCount=1, ClientToken=f"{token}-{attempt}")
                 return str(answer["Instances"][0]["InstanceId"])
             except RefusedError as error:
                 refused.append(f"{kind} in {subnet}: {error.message}")
         raise RefusedError("no place", ", ".join(refused))
 
-    def _data(self, shape: Shape, marks: Marks, user_data: bytes, subnet: str | None) -> dict[str, Any]:
+    @staticmethod
+    def _data(shape: Shape, marks: Marks, user_data: bytes, root_device: str) -> dict[str, Any]:
         """Return what a launch template's data and RunInstances have in common."""
         # Only an interface of our own description can refuse the public address that a subnet may give by default.
         interface: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": False, "DeleteOnTermination": True}
         if shape.security_groups:
             interface["Groups"] = list(shape.security_groups)
-        if subnet is not None:
-            interface["SubnetId"] = subnet
         disk = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3", "VolumeSize": shape.disk_gib}
-        encoded = base64.b64encode(user_data).decode()
         return {
             "ImageId": shape.image,
             "IamInstanceProfile": {"Name": shape.instance_profile},
-            # RunInstances takes bytes and writes base64 itself; a template's data is taken as it is.
-            "UserData": encoded if subnet is None else user_data,
+            "UserData": user_data,
             "InstanceInitiatedShutdownBehavior": "terminate",
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
             "NetworkInterfaces": [interface],
-            "BlockDeviceMappings": [{"DeviceName": self._root_device(shape), "Ebs": disk}],
+            "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
             "TagSpecifications": [{"ResourceType": kind, "Tags": marks.tags()} for kind in ("instance", "volume")],
         }
-
-    def _root_device(self, shape: Shape) -> str:
-        return str(self._images(shape.image)[0].get("RootDeviceName", "/dev/xvda"))
 
     def _seen(self, instance_id: str) -> Instance:
         until = self._clock.monotonic() + SEEN_WITHIN_S
@@ -231,7 +161,7 @@ class Ec2:
                 if code_of(error) in {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}:
                     return None
                 raise
-            return next((_instance(found) for reservation in reply["Reservations"] for found in reservation["Instances"]), None)
+            return next((instance_of(found) for reservation in reply["Reservations"] for found in reservation["Instances"]), None)
 
         return self._ask("DescribeInstances", ask)
 
@@ -241,14 +171,14 @@ class Ec2:
 
         def ask() -> tuple[Instance, ...]:
             pages = self._client.get_paginator("describe_instances").paginate(Filters=filters)
-            return tuple(_instance(found) for page in pages for reservation in page["Reservations"] for found in reservation["Instances"])
+            return tuple(instance_of(found) for page in pages for reservation in page["Reservations"] for found in reservation["Instances"])
 
         return self._ask("DescribeInstances", ask)
 
     def templates(self, owner: str) -> tuple[Template, ...]:
         """Return the owner's launch templates: none but while a fleet is made, or after its controller died."""
         answer = self._call("DescribeLaunchTemplates", Filters=[{"Name": f"tag:{OWNER}", "Values": [owner]}])
-        return tuple(Template(one["LaunchTemplateId"], _marks(_tags(one.get("Tags", [])))) for one in answer["LaunchTemplates"])
+        return tuple(Template(one["LaunchTemplateId"], marks_of(tags_of(one.get("Tags", [])))) for one in answer["LaunchTemplates"])
 
     def delete_template(self, template_id: str) -> None:
         """Delete a launch template; one that is gone already is as wished."""
@@ -289,18 +219,19 @@ class Ec2:
 
         return self._ask("GetConsoleOutput", ask)
 
-    def check(self, shape: Shape) -> None:
-        """Raise ConfigurationError where the image is not there, not available, or not the one that was pinned."""
+    def _check(self, shape: Shape) -> str:
+        """Return the image's root device; ConfigurationError where it is not there, not available, or not the one that was pinned."""
         found = self._images(shape.image)
         build = "name an image of this account and region: maintainer image build, or maintainer image list"
         if not found:
             raise _wrong("image", f"no image {shape.image} here", "an image of this account and region", build)
         if (state := found[0].get("State", "available")) != "available":
             raise _wrong("image", f"{shape.image} is {state}", "an available image", "wait until it is, or name another")
-        carried = _tags(found[0].get("Tags", [])).get(DIGEST, "no digest")
+        carried = tags_of(found[0].get("Tags", [])).get(DIGEST, "no digest")
         if carried != shape.digest:
             do = "find out who changed which; then pin the digest of the image that you trust"
             raise _wrong("image_digest", f"{shape.image} carries {carried}", f"what is pinned: {shape.digest}", do)
+        return str(found[0].get("RootDeviceName", "/dev/xvda"))
 
     def _images(self, image: str) -> list[dict[str, Any]]:
         def ask() -> list[dict[str, Any]]:
@@ -323,25 +254,3 @@ class Ec2:
 
 def _wrong(key: str, found: str, expected: str, do: str) -> ConfigurationError:
     return ConfigurationError((Problem(f"[group.NAME.instance] {key}", found, expected, do),))
-
-
-def _instance(found: dict[str, Any]) -> Instance:
-    tags = _tags(found.get("Tags", []))
-    return Instance(
-        id=found["InstanceId"],
-        state=found["State"]["Name"],
-        address=found.get("PrivateIpAddress", ""),
-        instance_type=found.get("InstanceType", ""),
-        zone=found.get("Placement", {}).get("AvailabilityZone", ""),
-        lifecycle=found.get("InstanceLifecycle", "on-demand"),
-        launched=found["LaunchTime"],
-        marks=_marks(tags),
-    )
-
-
-def _marks(tags: dict[str, str]) -> Marks:
-    return Marks(*(tags.get(key, "") for key in (OWNER, RUN, GROUP, DEADLINE, CONTROLLER)))
-
-
-def _tags(pairs: Iterable[dict[str, str]]) -> dict[str, str]:
-    return {pair["Key"]: pair["Value"] for pair in pairs}

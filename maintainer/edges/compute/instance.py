@@ -15,7 +15,8 @@ from maintainer.core.moments import to_text
 from maintainer.edges import ssh, userdata
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute import controllers
-from maintainer.edges.compute.ec2 import Ec2, Instance, Marks, Shape
+from maintainer.edges.compute.ec2 import Ec2
+from maintainer.edges.compute.shapes import Instance, Marks, Shape
 from maintainer.edges.log import Recorder
 from maintainer.edges.ssh import Door
 
@@ -51,7 +52,6 @@ class Ec2Compute:
 
     def launch(self, job: str) -> InstanceAgent:
         """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""
-        self.ec2.check(self.shape)
         pinned = replace(jobs.decode(job), image_digest=self.shape.digest)
         host, login = ssh.generate_key(), ssh.generate_key()
         deadline = to_text(self.clock.now() + self.way.limit)

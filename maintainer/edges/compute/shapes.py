@@ -1,0 +1,107 @@
+"""What is launched, how it is marked, and what EC2 says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Buying = Literal["spot", "on-demand"]
+
+ENDED = frozenset({"shutting-down", "terminated"})
+"""States from which no instance comes back (EC2 user guide, "Instance lifecycle")."""
+LIVING = ("pending", "running", "stopping", "stopped")
+OWNER, RUN, GROUP, DEADLINE, CONTROLLER, DIGEST = (
+    f"maintainer:{name}" for name in ("owner", "run", "group", "deadline", "controller", "digest")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is launched, and where it may be: every type in every subnet. `market`: both in this order where there are two."""
+
+    image: str
+    digest: str
+    instance_profile: str
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    types: tuple[str, ...]
+    market: tuple[Buying, ...]
+    by_fleet: bool
+    disk_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The tags of an instance. `deadline` (RFC 3339, UTC): then it has powered itself off. `controller`: the process that launched it."""
+
+    owner: str
+    run_id: str
+    group: str
+    deadline: str
+    controller: str
+
+    def tags(self) -> list[dict[str, str]]:
+        """Return them as EC2 takes them."""
+        pairs = {
+            "Name": f"maintainer {self.group}",
+            OWNER: self.owner,
+            RUN: self.run_id,
+            GROUP: self.group,
+            DEADLINE: self.deadline,
+            CONTROLLER: self.controller,
+        }
+        return [{"Key": key, "Value": value} for key, value in pairs.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance as EC2 describes it; what its tags do not tell is empty. `address` is the private one."""
+
+    id: str
+    state: str
+    address: str
+    instance_type: str
+    zone: str
+    lifecycle: str
+    launched: datetime
+    marks: Marks
+
+    @property
+    def is_ended(self) -> bool:
+        """Tell whether it runs no more, and never will."""
+        return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A launch template that outlived its launch."""
+
+    id: str
+    marks: Marks
+
+
+def instance_of(found: dict[str, Any]) -> Instance:
+    """Read an instance as DescribeInstances gives it."""
+    tags = tags_of(found.get("Tags", []))
+    return Instance(
+        id=found["InstanceId"],
+        state=found["State"]["Name"],
+        address=found.get("PrivateIpAddress", ""),
+        instance_type=found.get("InstanceType", ""),
+        zone=found.get("Placement", {}).get("AvailabilityZone", ""),
+        lifecycle=found.get("InstanceLifecycle", "on-demand"),
+        launched=found["LaunchTime"],
+        marks=marks_of(tags),
+    )
+
+
+def marks_of(tags: dict[str, str]) -> Marks:
+    """Read our own tags."""
+    return Marks(*(tags.get(key, "") for key in (OWNER, RUN, GROUP, DEADLINE, CONTROLLER)))
+
+
+def tags_of(pairs: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Read tags as EC2 gives them."""
+    return {pair["Key"]: pair["Value"] for pair in pairs}
