@@ -68,5 +68,7 @@ def _aws(source: str, access: Access, service: str, call: str, **parameters: obj
         if isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
             do = f"is there a way there? An instance without internet needs an interface endpoint for {service} in its VPC"
             raise SecretError(f"{source}: {service} can not be reached", guidance=do) from None
+        if why in {"ParameterNotFound", "ResourceNotFoundException"}:
+            raise SecretError(f"{source}: {why}", guidance="create it in this account and region, or correct the name") from None
         raise SecretError(f"{source}: {why}", guidance=f"allow {service}:{call.replace('_', ' ').title().replace(' ', '')} on it") from None
     return str(answer["Parameter"]["Value"] if service == "ssm" else answer["SecretString"])

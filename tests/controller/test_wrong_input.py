@@ -47,7 +47,12 @@ OTHER = "f" * 64
         ('compute = "ec2"', 'compute = "ec3"', 2, "group.sandbox.compute"),
         ('image_digest = "{digest}"', 'image_digest = "short"', 2, "64 hexadecimal digits"),
         ('password = "ssm:/maintainer/web"', 'password = "file:/etc/hostname"', 2, "a source on this machine (file:)"),
-        ('password = "ssm:/maintainer/web"', 'password = "ssm:/maintainer/none"', 2, "ssm:/maintainer/none: ParameterNotFound"),
+        (
+            'password = "ssm:/maintainer/web"',
+            'password = "ssm:/maintainer/none"',
+            2,
+            "ssm:/maintainer/none: ParameterNotFound\n    → create it in this account and region",
+        ),
         ("[group.sandbox.instance]", "[group.sandbox.instanze]", 2, "instance"),
     ],
 )
