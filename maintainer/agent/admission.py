@@ -80,7 +80,7 @@ def parse(run: Run, version: ObjectVersion, opened: Opened) -> files.IndexFile |
     """Open one index or snapshot, or say why it is none."""
     kind = _kind(version.key)
     try:
-        body = run.store.read(version, MAXIMA[kind])
+        body = run.kept.read(version, MAXIMA[kind])
         return files.parse_index(opened.master, body) if kind is FileType.INDEX else files.parse_snapshot(opened.master, body)
     except FormatError as error:
         return str(error)

@@ -18,6 +18,7 @@ from maintainer.core.revert import Terms, Truth
 from maintainer.core.versions import KeyHistory, ObjectVersion, histories
 from maintainer.core.view import View
 from maintainer.edges.clock import Clock
+from maintainer.edges.keptfiles import KeptFiles
 from maintainer.edges.log import Recorder
 from maintainer.edges.objectstore import Looks, S3Store
 from maintainer.edges.restic import Outcome, Restic
@@ -47,6 +48,7 @@ class Run:
     recorder: Recorder
     clock: Clock
     looks: Looks = field(init=False)
+    kept: KeptFiles = field(init=False)
     histories: dict[str, KeyHistory] = field(default_factory=dict)
     chains: Chains = field(default_factory=lambda: Chains((), (), ()))
     fold: Fold = field(default_factory=Fold)
@@ -59,8 +61,9 @@ class Run:
     earlier_runs: dict[str, tuple[RepositoryFile, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Start with an empty memory of looks."""
+        """Start with an empty memory of looks and of small files."""
         self.looks = Looks(self.store)
+        self.kept = KeptFiles(self.store)
 
     @property
     def now(self) -> datetime:
@@ -145,7 +148,7 @@ class Run:
         if self.redirect is None:
             config = self.standing["config"].version
             self.redirect = self.store.honours_ranges(config)
-        return ViewServer(view, self.store, permissions, redirect=self.redirect, scratch=scratch)
+        return ViewServer(view, self.kept, permissions, redirect=self.redirect, scratch=scratch)
 
     def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> Outcome:
         """Run one restic command on a view; its time is counted as restic's."""

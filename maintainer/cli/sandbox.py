@@ -35,6 +35,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         if name == "start":
             alone = "S3 alone: no EC2, no image to build, nothing that needs namespaces"
             action.add_argument("--no-machines", dest="machines", action="store_false", help=alone)
+            far = "hold every answer of the store back so long, as if it were as far away as yours"
+            action.add_argument("--latency", dest="latency_ms", metavar="MS", type=_latency, default=0, help=far)
         if name == "password":
             action.add_argument("name", help="the repository's")
         if name == "clock":
@@ -48,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     clock = SystemClock()
     match arguments.action:
         case "start":
-            sandbox = daemon.start(directory, clock, machines=arguments.machines)
+            sandbox = daemon.start(directory, clock, machines=arguments.machines, latency_ms=arguments.latency_ms)
             say(sandbox.encode() if arguments.json else _how_to_use(sandbox))
         case "stop":
             was_running = daemon.stop(directory, clock)
@@ -68,6 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
             printed = {"offset_s": seconds, "now": moment}
             say(json.dumps(printed) if arguments.json else f"the sandbox's time is now {moment}")
     return ExitCode.COMMITTED
+
+
+def _latency(text: str) -> int:
+    if not re.fullmatch(r"\d{1,4}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds from 0 to 9999")
+    return int(text)
 
 
 def parse_offset(text: str) -> float:

@@ -43,7 +43,7 @@ class ViewStore(Protocol):
         """Return a presigned URL of exactly this version."""
 
     def read(self, version: ObjectVersion, limit: int) -> bytes:
-        """Return a version's content."""
+        """Return a version's content; ValueError if it is larger than `limit`."""
 
     def put(self, key: str, body: bytes) -> ObjectVersion:
         """Put an object."""
@@ -137,11 +137,18 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             return _part(request, self._scratch[version.key])
         if request.method == "HEAD":
             return web.Response(headers={"Content-Length": str(version.size)})
-        if file.type is FileType.PACK:
-            self.packs_read[file.id] = version.size
+        if file.type is not FileType.PACK:
+            return await self._small(request, version)
+        self.packs_read[file.id] = version.size
         if self._redirect:
             return web.Response(status=307, headers={"Location": self._store.url(version)})
         return await self._relay(request, version)
+
+    async def _small(self, request: web.Request, version: ObjectVersion) -> web.StreamResponse:
+        try:
+            return _part(request, await asyncio.to_thread(self._store.read, version, version.size))
+        except (MaintainerError, ValueError) as error:
+            return self._fail(error)
 
     async def _relay(self, request: web.Request, version: ObjectVersion) -> web.StreamResponse:
         ref = (version.key, version.version_id)

@@ -53,9 +53,10 @@ def running(directory: Path) -> Sandbox | None:
     return Sandbox(**{**raw, "credentials": {name: Credentials(**key) for name, key in raw["credentials"].items()}})
 
 
-def start(directory: Path, clock: Clock, *, machines: bool = True) -> Sandbox:
+def start(directory: Path, clock: Clock, *, machines: bool = True, latency_ms: int = 0) -> Sandbox:
     """Start an endpoint and fill it; one that runs already is returned as it is, one that died is cleaned away first.
 
+    The store holds every answer back for `latency_ms`.
     With `machines` also EC2, and the hypervisor that boots what EC2 launches: a hypervisor that died is started again.
     """
     if (alive := running(directory)) is not None:
@@ -70,7 +71,7 @@ def start(directory: Path, clock: Clock, *, machines: bool = True) -> Sandbox:
     write_offset(directory / "clock", 0)
     port = processes.free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    pid = _spawn(directory, port)
+    pid = _spawn(directory, port, latency_ms)
     try:
         processes.wait_until_healthy(f"{endpoint}/_ministack/health", pid, clock, directory / "endpoint.log")
         credentials = provision(endpoint)
@@ -112,7 +113,7 @@ def move_clock(directory: Path, seconds: float) -> None:
     write_offset(directory / "clock", seconds)
 
 
-def _spawn(directory: Path, port: int) -> int:
+def _spawn(directory: Path, port: int, latency_ms: int) -> int:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "AUTH": "true",
@@ -132,7 +133,7 @@ def _spawn(directory: Path, port: int) -> int:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-    return processes.start("maintainer.sandbox.endpoint", [str(directory)], directory / "endpoint.log", environment)
+    return processes.start("maintainer.sandbox.endpoint", [str(directory), str(latency_ms)], directory / "endpoint.log", environment)
 
 
 def _faketime() -> Path | None:

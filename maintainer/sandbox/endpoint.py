@@ -1,10 +1,11 @@
 """The sandbox's AWS endpoint as a process: ministack, with what it lacks put in front of it.
 
-`python -m maintainer.sandbox.endpoint DIRECTORY` serves until it is ended. It holds a lock on DIRECTORY/lock while it lives.
+`python -m maintainer.sandbox.endpoint DIRECTORY LATENCY_MS` serves until it is ended. It holds a lock on DIRECTORY/lock while it lives.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,6 +71,20 @@ def judge_headers_of_puts() -> None:
     iam_actions.s3_service_context = show
 
 
+def answer_late(seconds: float) -> None:
+    """Hold every answer back, as the way to a store that is not on this machine does."""
+    import ministack.app as served  # noqa: PLC0415 - replaced before it is served
+
+    at_once = served.app
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await asyncio.sleep(seconds)
+        await at_once(scope, receive, send)
+
+    served.app = late
+
+
 def main() -> None:
     """Serve until ended."""
     directory = Path(sys.argv[1])
@@ -77,6 +92,8 @@ def main() -> None:
     accept_real_signatures(directory / "clock")
     judge_headers_of_puts()
     cut_ranges_of_versions()
+    if latency_ms := int(sys.argv[2]):
+        answer_late(latency_ms / 1000)
     sys.argv = ["ministack"]
     from ministack.app import main as serve  # noqa: PLC0415 - binds what was replaced above
 

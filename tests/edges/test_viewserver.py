@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from maintainer.core.repofiles import FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import restic
-from maintainer.edges.viewserver import Permissions, ViewServer
+from maintainer.edges.keptfiles import KeptFiles
+from maintainer.edges.viewserver import Permissions, ViewServer, ViewStore
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import store
 from tests.support.repositories import Repository
@@ -92,3 +95,45 @@ def test_the_view_has_locks_of_its_own(repository: Repository) -> None:
     with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(), redirect=True) as server:
         restic.find().demand(server.address, repository.password, restic.check_argv(read_data=False))
     assert view.listing(FileType.LOCK) == []
+
+
+class Counted:
+    """A store that counts what is read of each version."""
+
+    def __init__(self, real: ViewStore) -> None:
+        self.real = real
+        self.reads: Counter[str] = Counter()
+
+    def url(self, version: ObjectVersion) -> str:
+        return self.real.url(version)
+
+    def read(self, version: ObjectVersion, limit: int) -> bytes:
+        self.reads[version.key] += 1
+        return self.real.read(version, limit)
+
+    def put(self, key: str, body: bytes) -> ObjectVersion:
+        return self.real.put(key, body)
+
+
+def test_small_files_are_fetched_once_for_all_commands_and_views_of_a_run(repository: Repository) -> None:
+    counted = Counted(store(repository.sandbox, repository.prefix))
+    kept = KeptFiles(counted)
+    for _ in range(2):
+        with ViewServer(View(current(repository)), kept, Permissions(), redirect=True) as server:
+            restic.find().demand(server.address, repository.password, restic.check_argv(read_data=True))
+    assert counted.reads == Counter(key for key in current(repository) if not key.startswith(("data/", "locks/")))
+
+
+def test_a_disk_that_takes_no_small_file_costs_round_trips_alone(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted(store(repository.sandbox, repository.prefix))
+    kept = KeptFiles(counted)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    config = current(repository)["config"]
+    assert kept.read(config, config.size) == kept.read(config, config.size)
+    assert counted.reads == Counter({"config": 2})
+    with pytest.raises(ValueError, match="more than 1"):
+        kept.read(config, 1)

@@ -42,6 +42,19 @@ def test_start_prints_one_object_and_stop_leaves_nothing(tmp_path: Path) -> None
     assert command("status", "--directory", str(place)).returncode == 1
 
 
+def test_a_store_at_a_distance_answers_late(tmp_path: Path) -> None:
+    clock = SystemClock()
+    sandbox = daemon.start(tmp_path / "sb", clock, machines=False, latency_ms=300)
+    try:
+        asked = clock.monotonic()
+        client(sandbox, "host").list_objects_v2(Bucket=sandbox.bucket)
+        assert clock.monotonic() - asked > 0.3
+    finally:
+        daemon.stop(tmp_path / "sb", clock)
+    refused = command("start", "--latency", "far", "--directory", str(tmp_path / "sb"))
+    assert (refused.returncode, "'far' is no number of milliseconds from 0 to 9999" in refused.stderr) == (2, True)
+
+
 def test_a_dead_sandbox_is_cleaned_by_the_next_start(tmp_path: Path) -> None:
     place, clock = tmp_path / "sb", SystemClock()
     first = daemon.start(place, clock, machines=False)

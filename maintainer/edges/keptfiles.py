@@ -1,0 +1,49 @@
+"""Small files of a repository, fetched once and kept on disk for as long as a run lasts.
+
+Every restic command of a run reads every index and snapshot, and so does admission: from the bucket that would be the same
+bytes five times over, a round trip each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from maintainer.core.versions import ObjectVersion
+from maintainer.edges.viewserver import ViewStore
+
+
+class KeptFiles:
+    """A store whose reads are kept in a directory of its own, that only this user can read and that goes with the object.
+
+    A version never changes, so what was read under its id stays right. Packs are no small files: `read` is not for them.
+    """
+
+    def __init__(self, store: ViewStore) -> None:
+        """Keep nothing yet."""
+        self._store = store
+        self._directory = tempfile.TemporaryDirectory(prefix="maintainer-kept-")
+
+    def url(self, version: ObjectVersion) -> str:
+        """Return the store's presigned URL."""
+        return self._store.url(version)
+
+    def read(self, version: ObjectVersion, limit: int) -> bytes:
+        """Return a version's content; ValueError if it is larger than `limit`, StoreError if it can not be read."""
+        name = hashlib.sha256(f"{version.key}\n{version.version_id}".encode()).hexdigest()
+        kept = Path(self._directory.name) / name
+        if version.size <= limit and kept.exists():
+            return kept.read_bytes()
+        body = self._store.read(version, limit)
+        unfinished = kept.with_suffix(f".{secrets.token_hex(4)}")
+        with suppress(OSError):  # a full disk costs round trips, and no run
+            unfinished.write_bytes(body)
+            unfinished.rename(kept)
+        return body
+
+    def put(self, key: str, body: bytes) -> ObjectVersion:
+        """Put an object into the store."""
+        return self._store.put(key, body)
