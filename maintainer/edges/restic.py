@@ -65,8 +65,8 @@ class Proposal:
 
 
 def snapshots_argv() -> tuple[str, ...]:
-    """List all snapshots."""
-    return ("snapshots", "--json")
+    """List all snapshots. Without a lock, as all that only reads: the view is its run's own, and restic waits 200 ms after locking."""
+    return ("snapshots", "--no-lock", "--json")
 
 
 def policy_argv(keep: Keep) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def policy_argv(keep: Keep) -> tuple[str, ...]:
         rules += ["--keep-within", keep.within]
     for tag in keep.tags:
         rules += ["--keep-tag", tag]
-    return ("forget", "--dry-run", "--json", "--group-by", "host,paths", *rules)
+    return ("forget", "--no-lock", "--dry-run", "--json", "--group-by", "host,paths", *rules)
 
 
 def forget_argv(ids: Sequence[str]) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def prune_argv() -> tuple[str, ...]:
 
 def check_argv(*, read_data: bool) -> tuple[str, ...]:
     """Check the structure, or every byte."""
-    return ("check", "--json", *(("--read-data",) if read_data else ()))
+    return ("check", "--no-lock", "--json", *(("--read-data",) if read_data else ()))
 
 
 def repair_index_argv() -> tuple[str, ...]:

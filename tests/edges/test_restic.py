@@ -15,16 +15,19 @@ from maintainer.edges.restic import Limits, Outcome, Restic
 
 IDS = ("a" * 64, "b" * 64)
 GOLDEN = [
-    (restic.snapshots_argv(), "snapshots --json"),
+    (restic.snapshots_argv(), "snapshots --no-lock --json"),
     (restic.forget_argv(IDS), f"forget --json {IDS[0]} {IDS[1]}"),
     (restic.prune_argv(), "prune -vv"),
-    (restic.check_argv(read_data=True), "check --json --read-data"),
-    (restic.check_argv(read_data=False), "check --json"),
+    (restic.check_argv(read_data=True), "check --no-lock --json --read-data"),
+    (restic.check_argv(read_data=False), "check --no-lock --json"),
     (restic.repair_index_argv(), "repair index"),
-    (restic.policy_argv(Keep(last=6, daily=-1)), "forget --dry-run --json --group-by host,paths --keep-last 6 --keep-daily unlimited"),
+    (
+        restic.policy_argv(Keep(last=6, daily=-1)),
+        "forget --no-lock --dry-run --json --group-by host,paths --keep-last 6 --keep-daily unlimited",
+    ),
     (
         restic.policy_argv(Keep(within="1y6m", tags=("keep me",))),
-        "forget --dry-run --json --group-by host,paths --keep-within 1y6m --keep-tag keep me",
+        "forget --no-lock --dry-run --json --group-by host,paths --keep-within 1y6m --keep-tag keep me",
     ),
 ]
 

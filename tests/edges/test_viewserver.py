@@ -92,8 +92,8 @@ def test_a_view_to_read_refuses_every_change(repository: Repository, argv: tuple
 def test_the_view_has_locks_of_its_own(repository: Repository) -> None:
     repository.put("locks/" + "0" * 64, b"garbage")
     view = View(current(repository))
-    with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(), redirect=True) as server:
-        restic.find().demand(server.address, repository.password, restic.check_argv(read_data=False))
+    with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(write=True, delete=True), redirect=True) as server:
+        restic.find().demand(server.address, repository.password, restic.prune_argv())
     assert view.listing(FileType.LOCK) == []
 
 
