@@ -6,6 +6,12 @@ set -eu
 step=$1
 given=$2
 export DEBIAN_FRONTEND=noninteractive PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
+export PYTHONDONTWRITEBYTECODE=1
+
+# By content and never checked: whoever makes an image of this tree may change its times, and then every instance would compile all of it.
+compile() {
+    /opt/maintainer/bin/python3 -m compileall -q -f -j 0 --invalidation-mode unchecked-hash "$1"
+}
 
 base() {
     apt-get update -qq
@@ -26,7 +32,8 @@ LINE
     rm -r "$work"
 
     python3 -m venv /opt/maintainer
-    /opt/maintainer/bin/pip --isolated install --quiet --no-index --find-links "$given/wheels" --no-deps --require-hashes -r "$given/requirements.lock"
+    /opt/maintainer/bin/pip --isolated install --quiet --no-compile --no-index --find-links "$given/wheels" --no-deps --require-hashes -r "$given/requirements.lock"
+    compile /opt/maintainer/lib
 
     useradd --create-home --shell /bin/sh maintainer
     cat > /etc/ssh/sshd_config.d/10-maintainer.conf <<'CONF'
@@ -59,8 +66,9 @@ CONF
 }
 
 agent() {
-    /opt/maintainer/bin/pip --isolated install --quiet --no-index --no-deps "$given"/wheels/maintainer-*.whl
+    /opt/maintainer/bin/pip --isolated install --quiet --no-compile --no-index --no-deps "$given"/wheels/maintainer-*.whl
     /opt/maintainer/bin/pip --isolated check || { echo "requirements.lock lacks what maintainer needs: run script/lock" >&2; exit 1; }
+    compile "$(echo /opt/maintainer/lib/python3*/site-packages/maintainer)"
     install -D -m 0644 "$given/image.json" /usr/lib/maintainer/image.json
 }
 

@@ -25,7 +25,7 @@ from maintainer.sandbox.machine import Specification, read_state
 from maintainer.sandbox.plant import Plant
 
 TURN_S = 0.2
-ENDED = frozenset({"shutting-down", "terminated", "stopping", "stopped"})
+WANTED = ["pending", "running"]
 
 
 class Hypervisor:
@@ -39,16 +39,17 @@ class Hypervisor:
 
     def turn(self) -> None:
         """Make the machines agree with EC2, once."""
-        pages = self._client.get_paginator("describe_instances").paginate()
-        found = {one["InstanceId"]: one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]}
-        for name, instance in found.items():
+        # Not those that have ended: they are shown for an hour, and each look would cost more than the one before.
+        pages = self._client.get_paginator("describe_instances").paginate(Filters=[{"Name": "instance-state-name", "Values": WANTED}])
+        wanted = {one["InstanceId"]: one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]}
+        for name, instance in wanted.items():
             home = self._machines / name
-            is_wanted = instance["State"]["Name"] not in ENDED
-            if is_wanted and not home.exists():
+            if not home.exists():
                 self._boot(home, instance)
-            elif is_wanted and not processes.is_held(home / "lock") and read_state(home) is not None:
+            elif not processes.is_held(home / "lock") and read_state(home) is not None:
                 self._client.terminate_instances(InstanceIds=[name])
-            elif not is_wanted and home.exists():
+        for home in self._machines.iterdir():
+            if home.name not in wanted and not home.suffix:
                 self._end(home)
 
     def _boot(self, home: Path, instance: dict[str, Any]) -> None:

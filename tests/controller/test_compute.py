@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,14 @@ from maintainer.edges.compute.shapes import ENDED, LIVING
 from maintainer.edges.log import Recorder
 from maintainer.edges.statestore import new_run_id
 from maintainer.settings.load import Settings, load
-from tests.support.instances import Fleet, fleet
+from tests.support.instances import Fleet
 from tests.support.repositories import RESTIC
 
 
-@pytest.fixture(scope="module")
-def park() -> Iterator[Fleet]:
-    with fleet() as made:
-        made.repository()
-        yield made
+@pytest.fixture
+def park(park: Fleet) -> Fleet:
+    park.repository()
+    return park
 
 
 def settings(park: Fleet) -> Settings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,14 +13,8 @@ from maintainer.edges import userdata
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.ssh import generate_key
 from maintainer.sandbox import daemon, processes
-from tests.support.instances import Fleet, fleet, shown, until
+from tests.support.instances import Fleet, shown, until
 from tests.support.repositories import Repository
-
-
-@pytest.fixture(scope="module")
-def park() -> Iterator[Fleet]:
-    with fleet() as made:
-        yield made
 
 
 def follow_to(process: subprocess.Popen[str], event: str, step: str | None = None) -> list[str]:
@@ -49,7 +42,7 @@ def settled(park: Fleet, name: str, repository: Repository) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, number: signal.Signals, code: int) -> None:
     name = f"signal{number}"
-    repository = park.repository(name)
+    repository = park.repository(name, fast=False)
     process = park.start("run", "--once", "--json", "--repository", name)
     follow_to(process, "instance.reached")
     process.send_signal(number)
@@ -61,7 +54,7 @@ def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, numb
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_agent(park: Fleet) -> None:
-    repository = park.repository("hurry")
+    repository = park.repository("hurry", fast=False)
     process = park.start("run", "--once", "--json", "--repository", "hurry")
     follow_to(process, "instance.launched")
     process.send_signal(signal.SIGINT)
@@ -76,6 +69,7 @@ def test_kill_9_of_the_controller_leaves_a_machine_that_sweep_names_and_ends(par
     repository = park.repository("swept")
     process = park.start("run", "--once", "--json", "--repository", "swept")
     follow_to(process, "instance.reached")
+    process.send_signal(signal.SIGSTOP)  # alive, and slower than the agent
     (left,) = [one["InstanceId"] for one in park.instances()]
     code, output, _ = park.call("sweep", "--dry-run")
     assert (code, output) == (0, "nothing was left behind\n")
@@ -113,7 +107,7 @@ def test_sweep_leaves_other_owners_and_other_machines_controllers_alone(park: Fl
         )
         return str(answer["Instances"][0]["InstanceId"])
 
-    mine = f"s3://{park.sandbox.state_bucket}/sandbox"
+    mine = f"s3://{park.sandbox.state_bucket}/{park.prefix}sandbox"
     past, future = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
     late, theirs, foreign = launch(mine, past), launch(mine, future), launch("someone", past)
     park.call("sweep")

@@ -6,18 +6,9 @@ import base64
 import gzip
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.support.instances import Fleet, fleet
-
-
-@pytest.fixture
-def park() -> Iterator[Fleet]:
-    with fleet() as made:
-        yield made
+from tests.support.instances import Fleet
 
 
 def test_two_groups_are_maintained_side_by_side_and_no_secret_is_seen(park: Fleet) -> None:

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.support.instances import Fleet, fleet, shown
-
-
-@pytest.fixture
-def park() -> Iterator[Fleet]:
-    with fleet() as made:
-        yield made
+from tests.support.instances import Fleet, shown
 
 
 def test_an_attacked_repository_is_healed_on_an_instance_and_nothing_is_left(park: Fleet) -> None:

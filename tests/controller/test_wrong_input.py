@@ -13,14 +13,13 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, NoInstanceError
 from maintainer.edges.compute.ec2calls import RefusedError, translate
 from maintainer.edges.s3 import translate as translate_s3
-from tests.support.instances import Fleet, fleet, shown
+from tests.support.instances import Fleet, shown
 
 
-@pytest.fixture(scope="module")
-def park() -> Iterator[Fleet]:
-    with fleet() as made:
-        made.repository()
-        yield made
+@pytest.fixture
+def park(park: Fleet) -> Fleet:
+    park.repository()
+    return park
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import boto3
@@ -12,15 +13,20 @@ from maintainer.edges.clock import SystemClock
 from maintainer.edges.objectstore import S3Store
 from maintainer.edges.s3 import S3
 from maintainer.sandbox.daemon import Sandbox
+from maintainer.sandbox.provision import Credentials
 
 
 def client(sandbox: Sandbox, identity: str) -> Any:
     """Return boto3's own S3 client for an identity, without repeats."""
-    key = sandbox.credentials[identity]
+    return _client(sandbox.endpoint, sandbox.region, sandbox.credentials[identity])
+
+
+@cache
+def _client(endpoint: str, region: str, key: Credentials) -> Any:
     return boto3.client(
         "s3",
-        endpoint_url=sandbox.endpoint,
-        region_name=sandbox.region,
+        endpoint_url=endpoint,
+        region_name=region,
         aws_access_key_id=key.access_key_id,
         aws_secret_access_key=key.secret_access_key,
         config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 0}),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +36,36 @@ def until(true: Callable[[], bool], limit_s: float = 30) -> None:
 
 @dataclass
 class Fleet:
-    """The sandbox, its EC2, and what runs in it."""
+    """The sandbox, its EC2, and what runs in it. `earlier` are the instances that others launched there before."""
 
     sandbox: daemon.Sandbox
     plant: Plant
     root: Path
+    prefix: str = ""
+    earlier: frozenset[str] = frozenset()
+
+    def anew(self, name: str) -> Fleet:
+        """Return the same sandbox with an empty configuration, a state store and repositories of its own, and no instances yet."""
+        prefix = f"{re.sub('[^a-z0-9]+', '-', name.lower())[:40]}-{secrets.token_hex(4)}/"
+        root = self.root / prefix
+        root.mkdir()
+        state = f"s3:{self.sandbox.endpoint}/{self.sandbox.state_bucket}/"
+        text = Path(self.sandbox.config).read_text()
+        assert state in text, text
+        config = root / "maintainer.toml"
+        config.write_text(text.replace(state, state + prefix).replace('"credentials"', f'"{self.directory}/credentials"'))
+        earlier = frozenset(one["InstanceId"] for one in self.instances(living=False))
+        return Fleet(replace(self.sandbox, config=str(config)), self.plant, root, prefix, earlier)
 
     @property
     def directory(self) -> Path:
         return Path(self.sandbox.directory)
 
-    def repository(self, name: str = "web", group: str = "sandbox", more: str = "") -> Repository:
-        """Make a repository with one good snapshot, and add it to the configuration."""
-        made = Repository(self.sandbox, name, self.root / name)
+    def repository(self, name: str = "web", group: str = "sandbox", more: str = "", *, fast: bool = True) -> Repository:
+        """Make a repository with one good snapshot, and add it to the configuration. One that is not `fast` keeps a run busy for seconds."""
+        made = Repository(self.sandbox, self.prefix + name, self.root / name)
         made.root.mkdir()
-        made.init()
+        made.init(fast=fast)
         made.write("file", 150_000, len(name))
         made.backup()
         source = keep_password(self.sandbox.endpoint, name, made.password)
@@ -79,9 +96,11 @@ class Fleet:
         return code, [decode(line) for line in output.splitlines()]
 
     def instances(self, *, living: bool = True) -> list[dict[str, Any]]:
-        pages = self.plant.client("ec2").get_paginator("describe_instances").paginate()
+        states = ["pending", "running", "stopping", "stopped", *(() if living else ("shutting-down", "terminated"))]
+        filters = [{"Name": "instance-state-name", "Values": states}]
+        pages = self.plant.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
         found = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
-        return [one for one in found if not living or one["State"]["Name"] not in ("terminated", "shutting-down")]
+        return [one for one in found if one["InstanceId"] not in self.earlier]
 
     def machines(self) -> list[str]:
         """Return the machines whose supervisors live."""

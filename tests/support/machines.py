@@ -50,7 +50,7 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (
     image.seed(directory / "seed")
     home = directory / "machine"
     home.mkdir()
-    key = paramiko.RSAKey.generate(2048)
+    key = paramiko.ECDSAKey.generate()
     user = {"name": "maintainer", "ssh_authorized_keys": [f"{key.get_name()} {key.get_base64()}", *keys]}
     (home / "user-data").write_text("\n".join(["#cloud-config", f"users: [{json.dumps(user)}]", *lines]))
     with socket.socket() as probe:
