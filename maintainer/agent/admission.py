@@ -208,6 +208,7 @@ def _is_complete(
 ) -> bool:
     view = View({**shown, **{key: run.standing[key].version for key in snapshots}})
     with run.serve(view, Permissions(), scratch) as server:
+        # A snapshot that crashes restic is none that could be restored: the others must not wait for it.
         return run.ask(server, opened, restic.check_argv(read_data=False)).status == 0
 
 

@@ -162,7 +162,7 @@ def check(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     packs = [version.size for key, version in work.view.standing().items() if key.startswith("data/")]
     with _progress(run, server, packs):
         outcome = run.ask(server, opened, restic.check_argv(read_data=True))
-    if outcome.status != 0:
+    if not restic.is_sound(outcome):
         told = restic.parse_check(outcome)
         broken = ", ".join(told.get("broken_packs") or ()) or restic.last_words(outcome)
         raise CheckFailedError(

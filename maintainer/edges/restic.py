@@ -26,6 +26,8 @@ SOFT_STOP_S = 20
 KEPT_TAIL = 4_000
 _SIGNED = re.compile(r"\?[^\s\"']*X-Amz-[^\s\"']*")
 """The query of a presigned URL, which restic quotes in its errors: whoever reads it may read the object, for an hour."""
+_CRASH = re.compile(r"^(?:fatal error|panic): .*", re.MULTILINE)
+"""What Go's runtime says first when it gives up; stacks of every goroutine follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,9 @@ class Restic:
             finally:
                 timer.cancel()
                 self._running = None
-        return Outcome(status, "".join(output), _SIGNED.sub("?…", "".join(errors))[-KEPT_TAIL:])
+        said = _SIGNED.sub("?…", "".join(errors))
+        crash = _CRASH.search(said)
+        return Outcome(status, "".join(output), said[crash.start() :][:KEPT_TAIL] if crash else said[-KEPT_TAIL:])
 
     def stop(self) -> None:
         """End the restic that runs, if one does: by SIGINT, so that it ends in order, then for good."""
@@ -175,15 +179,26 @@ def failure(command: str, outcome: Outcome) -> ResticError:
             do = "the view holds its own locks: this is our fault, report it"
         case 12:
             do = "the password of this repository is another one: correct its source"
+        case _ if "memory" in said and _CRASH.match(said):
+            do = "it needs more than it may have: raise [restic] memory_mib, on a machine that has as much"
         case status if status < 0:
-            do = "restic was stopped from outside, or by its memory limit"
+            do = "restic was stopped from outside, or by the kernel, for want of memory"
         case _:
             do = "maintainer logs RUN tells what led to it"
     return ResticError(f"restic {command} ended with status {outcome.status}: {said}", guidance=do, status=outcome.status)
 
 
+def is_sound(outcome: Outcome) -> bool:
+    """Tell what `restic check` found. ResticError where it came to no verdict: it was ended, or crashed."""
+    if outcome.status not in (0, 1):
+        raise failure("check", outcome)
+    return outcome.status == 0
+
+
 def last_words(outcome: Outcome) -> str:
-    """Return what restic said last on standard error, in one line."""
+    """Return what restic said last on standard error, in one line; of a crash, why."""
+    if (crash := _CRASH.search(outcome.errors)) is not None:
+        return crash[0][:400]
     lines = [line.strip() for line in outcome.errors.splitlines() if line.strip()]
     for line in reversed(lines):
         try:

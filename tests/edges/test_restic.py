@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from maintainer.core.errors import ConfigurationError, ResticError
 from maintainer.core.job import Keep
 from maintainer.edges import restic
 from maintainer.edges.restic import Limits, Outcome, Restic
+from tests.support.repositories import cheaper_key
 
 IDS = ("a" * 64, "b" * 64)
 GOLDEN = [
@@ -60,6 +62,20 @@ def test_a_memory_limit_holds(tmp_path: Path) -> None:
     assert tool.run("x", "secret", ()).output == f"{512 << 10}\n"
 
 
+def test_a_real_restic_that_needs_more_memory_than_it_may_have_is_told_as_that(tmp_path: Path) -> None:
+    location, password = str(tmp_path / "repository"), "secret"
+    plenty = restic.find()
+    plenty.demand(location, password, ("init",))
+    (key,) = (tmp_path / "repository/keys").iterdir()
+    dear = cheaper_key(key.read_bytes(), password, n=1 << 18)  # scrypt takes 256 MB
+    key.unlink()
+    key.with_name(hashlib.sha256(dear).hexdigest()).write_bytes(dear)
+    with pytest.raises(ResticError, match="cannot allocate memory") as caught:
+        restic.find("restic", Limits(memory=128 << 20)).demand(location, password, restic.snapshots_argv())
+    assert "raise [restic] memory_mib" in caught.value.guidance
+    assert restic.parse_snapshots(plenty.demand(location, password, restic.snapshots_argv())) == ()
+
+
 def test_the_password_is_in_the_environment_alone(tmp_path: Path) -> None:
     tool = script(tmp_path, 'echo "$RESTIC_PASSWORD"; tr "\\0" " " < /proc/$$/cmdline', Limits())
     password, argv = tool.run("x", "secret", ("check",)).output.splitlines()
@@ -79,7 +95,8 @@ def test_a_presigned_url_in_its_errors_is_cut(tmp_path: Path) -> None:
         (12, '{"message_type":"exit_error","code":12,"message":"Fatal: wrong password"}', "wrong password"),
         (10, "Fatal: repository does not exist", "restic init"),
         (1, "Fatal: pack damaged\n", "pack damaged"),
-        (-9, "", "stopped from outside, or by its memory limit"),
+        (-9, "", "stopped from outside, or by the kernel, for want of memory"),
+        (2, "panic: oh no\n\ngoroutine 1 [running]:\nmain.go:1 +0x1\n", "panic: oh no"),
     ],
 )
 def test_a_failure_is_told_with_what_to_do(status: int, errors: str, says: str) -> None:
@@ -87,6 +104,14 @@ def test_a_failure_is_told_with_what_to_do(status: int, errors: str, says: str) 
     assert isinstance(error, ResticError)
     assert says in str(error)
     assert error.exit_code == 4
+
+
+def test_a_check_that_was_ended_or_crashed_is_no_verdict() -> None:
+    assert restic.is_sound(Outcome(0, "", ""))
+    assert not restic.is_sound(Outcome(1, "", "Fatal: repository contains errors"))
+    for outcome in (Outcome(2, "", "fatal error: out of memory\n\ngoroutine 1"), Outcome(-9, "", ""), Outcome(130, "", "")):
+        with pytest.raises(ResticError, match="restic check ended with status"):
+            restic.is_sound(outcome)
 
 
 def test_a_repository_without_snapshots_has_nothing_to_forget() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,10 @@ from maintainer.core.errors import ConcurrentRunError, UnsafeStoreError
 from maintainer.core.job import Place
 from maintainer.core.ledger import fold
 from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.edges.clock import SystemClock
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore, new_run_id
+from maintainer.sandbox import daemon, processes
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import access, client
 
@@ -59,10 +62,15 @@ def test_a_run_names_what_it_is_about_to_put(state: StateStore) -> None:
     assert run.startswith("20260102T030405Z-")
 
 
-def test_a_store_that_ignores_conditional_puts_is_refused(state: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_ignores_conditional_puts_is_refused(state: StateStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     state.probe()
     state.probe()
-    plain = state._s3.call_once
-    monkeypatch.setattr(state._s3, "call_once", lambda operation, IfNoneMatch, **rest: plain(operation, **rest))  # noqa: N803
-    with pytest.raises(UnsafeStoreError, match="ignores"):
-        state.probe()
+    start = processes.start
+    monkeypatch.setattr(processes, "start", lambda _, *rest: start("tests.support.careless", *rest))
+    clock = SystemClock()
+    try:
+        careless = daemon.start(tmp_path / "careless", clock, machines=False)
+        with pytest.raises(UnsafeStoreError, match="ignores"):
+            StateStore(S3(access(careless)), Place(careless.state_bucket, "test", careless.endpoint)).probe()
+    finally:
+        daemon.stop(tmp_path / "careless", clock)
