@@ -32,17 +32,25 @@ SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMI
 
 
 def main() -> int:
-    """Do the job; return its exit code."""
+    """Do the job on standard input; return its exit code."""
     for number in SIGNALLED:
         signal.signal(number, _raise)
-    job = jobs.decode(sys.stdin.readline())
+
+    def write(event: Event) -> None:
+        sys.stdout.write(encode(event) + "\n")
+        sys.stdout.flush()
+
+    return attend(jobs.decode(sys.stdin.readline()), write)
+
+
+def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
+    """Do a job, and tell all of it; return its exit code, which the last event has too."""
     clock = SystemClock(Path(job.access.clock) if job.access.clock else None)
     kept: list[Event] = []
 
     def sink(event: Event) -> None:
         kept.append(event)
-        sys.stdout.write(encode(event) + "\n")
-        sys.stdout.flush()
+        told(event)
 
     recorder = Recorder(job.run_id, "agent", clock, sink)
     code = ExitCode.FAULT

@@ -72,7 +72,9 @@ def session(access: Access) -> boto3.Session:
     if access.credentials_file:
         core.set_config_variable("credentials_file", access.credentials_file)
     try:
-        return boto3.Session(botocore_session=core, profile_name=access.profile or None, region_name=access.region or None)
+        made = boto3.Session(botocore_session=core, profile_name=access.profile or None, region_name=access.region or None)
+        core.get_scoped_config()  # or a profile that is missing would be noticed by whoever makes a client
+        return made
     except ProfileNotFound as error:
         where = access.credentials_file or "the AWS configuration"
         problem = Problem(

@@ -7,9 +7,11 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maintainer.agent.main import attend
 from maintainer.core.entries import accept_subjects
-from maintainer.core.events import Event, decode
+from maintainer.core.events import Event, decode, encode
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
+from maintainer.core.job import decode as decode_job
 from maintainer.core.ledger import Fold, fold
 from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock, write_offset
@@ -98,7 +100,10 @@ class Maintained:
         return Ran(process.returncode, [decode(line) for line in output.splitlines()], errors)
 
     def run(self) -> Ran:
-        return self.finish(self.start())
+        """Run the agent in this process, which spares a test the start of another: a second a night. `start` is for who ends it."""
+        lines: list[str] = []
+        code = attend(decode_job(self.job().encode()), lambda event: lines.append(encode(event)))
+        return Ran(code, [decode(line) for line in lines], "")
 
     def judge(self, action: str, *subjects: str) -> None:
         self.state.append_judgement(action, subjects, who="ann", at=to_text(SystemClock(self.clock_file).now()))
