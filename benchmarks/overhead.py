@@ -28,7 +28,7 @@ def measure() -> Result:
         for subject in ("first contact", "quiet night"):
             clock = SystemClock()
             started = clock.monotonic()
-            ran = maintained.run()
+            ran = maintained.finish(maintained.start())  # as a process: its start is part of the cost
             wall = clock.monotonic() - started
             if ran.code:
                 raise SystemExit(ran.why())

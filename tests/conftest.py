@@ -13,6 +13,13 @@ from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, then those with machines: what begins last ends last, and one worker alone with it."""
+    items.sort(
+        key=lambda item: (item.get_closest_marker("long") is None, not {"park", "own_sandbox"} & set(getattr(item, "fixturenames", ())))
+    )
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[daemon.Sandbox]:
     """A running sandbox, whose time no test moves."""

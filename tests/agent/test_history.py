@@ -132,6 +132,7 @@ def test_attack_4_a_hidden_snapshot_comes_back_though_plain_check_would_not_miss
     whole(repository)
 
 
+@pytest.mark.long
 def test_attack_17_an_attack_during_a_run_harms_neither_it_nor_the_next(repository: Repository) -> None:
     grow(repository, 3)
     maintained = watched(repository)

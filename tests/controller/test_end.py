@@ -156,6 +156,7 @@ def test_the_power_off_timer_needs_nobody(park: Fleet) -> None:
     park.nothing_is_left()
 
 
+@pytest.mark.long
 def test_attack_18_killed_at_each_step_machine_or_controller_every_good_snapshot_stays(park: Fleet) -> None:
     repository = park.repository("killed", more="[repository.keep]\nlast = 1\n")
     repository.write("file", 150_000, 99)

@@ -123,6 +123,7 @@ def followed(sandbox: Sandbox, tmp_path: Path, *lines: str) -> Iterator[tuple[Bo
         yield machine, host, login
 
 
+@pytest.mark.long
 def test_events_arrive_within_a_second_each_once_in_order_through_cuts_of_1_and_30_seconds(sandbox: Sandbox, tmp_path: Path) -> None:
     told: list[Event] = []
     arrived: list[tuple[float, float]] = []
