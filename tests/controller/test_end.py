@@ -50,8 +50,7 @@ def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, numb
     assert "run.signalled" in names
     process.communicate(timeout=60)
     assert process.returncode == code
-    park.nothing_is_left()
-    repository.verify(next(iter(repository.trees)))
+    settled(park, name, repository)
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_agent(park: Fleet) -> None:
@@ -141,8 +140,7 @@ def test_the_hypervisor_s_death_costs_the_run_nothing(park: Fleet) -> None:
     process.communicate(timeout=120)
     daemon.start(park.directory, SystemClock())
     assert process.returncode == 0
-    park.nothing_is_left()
-    repository.verify(next(iter(repository.trees)))
+    settled(park, "hypervisor", repository)
 
 
 def test_the_power_off_timer_needs_nobody(park: Fleet) -> None:
@@ -179,6 +177,7 @@ def test_attack_18_killed_at_each_step_machine_or_controller_every_good_snapshot
         park.nothing_is_left()
     code, events = park.run("--repository", "killed")
     assert code in (0, 3), shown(events)
+    assert park.run("--repository", "killed")[0] == 0
     for snapshot in repository.trees:
         repository.verify(snapshot)
     park.nothing_is_left()
