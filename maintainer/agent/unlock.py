@@ -71,7 +71,7 @@ def _oldest_sound_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
 
 def open_pinned(run: Run, password: str) -> Opened:
     """Open the repository with a pinned key, as it stands after revert."""
-    keys = {key: (version, parse_key(run.store.read(version, MAXIMA[FileType.KEY]))) for key, version in run.admitted(FileType.KEY).items()}
+    keys = {key: (version, parse_key(run.kept.read(version, MAXIMA[FileType.KEY]))) for key, version in run.admitted(FileType.KEY).items()}
     key, master = open_any(keys, password, run.job.name)
     return Opened(key, master, password)
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges.viewserver import ViewStore
+
+MOST_KEPT = 512 << 20
+"""Bytes. The indexes of a terabyte or two; and no more, because a host chooses how much there is, and /tmp may be memory."""
 
 
 class KeptFiles:
@@ -26,6 +30,8 @@ class KeptFiles:
         """Keep nothing yet."""
         self._store = store
         self._directory = tempfile.TemporaryDirectory(prefix="maintainer-kept-")
+        self._left = MOST_KEPT
+        self._lock = threading.Lock()
 
     def url(self, version: ObjectVersion) -> str:
         """Return the store's presigned URL."""
@@ -38,10 +44,18 @@ class KeptFiles:
         if version.size <= limit and kept.exists():
             return kept.read_bytes()
         body = self._store.read(version, limit)
+        with self._lock:
+            self._left -= len(body)
+            if self._left < 0:
+                self._left += len(body)
+                return body
         unfinished = kept.with_suffix(f".{secrets.token_hex(4)}")
-        with suppress(OSError):  # a full disk costs round trips, and no run
+        try:
             unfinished.write_bytes(body)
             unfinished.rename(kept)
+        except OSError:  # a full disk costs round trips, and no run
+            with suppress(OSError):
+                unfinished.unlink()
         return body
 
     def put(self, key: str, body: bytes) -> ObjectVersion:

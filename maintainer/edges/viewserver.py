@@ -30,7 +30,7 @@ WRITABLE = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
 LONGEST_LOCK = 64 << 10
 SCRATCH = "scratch"
 """The version id of what is held in memory."""
-PACKS_KEPT = 4
+WHOLE_KEPT = 4
 """How many whole versions a relay keeps: restic reads a pack's header and then its parts."""
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -137,18 +137,11 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             return _part(request, self._scratch[version.key])
         if request.method == "HEAD":
             return web.Response(headers={"Content-Length": str(version.size)})
-        if file.type is not FileType.PACK:
-            return await self._small(request, version)
-        self.packs_read[file.id] = version.size
-        if self._redirect:
-            return web.Response(status=307, headers={"Location": self._store.url(version)})
+        if file.type is FileType.PACK:
+            self.packs_read[file.id] = version.size
+            if self._redirect:
+                return web.Response(status=307, headers={"Location": self._store.url(version)})
         return await self._relay(request, version)
-
-    async def _small(self, request: web.Request, version: ObjectVersion) -> web.StreamResponse:
-        try:
-            return _part(request, await asyncio.to_thread(self._store.read, version, version.size))
-        except (MaintainerError, ValueError) as error:
-            return self._fail(error)
 
     async def _relay(self, request: web.Request, version: ObjectVersion) -> web.StreamResponse:
         ref = (version.key, version.version_id)
@@ -159,7 +152,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             except (MaintainerError, ValueError) as error:
                 return self._fail(error)
             self._whole[ref] = body
-            while len(self._whole) > PACKS_KEPT:
+            while len(self._whole) > WHOLE_KEPT:
                 self._whole.popitem(last=False)
         return _part(request, body)
 

@@ -14,7 +14,7 @@ from maintainer.core.job import Keep
 from maintainer.core.repofiles import FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
-from maintainer.edges import restic
+from maintainer.edges import keptfiles, restic
 from maintainer.edges.keptfiles import KeptFiles
 from maintainer.edges.viewserver import Permissions, ViewServer, ViewStore
 from maintainer.sandbox.daemon import Sandbox
@@ -122,6 +122,16 @@ def test_small_files_are_fetched_once_for_all_commands_and_views_of_a_run(reposi
         with ViewServer(View(current(repository)), kept, Permissions(), redirect=True) as server:
             restic.find().demand(server.address, repository.password, restic.check_argv(read_data=True))
     assert counted.reads == Counter(key for key in current(repository) if not key.startswith(("data/", "locks/")))
+
+
+def test_no_more_is_kept_than_a_run_may_have(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = current(repository)["config"]
+    for most, reads in ((config.size, 1), (config.size - 1, 2)):
+        monkeypatch.setattr(keptfiles, "MOST_KEPT", most)
+        counted = Counted(store(repository.sandbox, repository.prefix))
+        kept = KeptFiles(counted)
+        assert kept.read(config, config.size) == kept.read(config, config.size)
+        assert counted.reads == Counter({"config": reads})
 
 
 def test_a_disk_that_takes_no_small_file_costs_round_trips_alone(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
