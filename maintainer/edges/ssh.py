@@ -27,6 +27,7 @@ HEARTBEAT_S = 5.0
 SILENCE_S = 20.0
 """A peer that answers no heartbeat for so long is dead, whatever TCP still believes."""
 CHUNK = 64 * 1024
+AGAIN = "the stream is read on from where it broke off, as soon as the instance answers again"
 
 # paramiko writes tracebacks of ordinary network failures to stderr; each of them reaches us as an exception anyway.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
@@ -36,6 +37,10 @@ class HostKeyMismatchError(MaintainerError):
     """Who answered is not the instance of this run. Nothing was sent to it but the start of a key exchange."""
 
     exit_code = ExitCode.LOST
+
+
+class NobodyAnswersError(ConnectionLostError):
+    """No connection came to be: whoever knocks again harms nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ def connect(door: Door, clock: Clock) -> Iterator[Session]:
     try:
         transport = paramiko.Transport(socket.create_connection((door.address, door.port), timeout=TIMEOUT_S))
     except OSError as error:
-        raise lost(f"{door.address} port {door.port}: {error}") from error
+        raise NobodyAnswersError(f"{door.address} port {door.port}: {error}", guidance=AGAIN) from error
     try:
         _log_in(transport, door)
         pulse = Pulse(transport, clock)
@@ -207,7 +212,7 @@ def _log_in(transport: paramiko.Transport, door: Door) -> None:
 
 def lost(reason: str) -> ConnectionLostError:
     """Return the error for a connection that is no more."""
-    return ConnectionLostError(reason, guidance="the stream is read on from where it broke off, as soon as the instance answers again")
+    return ConnectionLostError(reason, guidance=AGAIN)
 
 
 def _mismatch(door: Door, found: str) -> HostKeyMismatchError:

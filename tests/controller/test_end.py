@@ -20,13 +20,13 @@ from tests.support.repositories import Repository
 def follow_to(process: subprocess.Popen[str], event: str, step: str | None = None) -> list[str]:
     """Read a run's events up to one of this name; return the names."""
     assert process.stdout is not None
-    names = []
+    lines = []
     for line in process.stdout:
+        lines.append(line)
         read = json.loads(line)
-        names.append(read["event"])
         if read["event"] == event and step in (None, read["step"]):
-            return names
-    raise AssertionError((names, process.communicate()))
+            return [json.loads(one)["event"] for one in lines]
+    raise AssertionError("\n".join((f"no {event}", *lines, *process.communicate())))
 
 
 def settled(park: Fleet, name: str, repository: Repository) -> None:
@@ -42,10 +42,13 @@ def settled(park: Fleet, name: str, repository: Repository) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, number: signal.Signals, code: int) -> None:
     name = f"signal{number}"
-    repository = park.repository(name, fast=False)
+    repository = park.repository(name)
     process = park.start("run", "--once", "--json", "--repository", name)
+    agent = park.hold_agent()  # however slow its controller is
     follow_to(process, "instance.reached")
     process.send_signal(number)
+    agent.wait_for_wish("stop")
+    agent.let_go()
     names = follow_to(process, "instance.terminated")
     assert "run.signalled" in names
     process.communicate(timeout=60)

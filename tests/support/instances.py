@@ -7,12 +7,13 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from maintainer.core.events import Event, decode
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon, processes
+from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.plant import Plant
 from maintainer.sandbox.provision import keep_password
 from tests.support.repositories import Repository
@@ -30,8 +32,33 @@ COMMAND = Path(sys.executable).with_name("maintainer")
 def until(true: Callable[[], bool], limit_s: float = 30) -> None:
     deadline = time.monotonic() + limit_s
     while not true():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, f"{true.__qualname__} never came true"
         time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class HeldAgent:
+    """An agent on a machine, both by their ids outside."""
+
+    init: int
+    pid: int
+
+    def wait_for_wish(self, wish: str) -> None:
+        """Wait until a controller has left the wish on the machine."""
+        until(Path(f"/proc/{self.init}/root/run/maintainer/{wish}").exists, 60)
+
+    def let_go(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+
+def _agents_of(init: int) -> list[int]:
+    """Return the ids of the agents in the namespace of a machine."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"maintainer.agent.main" in (process / "cmdline").read_bytes() and (process / "ns/pid").samefile(f"/proc/{init}/ns/pid"):
+                found.append(int(process.name))
+    return found
 
 
 @dataclass
@@ -106,9 +133,27 @@ class Fleet:
         """Return the machines whose supervisors live."""
         return [home.name for home in (self.directory / "machines").glob("i-*") if processes.is_held(home / "lock")]
 
+    def hold_agent(self) -> HeldAgent:
+        """Wait until an agent has started on the only machine, and stop it there: it does nothing until it is let go."""
+        found: list[HeldAgent] = []
+
+        def held() -> bool:
+            for name in self.machines():
+                if (state := read_state(self.directory / "machines" / name)) is not None and state.init:
+                    found.extend(HeldAgent(state.init, pid) for pid in _agents_of(state.init))
+            return bool(found)
+
+        until(held, 60)
+        os.kill(found[0].pid, signal.SIGSTOP)
+        return found[0]
+
     def nothing_is_left(self) -> None:
         """Wait until neither EC2 nor the hypervisor has a machine."""
-        until(lambda: not self.instances() and not self.machines())
+        try:
+            until(lambda: not self.machines() and not self.instances())
+        except AssertionError:
+            _show(self.directory)
+            raise
 
 
 @contextmanager

@@ -25,7 +25,12 @@ REACHED_WITHIN_S = 300
 BACK_WITHIN_S = 600
 """From a cut connection to the next login; after that the run's outcome is what the state store says."""
 READ_S = 0.5
+KNOCK_S = 0.5
+"""Between two connections that nobody takes: a machine that boots."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+"""After a connection that broke: sshd punishes whoever breaks off too often."""
+LOOK_EVERY_S = 2.0
+"""Whether EC2 still has an instance that does not answer."""
 LOST_STATUS = -1
 CONSOLE_KEPT = 4_000
 
@@ -90,40 +95,36 @@ class InstanceAgent:
         self._wish = ""
         self._told_wish = ""
         self._hurry = threading.Event()
+        self._reached = False
+        self._last = self._looked = clock.monotonic()
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that it writes, until it ends: each once, in order, through cut connections. Ends early when it is lost."""
         seen = 0
-        reached = False
-        last = self._clock.monotonic()
         pause = FIRST_PAUSE_S
         why = ""
         while not self._hurry.is_set():
             try:
                 with ssh.connect(self._door, self._clock) as session:
-                    if not reached:
-                        self._recorder.record("instance.reached", instance=self._instance.id)
-                    reached, pause = True, FIRST_PAUSE_S
-                    stream = session.follow(seen)
-                    while stream.exit_status is None and not self._hurry.is_set():
-                        for line in stream.read(READ_S):
-                            seen += 1
-                            yield line
-                        last = self._clock.monotonic()
-                        self._pass_on(session)
-                    self._collect(session, stream.exit_status)
+                    self._note_reached()
+                    pause = FIRST_PAUSE_S
+                    for line in self._follow(session, seen):
+                        seen += 1
+                        yield line
                     return
             except ConnectionLostError as error:
-                if reached and error.message != why:
+                wait = KNOCK_S
+                if not isinstance(error, ssh.NobodyAnswersError):
+                    wait, pause = pause, min(pause * 2, LONGEST_PAUSE_S)
+                if self._reached and error.message != why:
                     self._recorder.record("connection.lost", instance=self._instance.id, reason=error.message, lines=seen)
                 why = error.message
             except ssh.HostKeyMismatchError as error:
                 why = str(error)
                 break
-            if self._clock.monotonic() > last + (BACK_WITHIN_S if reached else REACHED_WITHIN_S) or self._is_gone():
+            if not self._is_worth_waiting():
                 break
-            self._hurry.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+            self._hurry.wait(wait)
         self._words = self._why_lost(why)
 
     def signal(self, number: int) -> None:
@@ -147,6 +148,30 @@ class InstanceAgent:
     def last_words(self) -> str:
         """Return the end of what it wrote beside its events, or what is left of an instance that never answered."""
         return self._words
+
+    def _note_reached(self) -> None:
+        if not self._reached:
+            self._recorder.record("instance.reached", instance=self._instance.id)
+        self._reached = True
+
+    def _follow(self, session: ssh.Session, seen: int) -> Iterator[str]:
+        """Yield the lines after those that were seen, to the end."""
+        stream = session.follow(seen)
+        while stream.exit_status is None and not self._hurry.is_set():
+            yield from stream.read(READ_S)
+            self._last = self._clock.monotonic()
+            self._pass_on(session)
+        self._collect(session, stream.exit_status)
+
+    def _is_worth_waiting(self) -> bool:
+        """Tell whether an instance that does not answer may still do so."""
+        now = self._clock.monotonic()
+        if now > self._last + (BACK_WITHIN_S if self._reached else REACHED_WITHIN_S):
+            return False
+        if now < self._looked + LOOK_EVERY_S:
+            return True
+        self._looked = now
+        return not self._is_gone()
 
     def _pass_on(self, session: ssh.Session) -> None:
         if self._wish != self._told_wish:
