@@ -1,4 +1,4 @@
-"""The agent's keeper on an instance: `maintainer-agent run` starts the agent and outlives it; `… remote` answers whoever logs in.
+"""The agent's keeper on an instance, `maintainer-agent run`: starts the agent and outlives it.
 
 What the agent writes lies in files, so that neither a lost connection nor a dead controller costs a line; when all has been read, or nobody
 came for it, the machine powers itself off.
@@ -31,19 +31,12 @@ PATIENCE_S = 120
 """How long an agent that was asked to end in order may take."""
 
 
-def main() -> int:
-    """Run the named half."""
-    match sys.argv[1:]:
-        case ["run"]:
-            place = remote.PLACE
-            place.mkdir(exist_ok=True)
-            Keeper(JOB, IMAGE, place, SystemClock()).run()
-            subprocess.run([POWER_OFF], check=False)  # noqa: S603 - the image's own
-            return 0
-        case ["remote"]:
-            return remote.main()
-    sys.stderr.write("usage: maintainer-agent run | remote\n")
-    return ExitCode.USAGE
+def main() -> None:
+    """Keep one agent, and power the machine off when its events were read."""
+    place = remote.PLACE
+    place.mkdir(exist_ok=True)
+    Keeper(JOB, IMAGE, place, SystemClock()).run()
+    subprocess.run([POWER_OFF], check=False)  # noqa: S603 - the image's own
 
 
 @dataclass
@@ -110,7 +103,3 @@ class Keeper:
     def _has_begun(self) -> bool:
         """Tell whether the agent has written an event: before that it does not heed signals yet, and would die without a word."""
         return (self.place / "events.jsonl").stat().st_size > 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,16 +30,15 @@ def main() -> int:
 
 
 def answer(command: str, place: Path, out: BinaryIO) -> int:
-    """Do `follow N`, `errors`, or leave one of the wishes; anything else is refused with status 2."""
+    """Do `follow N`, or leave one of the wishes, and answer with what the agent wrote beside its events; anything else is status 2."""
     if command in WISHES:
-        (place / command).touch()
-        return 0
-    if command == "errors":
         out.write(_last_words(place / "errors.log"))
+        out.flush()
+        (place / command).touch()
         return 0
     if found := re.fullmatch(r"follow ([0-9]{1,9})", command):
         return follow(place, int(found[1]), out, reader_waits(out))
-    sys.stderr.write("maintainer-agent remote: expected `follow N`, `errors`, `stop` or `collected`\n")
+    sys.stderr.write("maintainer-agent remote: expected `follow N`, `stop` or `collected`\n")
     return WRONG_USE
 
 

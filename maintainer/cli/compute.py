@@ -13,10 +13,10 @@ from maintainer.settings.load import Settings
 from maintainer.settings.models import GroupSection
 
 
-def of(chosen: Settings, group: GroupSection, recorder: Recorder) -> Compute:
-    """Return a group's compute. An instance lives by the real time, whatever a sandbox's clock says."""
+def of(chosen: Settings, group: GroupSection, reached: Ec2 | None, recorder: Recorder) -> Compute:
+    """Return a group's compute; all groups share one EC2. An instance lives by the real time, whatever a sandbox's clock says."""
     wanted = group.instance
-    if group.compute == "local" or wanted is None:
+    if group.compute == "local" or wanted is None or reached is None:
         return LocalCompute()
     shape = Shape(
         image=wanted.image,
@@ -30,7 +30,7 @@ def of(chosen: Settings, group: GroupSection, recorder: Recorder) -> Compute:
         disk_gib=wanted.disk_gib,
     )
     way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit)
-    return Ec2Compute(ec2(chosen, recorder), shape, way, recorder, SystemClock())
+    return Ec2Compute(reached, shape, way, recorder, SystemClock())
 
 
 def ec2(chosen: Settings, recorder: Recorder) -> Ec2:

@@ -12,9 +12,9 @@ from maintainer.core.errors import ConfigurationError, MaintainerError, Problem
 from maintainer.core.moments import to_text
 from maintainer.edges import restic
 from maintainer.edges.clock import SystemClock
+from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.statestore import new_run_id
-from maintainer.settings.load import Settings
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,19 +45,19 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
     run_id = new_run_id(to_text(clock.now()))
     with events_shown(as_json=arguments.json, clock=clock) as show:
         recorder = Recorder(run_id, "controller", clock, show)
-        computes = {name: compute.of(chosen, group, recorder) for name, group in groups.items()}
-        if any(group.compute == "ec2" for group in groups.values()):
-            _sweep(chosen, recorder)
+        ec2 = compute.ec2(chosen, recorder) if any(group.compute == "ec2" for group in groups.values()) else None
+        computes = {name: compute.of(chosen, group, ec2, recorder) for name, group in groups.items()}
+        if ec2 is not None:
+            _sweep(ec2, compute.owner(chosen), recorder)
         jobs = {
             group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode() for group in groups
         }
         return Once(computes, recorder, show).run(jobs)
 
 
-def _sweep(chosen: Settings, recorder: Recorder) -> None:
+def _sweep(ec2: Ec2, owner: str, recorder: Recorder) -> None:
     """End what a dead controller left behind: this run settles its work. That looking for it fails is no reason not to run."""
     try:
-        ec2 = compute.ec2(chosen, recorder)
-        sweep.end(ec2, sweep.find(ec2, compute.owner(chosen), SystemClock()), recorder)
+        sweep.end(ec2, sweep.find(ec2, owner, SystemClock()), recorder)
     except MaintainerError as error:
         diagnostics().warning("instances left behind could not be looked for", reason=str(error))

@@ -147,21 +147,21 @@ class Session:
         """Return the event lines after the first `from_line`."""
         return Stream(self._ask(f"follow {from_line}"), self._pulse)
 
-    def wish(self, what: str) -> None:
-        """Leave a wish: `stop` (in order), or `collected` (all has been read, the machine may go)."""
-        with self._ask(what) as channel:
+    def wish(self, what: str) -> str:
+        """Leave a wish: `stop` (in order), or `collected` (all has been read, the machine may go).
+
+        Returns the end of what the agent wrote beside its events.
+        """
+        with self._ask(what) as channel, channel.makefile("rb") as words:
+            channel.settimeout(TIMEOUT_S)
+            try:
+                said = bytes(words.read())
+            except OSError as error:
+                raise lost(f"reading failed ({error})") from error
             channel.status_event.wait(TIMEOUT_S)
             if channel.exit_status != 0:
                 raise lost(f"the wish to {what} was not taken (status {channel.exit_status})")
-
-    def errors(self) -> str:
-        """Return the end of what the agent wrote beside its events."""
-        with self._ask("errors") as channel, channel.makefile("rb") as words:
-            channel.settimeout(TIMEOUT_S)
-            try:
-                return bytes(words.read()).decode(errors="replace")
-            except OSError as error:
-                raise lost(f"reading failed ({error})") from error
+            return said.decode(errors="replace")
 
     def _ask(self, command: str) -> paramiko.Channel:
         try:

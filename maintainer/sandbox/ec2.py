@@ -24,6 +24,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import run_simple
 
 from maintainer.sandbox import processes
+from maintainer.sandbox.plant import CHANGED
 
 _WHOLE = threading.Lock()
 
@@ -54,6 +55,19 @@ def show_whole_instances(responses: Any) -> None:
             return act(self)
 
     responses.describe_instances = describe_instances
+
+
+def tell_of_changes(responses: Any, action: str, changed: Path) -> None:
+    """Touch a file after each request that makes or ends instances: whoever waits for one need not ask all the time."""
+    act = getattr(responses, action)
+
+    def tell(self: Any) -> Any:
+        try:
+            return act(self)
+        finally:
+            changed.touch()
+
+    setattr(responses, action, tell)
 
 
 def show_consoles(general: Any, machines: Path) -> None:
@@ -131,6 +145,8 @@ def main() -> None:
     launch_fleets_whole(Fleets, directory / "capacity.json")
     honour_client_tokens(Fleets, "create_fleet")
     show_whole_instances(InstanceResponse)
+    for responses, action in ((InstanceResponse, "run_instances"), (Fleets, "create_fleet"), (InstanceResponse, "terminate_instances")):
+        tell_of_changes(responses, action, directory / CHANGED)
     show_consoles(General, directory / "machines")
     run_simple("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=True)
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import suppress
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +21,100 @@ from botocore.exceptions import BotoCoreError, ClientError
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import diagnostics
 from maintainer.sandbox import image, processes
-from maintainer.sandbox.machine import Specification, read_state
-from maintainer.sandbox.plant import Plant
+from maintainer.sandbox.machine import Specification, hold_up, read_state
+from maintainer.sandbox.plant import CHANGED, Plant
 
-TURN_S = 0.2
+TURN_S = 0.1
+LOOK_S = 5.0
+"""EC2 is asked at least so often; otherwise when it says that something has changed: each answer costs it as much as a launch."""
 WANTED = ["pending", "running"]
+
+
+class Supervisors:
+    """Starts machines' supervisors, from a process that has imported all they need: that takes longer than the rest of their start."""
+
+    def __init__(self) -> None:
+        """Fork that process. Call before anything is open that a supervisor must not inherit: locks, connections, threads."""
+        homes, self._tell = os.pipe()
+        if os.fork() == 0:
+            os.close(self._tell)
+            try:
+                self._serve(homes)
+            finally:
+                os._exit(0)
+        os.close(homes)
+
+    def start(self, home: Path) -> None:
+        """Start the supervisor of one machine; it outlives us."""
+        os.write(self._tell, f"{home}\n".encode())
+
+    @staticmethod
+    def _serve(homes: int) -> None:
+        """Fork a supervisor for each home that is named, until the hypervisor is gone."""
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        with os.fdopen(homes, encoding="utf-8") as lines:
+            for line in lines:
+                if os.fork() == 0:
+                    os.close(homes)
+                    _supervise(Path(line.rstrip("\n")))
+
+
+def _supervise(home: Path) -> None:
+    """Be a supervisor. Never returns."""
+    status = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        log = os.open(home / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for output in (1, 2):
+            os.dup2(log, output)
+        status = hold_up(home)
+    except BaseException:  # noqa: BLE001 - a forked child must not run its parent's code
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
 
 
 class Hypervisor:
     """One hypervisor."""
 
-    def __init__(self, directory: Path, plant: Plant) -> None:
+    def __init__(self, directory: Path, plant: Plant, supervisors: Supervisors) -> None:
         self._directory = directory
+        self._supervisors = supervisors
         self._machines = directory / "machines"
         self._plant = plant
         self._client: Any = plant.client("ec2")
+        self._clock = SystemClock()
+        self._seen: tuple[int, float] | None = None
+        self._wanted: dict[str, dict[str, Any]] = {}
 
     def turn(self) -> None:
         """Make the machines agree with EC2, once."""
-        # Not those that have ended: they are shown for an hour, and each look would cost more than the one before.
-        pages = self._client.get_paginator("describe_instances").paginate(Filters=[{"Name": "instance-state-name", "Values": WANTED}])
-        wanted = {one["InstanceId"]: one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]}
-        for name, instance in wanted.items():
+        changed, now = self._changed(), self._clock.monotonic()
+        if self._seen is None or changed != self._seen[0] or now > self._seen[1] + LOOK_S:
+            self._wanted = self._look()
+            self._seen = changed, now
+        for name, instance in self._wanted.items():
             home = self._machines / name
             if not home.exists():
                 self._boot(home, instance)
             elif not processes.is_held(home / "lock") and read_state(home) is not None:
                 self._client.terminate_instances(InstanceIds=[name])
         for home in self._machines.iterdir():
-            if home.name not in wanted and not home.suffix:
+            if home.name not in self._wanted and not home.suffix:
                 self._end(home)
+
+    def _changed(self) -> int:
+        """Return when EC2 last said that something has changed; to be read before it is asked."""
+        file = self._directory / CHANGED
+        return file.stat().st_mtime_ns if file.exists() else 0
+
+    def _look(self) -> dict[str, dict[str, Any]]:
+        """Return the instances that are to run, by id."""
+        # Not those that have ended: they are shown for an hour, and each look would cost more than the one before.
+        pages = self._client.get_paginator("describe_instances").paginate(Filters=[{"Name": "instance-state-name", "Values": WANTED}])
+        return {one["InstanceId"]: one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]}
 
     def _boot(self, home: Path, instance: dict[str, Any]) -> None:
         name = instance["InstanceId"]
@@ -79,11 +143,10 @@ class Hypervisor:
         )
         (new / "specification.json").write_text(specification.encode(), encoding="utf-8")
         new.rename(home)
-        processes.start("maintainer.sandbox.machine", [str(home)], home / "supervisor.log")
-        clock = SystemClock()
-        limit = clock.monotonic() + 10
-        while read_state(home) is None and clock.monotonic() < limit:
-            clock.sleep(TURN_S / 10)
+        self._supervisors.start(home)
+        limit = self._clock.monotonic() + 10
+        while read_state(home) is None and self._clock.monotonic() < limit:
+            self._clock.sleep(TURN_S / 10)
 
     def _end(self, home: Path) -> None:
         if processes.is_held(home / "lock"):
@@ -97,18 +160,16 @@ class Hypervisor:
 def main() -> None:
     """Turn until ended, or until the sandbox is gone."""
     directory = Path(sys.argv[1])
+    supervisors = Supervisors()
     processes.hold(directory / "hypervisor.lock")
     (directory / "machines").mkdir(mode=0o700, exist_ok=True)
-    hypervisor = Hypervisor(directory, Plant.read(directory))
+    hypervisor = Hypervisor(directory, Plant.read(directory), supervisors)
     clock = SystemClock()
     while directory.exists():
         try:
             hypervisor.turn()
         except (ClientError, BotoCoreError) as error:
             diagnostics().warning("EC2 does not answer", reason=str(error))
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:  # supervisors that have ended
-                pass
         clock.sleep(TURN_S)
 
 

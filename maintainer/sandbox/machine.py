@@ -78,9 +78,8 @@ def read_state(directory: Path) -> State | None:
         return None
 
 
-def main() -> int:
-    """Boot the machine, serve it, and end when it has ended."""
-    directory = Path(sys.argv[1])
+def hold_up(directory: Path) -> int:
+    """Boot the machine, serve it, and end when it has ended; return 0 when it powered off."""
     processes.hold(directory / "lock")
     return Machine(directory, Specification.decode((directory / "specification.json").read_text(encoding="utf-8"))).run()
 
@@ -222,4 +221,4 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(hold_up(Path(sys.argv[1])))

@@ -22,6 +22,8 @@ NETWORK = "127.8.0.0/16"
 """Loopback, so that a machine's address is one that the hypervisor may listen on, and nobody else's."""
 ZONES = {"us-east-1a": "127.8.1.0/24", "us-east-1b": "127.8.2.0/24"}
 GENTLY_S = 5
+CHANGED = "changed"
+"""The file, in a sandbox's directory, that EC2 touches whenever its instances may have changed."""
 
 
 _SECTION = """\

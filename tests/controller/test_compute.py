@@ -39,7 +39,8 @@ def settings(park: Fleet) -> Settings:
 def ec2_compute(park: Fleet) -> Compute:
     chosen = settings(park)
     told: list[Event] = []
-    return compute.of(chosen, chosen.groups[0], Recorder("r", "controller", SystemClock(), told.append))
+    recorder = Recorder("r", "controller", SystemClock(), told.append)
+    return compute.of(chosen, chosen.groups[0], compute.ec2(chosen, recorder), recorder)
 
 
 @pytest.fixture(params=["local", "ec2"])

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ def until(true: Callable[[], bool], limit_s: float = 30) -> None:
     while not true():
         assert time.monotonic() < deadline, f"{true.__qualname__} never came true"
         time.sleep(0.05)
+
+
+@cache
+def _client(plant: Plant) -> Any:
+    """Return one client of an EC2: a new one costs more than a request."""
+    return plant.client("ec2")
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class Fleet:
     def instances(self, *, living: bool = True) -> list[dict[str, Any]]:
         states = ["pending", "running", "stopping", "stopped", *(() if living else ("shutting-down", "terminated"))]
         filters = [{"Name": "instance-state-name", "Values": states}]
-        pages = self.plant.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
+        pages = _client(self.plant).get_paginator("describe_instances").paginate(Filters=filters)
         found = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
         return [one for one in found if one["InstanceId"] not in self.earlier]
 

@@ -184,8 +184,7 @@ class InstanceAgent:
             return
         self._status = status
         with suppress(ConnectionLostError):
-            self._words = session.errors()
-            session.wish("collected")
+            self._words = session.wish("collected")
 
     def _is_gone(self) -> bool:
         try:
