@@ -31,6 +31,7 @@ from maintainer.sandbox.provision import ROOT
 METADATA = ("169.254.169.254", 80)
 SSH = 22
 POWER_OFF_S = 10
+PRESS_S = 0.2
 _TAKE_S = 0.02
 
 
@@ -153,9 +154,11 @@ class Machine:
     async def _power_off(self, spawned: namespaces.Spawned, pressed: asyncio.Event) -> None:
         await pressed.wait()
         self._tell("shutting-down", spawned.init)
-        with suppress(ProcessLookupError):
-            os.kill(spawned.init, signal.SIGUSR2)
-        await asyncio.sleep(POWER_OFF_S)
+        limit = SystemClock().monotonic() + POWER_OFF_S
+        while SystemClock().monotonic() < limit:
+            with suppress(ProcessLookupError):
+                os.kill(spawned.init, signal.SIGUSR2)
+            await asyncio.sleep(PRESS_S)  # the first seconds of a boot feel no button
         with suppress(ProcessLookupError):
             os.kill(spawned.keeper, signal.SIGKILL)
 
