@@ -1,16 +1,18 @@
-"""From a group's section to the compute that its agents run on."""
+"""From a group's section to the compute that its agents run on; EC2 and SSH are loaded where one needs them: a third of a second."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import Compute
-from maintainer.edges.compute.ec2 import Ec2
-from maintainer.edges.compute.instance import Ec2Compute, Way
 from maintainer.edges.compute.local import LocalCompute
-from maintainer.edges.compute.shapes import Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
 from maintainer.settings.models import GroupSection
+
+if TYPE_CHECKING:
+    from maintainer.edges.compute.ec2 import Ec2
 
 
 def of(chosen: Settings, group: GroupSection, reached: Ec2 | None, recorder: Recorder) -> Compute:
@@ -18,6 +20,9 @@ def of(chosen: Settings, group: GroupSection, reached: Ec2 | None, recorder: Rec
     wanted = group.instance
     if group.compute == "local" or wanted is None or reached is None:
         return LocalCompute()
+    from maintainer.edges.compute.instance import Ec2Compute, Way  # noqa: PLC0415 - see above
+    from maintainer.edges.compute.shapes import Shape  # noqa: PLC0415 - see above
+
     shape = Shape(
         image=wanted.image,
         digest=wanted.image_digest,
@@ -35,6 +40,8 @@ def of(chosen: Settings, group: GroupSection, reached: Ec2 | None, recorder: Rec
 
 def ec2(chosen: Settings, recorder: Recorder) -> Ec2:
     """Return EC2 as this configuration reaches it."""
+    from maintainer.edges.compute.ec2 import Ec2  # noqa: PLC0415 - see above
+
     return Ec2(chosen.ec2_access(), SystemClock(), recorder.retried)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from maintainer.cli import common, compute
 from maintainer.cli.output import events_shown
@@ -12,9 +13,11 @@ from maintainer.core.errors import ConfigurationError, MaintainerError, Problem
 from maintainer.core.moments import to_text
 from maintainer.edges import restic
 from maintainer.edges.clock import SystemClock
-from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.statestore import new_run_id
+
+if TYPE_CHECKING:
+    from maintainer.edges.compute.ec2 import Ec2
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from maintainer.core.moments import from_text
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.controllers import is_dead
-from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.shapes import Instance, Marks, Template
 from maintainer.edges.log import Recorder
+
+if TYPE_CHECKING:
+    from maintainer.edges.compute.ec2 import Ec2
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ import pytest
 
 from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
+from tests.support.instances import until
+from tests.support.processes import agent_of, is_pending, stop
 from tests.support.repositories import Repository
 
 COMMAND = Path(sys.executable).with_name("maintainer")
@@ -138,9 +140,13 @@ def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(user: User, numbe
     snapshot = repository.backup()
     process = user.start("run", "--once", "--json")
     assert process.stdout is not None
-    for line in process.stdout:
-        if json.loads(line)["event"] == "step.started" and json.loads(line)["step"] == "prune":
-            process.send_signal(number)
+    while json.loads(process.stdout.readline())["event"] != "step.started":
+        pass
+    agent = agent_of(process.pid)
+    stop(agent)  # however slow we are, it has not ended
+    process.send_signal(number)
+    until(lambda: is_pending(agent, number))
+    os.kill(agent, signal.SIGCONT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
     assert "run.committed" not in user("run", "--once", code=3)
@@ -154,8 +160,7 @@ def test_a_killed_agent_is_lost_and_the_next_run_settles_it(user: User) -> None:
     for line in process.stdout:
         events.append(json.loads(line))
         if events[-1]["event"] == "step.started" and events[-1]["step"] == "freeze":
-            children = [child for task in Path(f"/proc/{process.pid}/task").iterdir() for child in (task / "children").read_text().split()]
-            os.kill(int(children[0]), signal.SIGKILL)
+            os.kill(agent_of(process.pid), signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == 6
     assert "agent.lost" in {event["event"] for event in events}

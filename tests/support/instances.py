@@ -25,6 +25,7 @@ from maintainer.sandbox import daemon, processes
 from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.plant import Plant
 from maintainer.sandbox.provision import keep_password
+from tests.support.processes import stop
 from tests.support.repositories import Repository
 
 COMMAND = Path(sys.executable).with_name("maintainer")
@@ -151,7 +152,7 @@ class Fleet:
             return bool(found)
 
         until(held, 60)
-        os.kill(found[0].pid, signal.SIGSTOP)
+        stop(found[0].pid)
         return found[0]
 
     def nothing_is_left(self) -> None:
