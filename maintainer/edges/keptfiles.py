@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import tempfile
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 from maintainer.core.versions import ObjectVersion
+from maintainer.edges.scratch import Scratch
 from maintainer.edges.viewserver import ViewStore
 
 MOST_KEPT = 512 << 20
@@ -29,7 +28,7 @@ class KeptFiles:
     def __init__(self, store: ViewStore) -> None:
         """Keep nothing yet."""
         self._store = store
-        self._directory = tempfile.TemporaryDirectory(prefix="maintainer-kept-")
+        self._scratch = Scratch()
         self._left = MOST_KEPT
         self._lock = threading.Lock()
 
@@ -40,7 +39,7 @@ class KeptFiles:
     def read(self, version: ObjectVersion, limit: int) -> bytes:
         """Return a version's content; ValueError if it is larger than `limit`, StoreError if it can not be read."""
         name = hashlib.sha256(f"{version.key}\n{version.version_id}".encode()).hexdigest()
-        kept = Path(self._directory.name) / name
+        kept = self._scratch.path / name
         if version.size <= limit and kept.exists():
             return kept.read_bytes()
         body = self._store.read(version, limit)

@@ -6,15 +6,12 @@ import asyncio
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,6 +21,7 @@ from maintainer.core.errors import MaintainerError
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
+from maintainer.edges.scratch import Scratch
 
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
 WRITABLE = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
@@ -71,9 +69,8 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self._permissions = permissions
         self._redirect = redirect
         self._whole: OrderedDict[tuple[str, str], bytes] = OrderedDict()
-        # A unix socket's path holds 107 bytes at most: the default temporary directory, and not a test's or a user's long one.
-        self._directory = Path(tempfile.mkdtemp(prefix="mv-"))
-        self._socket = self._directory / "s"
+        self._directory = Scratch()
+        self._socket = self._directory.path / "s"
         self.address = f"rest:http+unix://{self._socket}:/"
         self.failures: list[str] = []
         self.packs_read: dict[str, int] = {}
@@ -93,7 +90,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()
-        shutil.rmtree(self._directory)
+        self._directory.close()
 
     async def _start(self) -> None:
         largest = MAXIMA[FileType.INDEX] + 1
