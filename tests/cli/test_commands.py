@@ -13,6 +13,7 @@ import pytest
 
 from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
+from tests.support.commands import command
 from tests.support.instances import until
 from tests.support.processes import agent_of, is_pending, stop
 from tests.support.repositories import Repository
@@ -33,9 +34,8 @@ class User:
             config.write("[repository.keep]\nlast = 1\n")
 
     def __call__(self, *words: str, code: int = 0) -> str:
-        done = self.start(*words)
-        output, errors = done.communicate(timeout=120)
-        assert done.returncode == code, (words, done.returncode, output, errors)
+        returned, output, errors = command(self.sandbox.config, *words)
+        assert returned == code, (words, returned, output, errors)
         return output + errors
 
     def start(self, *words: str) -> subprocess.Popen[str]:

@@ -25,6 +25,7 @@ from maintainer.sandbox import daemon, processes
 from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.plant import Plant
 from maintainer.sandbox.provision import keep_password
+from tests.support.commands import command
 from tests.support.processes import stop
 from tests.support.repositories import Repository
 
@@ -121,9 +122,7 @@ class Fleet:
         return subprocess.Popen([COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def call(self, *words: str) -> tuple[int, str, str]:
-        done = self.start(*words)
-        output, errors = done.communicate(timeout=180)
-        return done.returncode, output, errors
+        return command(self.sandbox.config, *words)
 
     def run(self, *words: str) -> tuple[int, list[Event]]:
         code, output, errors = self.call("run", "--once", "--json", *words)
