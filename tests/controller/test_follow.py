@@ -115,11 +115,11 @@ def agent_at(door: Door, ec2: FakeEc2, told: list[Event]) -> InstanceAgent:
 
 
 @contextmanager
-def followed(sandbox: Sandbox, tmp_path: Path, *lines: str) -> Iterator[tuple[Booted, KeyPair, KeyPair]]:
-    """Boot a machine that has a host key and a login key of a run's."""
+def followed(sandbox: Sandbox, tmp_path: Path, *lines: str, forced: str = userdata.FORCED) -> Iterator[tuple[Booted, KeyPair, KeyPair]]:
+    """Boot a machine that has a host key and a login key of a run's, which may do what is `forced` alone."""
     host, login = generate_key(), generate_key()
     keys = json.dumps({"ed25519_private": host.private, "ed25519_public": host.public})
-    with boot(sandbox, tmp_path, f"ssh_keys: {keys}", *lines, keys=[f"{userdata.FORCED} {login.public}"]) as machine:
+    with boot(sandbox, tmp_path, f"ssh_keys: {keys}", *lines, keys=[f"{forced} {login.public}"]) as machine:
         yield machine, host, login
 
 
@@ -164,13 +164,16 @@ def test_events_arrive_within_a_second_each_once_in_order_through_cuts_of_1_and_
 def test_another_machine_s_host_key_is_refused_and_nothing_is_sent_to_it(sandbox: Sandbox, tmp_path: Path) -> None:
     told: list[Event] = []
     ec2 = FakeEc2()
-    with followed(sandbox, tmp_path, "runcmd: [install -d -m 0775 -g maintainer /run/maintainer]") as (machine, host, login):
+    with followed(sandbox, tmp_path, forced='restrict,command="touch /tmp/came"') as (machine, host, login):
         agent = agent_at(Door("127.8.1.4", machine.port, generate_key().public, login), ec2, told)
         assert list(agent.lines()) == []
         assert agent.wait() < 0
         assert "another host key" in agent.last_words().splitlines()[0]
         assert host.public in agent.last_words()
-        assert "Accepted publickey for maintainer" not in machine.console().replace("RSA", "")
+        assert machine.sh("ls /tmp/came").startswith("ls: cannot access")
+        # The same key at the right host leaves its trace: without one, none was sent above.
+        assert list(agent_at(Door("127.8.1.4", machine.port, host.public, login), FakeEc2(), []).lines()) == []
+        assert machine.sh("ls /tmp/came") == "/tmp/came\n"
     assert not told[:-1]
     assert ec2.ended == ["i-1"]
 

@@ -111,7 +111,7 @@ def story(directory: Path) -> None:
     sandbox = daemon.start(directory / "sandbox", SystemClock())
     try:
         repository = Repository(sandbox, "web", directory)
-        repository.init(fast=False)
+        repository.init()
         back_up(repository, sandbox, sandbox.config)
         chapter("2. The first run, on an instance of its own, only looks: it asks whether these are your hosts and paths.")
         maintainer(sandbox.config, "run", "--once", expect=3)
