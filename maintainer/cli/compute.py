@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import Compute
 from maintainer.edges.compute.local import LocalCompute
+from maintainer.edges.compute.shapes import Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
 from maintainer.settings.models import GroupSection
@@ -15,13 +17,12 @@ if TYPE_CHECKING:
     from maintainer.edges.compute.ec2 import Ec2
 
 
-def of(chosen: Settings, group: GroupSection, reached: Ec2 | None, recorder: Recorder) -> Compute:
-    """Return a group's compute; all groups share one EC2. An instance lives by the real time, whatever a sandbox's clock says."""
+def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder: Recorder) -> Compute:
+    """Return a group's compute, whose EC2 is what `reach` gives. An instance lives by the real time, whatever a sandbox's clock says."""
     wanted = group.instance
-    if group.compute == "local" or wanted is None or reached is None:
+    if group.compute == "local" or wanted is None:
         return LocalCompute()
-    from maintainer.edges.compute.instance import Ec2Compute, Way  # noqa: PLC0415 - see above
-    from maintainer.edges.compute.shapes import Shape  # noqa: PLC0415 - see above
+    from maintainer.edges.compute.instance import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
 
     shape = Shape(
         image=wanted.image,
@@ -35,12 +36,12 @@ def of(chosen: Settings, group: GroupSection, reached: Ec2 | None, recorder: Rec
         disk_gib=wanted.disk_gib,
     )
     way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit)
-    return Ec2Compute(reached, shape, way, recorder, SystemClock())
+    return Ec2Compute(reach(), shape, way, recorder, SystemClock())
 
 
 def ec2(chosen: Settings, recorder: Recorder) -> Ec2:
     """Return EC2 as this configuration reaches it."""
-    from maintainer.edges.compute.ec2 import Ec2  # noqa: PLC0415 - see above
+    from maintainer.edges.compute.ec2 import Ec2  # noqa: PLC0415 - a third of a second that no local run need wait
 
     return Ec2(chosen.ec2_access(), SystemClock(), recorder.retried)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from maintainer.cli import common, compute
@@ -48,10 +49,10 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
     run_id = new_run_id(to_text(clock.now()))
     with events_shown(as_json=arguments.json, clock=clock) as show:
         recorder = Recorder(run_id, "controller", clock, show)
-        ec2 = compute.ec2(chosen, recorder) if any(group.compute == "ec2" for group in groups.values()) else None
-        computes = {name: compute.of(chosen, group, ec2, recorder) for name, group in groups.items()}
-        if ec2 is not None:
-            _sweep(ec2, compute.owner(chosen), recorder)
+        reach = cache(partial(compute.ec2, chosen, recorder))  # one for all groups: each would read EC2's model anew
+        computes = {name: compute.of(chosen, group, reach, recorder) for name, group in groups.items()}
+        if any(group.compute == "ec2" for group in groups.values()):
+            _sweep(reach(), compute.owner(chosen), recorder)
         jobs = {
             group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode() for group in groups
         }

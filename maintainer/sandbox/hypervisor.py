@@ -26,7 +26,7 @@ from maintainer.sandbox.plant import CHANGED, Plant
 
 TURN_S = 0.1
 LOOK_S = 5.0
-"""EC2 is asked at least so often; otherwise when it says that something has changed: each answer costs it as much as a launch."""
+"""EC2 is asked at least so often; otherwise when it says that something has changed."""
 WANTED = ["pending", "running"]
 
 

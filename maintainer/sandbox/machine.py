@@ -154,8 +154,7 @@ class Machine:
     async def _power_off(self, spawned: namespaces.Spawned, pressed: asyncio.Event) -> None:
         await pressed.wait()
         self._tell("shutting-down", spawned.init)
-        limit = SystemClock().monotonic() + POWER_OFF_S
-        while SystemClock().monotonic() < limit:
+        for _ in range(round(POWER_OFF_S / PRESS_S)):
             with suppress(ProcessLookupError):
                 os.kill(spawned.init, signal.SIGUSR2)
             await asyncio.sleep(PRESS_S)  # the first seconds of a boot feel no button

@@ -15,7 +15,7 @@ from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.commands import command
 from tests.support.instances import until
-from tests.support.processes import agent_of, is_pending, stop
+from tests.support.processes import agent_of, is_pending, runs_restic, stop
 from tests.support.repositories import Repository
 
 COMMAND = Path(sys.executable).with_name("maintainer")
@@ -24,10 +24,10 @@ COMMAND = Path(sys.executable).with_name("maintainer")
 class User:
     """A user at a shell, with one repository in the configuration that the sandbox wrote."""
 
-    def __init__(self, sandbox: Sandbox, tmp_path: Path) -> None:
+    def __init__(self, sandbox: Sandbox, tmp_path: Path, *, fast: bool = True) -> None:
         self.sandbox = sandbox
         self.repository = Repository(sandbox, "web", tmp_path)
-        self.repository.init()
+        self.repository.init(fast=fast)
         (tmp_path / "password").write_text(self.repository.password)
         with Path(sandbox.config).open("a") as config:
             config.write(f'[[repository]]\nname = "web"\nlocation = "{self.repository.location}"\npassword = "file:{tmp_path}/password"\n')
@@ -134,7 +134,8 @@ def test_ack_makes_a_finding_no_news(user: User) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(user: User, number: signal.Signals) -> None:
+def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(own_sandbox: Sandbox, tmp_path: Path, number: signal.Signals) -> None:
+    user = User(own_sandbox, tmp_path, fast=False)
     repository = user.repository
     repository.write("file", 150_000, 1)
     snapshot = repository.backup()
@@ -143,7 +144,8 @@ def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(user: User, numbe
     while json.loads(process.stdout.readline())["event"] != "step.started":
         pass
     agent = agent_of(process.pid)
-    stop(agent)  # however slow we are, it has not ended
+    until(lambda: runs_restic(agent, "check"))
+    stop(agent)  # however slow we are, it has not committed
     process.send_signal(number)
     until(lambda: is_pending(agent, number))
     os.kill(agent, signal.SIGCONT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def ec2_compute(park: Fleet) -> Compute:
     chosen = settings(park)
     told: list[Event] = []
     recorder = Recorder("r", "controller", SystemClock(), told.append)
-    return compute.of(chosen, chosen.groups[0], compute.ec2(chosen, recorder), recorder)
+    return compute.of(chosen, chosen.groups[0], partial(compute.ec2, chosen, recorder), recorder)
 
 
 @pytest.fixture(params=["local", "ec2"])

@@ -42,9 +42,9 @@ def settled(park: Fleet, name: str, repository: Repository) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, number: signal.Signals, code: int) -> None:
     name = f"signal{number}"
-    repository = park.repository(name)
+    repository = park.repository(name, fast=False)
     process = park.start("run", "--once", "--json", "--repository", name)
-    agent = park.hold_agent()  # however slow its controller is
+    agent = park.hold_agent("check")  # however slow its controller is, it has not committed
     follow_to(process, "instance.reached")
     process.send_signal(number)
     agent.wait_for_wish("stop")

@@ -12,7 +12,7 @@ import pytest
 from maintainer.edges.scratch import Scratch
 
 HOLDER = """
-import sys, tempfile
+import sys
 from maintainer.edges.scratch import Scratch
 held = Scratch()
 (held.path / "file").write_bytes(b"x")

@@ -26,7 +26,7 @@ from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.plant import Plant
 from maintainer.sandbox.provision import keep_password
 from tests.support.commands import command
-from tests.support.processes import stop
+from tests.support.processes import runs_restic, stop
 from tests.support.repositories import Repository
 
 COMMAND = Path(sys.executable).with_name("maintainer")
@@ -140,24 +140,28 @@ class Fleet:
         """Return the machines whose supervisors live."""
         return [home.name for home in (self.directory / "machines").glob("i-*") if processes.is_held(home / "lock")]
 
-    def hold_agent(self) -> HeldAgent:
-        """Wait until an agent has started on the only machine, and stop it there: it does nothing until it is let go."""
+    def hold_agent(self, word: str) -> HeldAgent:
+        """Wait until an agent on the only machine has a restic at work with this word, and stop it: it does nothing until it is let go."""
         found: list[HeldAgent] = []
 
         def held() -> bool:
             for name in self.machines():
                 if (state := read_state(self.directory / "machines" / name)) is not None and state.init:
-                    found.extend(HeldAgent(state.init, pid) for pid in _agents_of(state.init))
+                    found.extend(HeldAgent(state.init, pid) for pid in _agents_of(state.init) if runs_restic(pid, word))
             return bool(found)
 
-        until(held, 60)
+        self._until(held, 60)
         stop(found[0].pid)
         return found[0]
 
     def nothing_is_left(self) -> None:
         """Wait until neither EC2 nor the hypervisor has a machine."""
+        self._until(lambda: not self.machines() and not self.instances(), 30)
+
+    def _until(self, true: Callable[[], bool], limit_s: float) -> None:
+        """Wait, and show what everything here wrote where that is in vain."""
         try:
-            until(lambda: not self.machines() and not self.instances())
+            until(true, limit_s)
         except AssertionError:
             _show(self.directory)
             raise

@@ -5,13 +5,28 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
+
+
+def children(process: int) -> list[int]:
+    """Return the ids of what a process has started and that has not ended."""
+    return [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
 
 
 def agent_of(controller: int) -> int:
     """Return the agent that a controller has started on this machine."""
-    (agent,) = [int(child) for task in Path(f"/proc/{controller}/task").iterdir() for child in (task / "children").read_text().split()]
+    (agent,) = children(controller)
     return agent
+
+
+def runs_restic(agent: int, word: str) -> bool:
+    """Tell whether a restic command with this word is at work for an agent."""
+    for child in children(agent):
+        with suppress(OSError):
+            if word.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def stop(process: int) -> None:
