@@ -14,21 +14,23 @@ from types import FrameType
 
 from maintainer.agent import preflight
 from maintainer.agent.journal import Journal
+from maintainer.agent.notices import TAKEN_BACK, Watch
 from maintainer.agent.picture import plan_alone
 from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
 from maintainer.core import job as jobs
 from maintainer.core.errors import ExitCode, MaintainerError, SignalledError, first
-from maintainer.core.events import Event, encode
+from maintainer.core.events import Event, encode, finished
 from maintainer.core.job import Job
 from maintainer.edges import restic, secrets
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder, diagnostics
+from maintainer.edges.metadata import MetadataService
 from maintainer.edges.objectstore import S3Store
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore
 
-SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, TAKEN_BACK: ExitCode.NO_INSTANCE}
 
 
 def main() -> int:
@@ -55,10 +57,16 @@ def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
     recorder = Recorder(job.run_id, "agent", clock, sink)
     code = ExitCode.FAULT
     try:
-        code = run_job(job, recorder, clock, kept)
+        with Watch(MetadataService(job.metadata), recorder) if job.metadata else nullcontext():
+            code = run_job(job, recorder, clock, kept)
     except SignalledError as error:
-        recorder.record("run.signalled", signal=signal.Signals(error.number).name)
-        code = SIGNALLED[signal.Signals(error.number)]
+        number = signal.Signals(error.number)
+        if number is TAKEN_BACK:
+            done = finished(kept)
+            recorder.record("run.interrupted", repositories=[one.name for one in job.repositories if one.name not in done])
+        else:
+            recorder.record("run.signalled", signal=number.name)
+        code = SIGNALLED[number]
     except MaintainerError as error:
         code = _tell(recorder, error)
     recorder.record("run.closed", exit_code=code)

@@ -53,9 +53,7 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
         computes = {name: compute.of(chosen, group, reach, recorder) for name, group in groups.items()}
         if any(group.compute == "ec2" for group in groups.values()):
             _sweep(reach(), compute.owner(chosen), recorder)
-        jobs = {
-            group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only).encode() for group in groups
-        }
+        jobs = {group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only) for group in groups}
         return Once(computes, recorder, show).run(jobs)
 
 

@@ -7,14 +7,17 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from maintainer.core.errors import EventError, ExitCode, MaintainerError, first
-from maintainer.core.events import Event, decode, first_gap
+from maintainer.core.errors import EventError, ExitCode, MaintainerError, NoInstanceError, first
+from maintainer.core.events import Event, decode, finished, first_gap
+from maintainer.core.job import Job
 from maintainer.edges.compute import Agent, Compute
 from maintainer.edges.log import Recorder
 
+ATTEMPTS = 3
+"""How often one run launches an instance for a group, when EC2 takes them back."""
 SHELL = 128
 """What a shell adds to a signal's number."""
 SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
@@ -31,21 +34,51 @@ class Once:
     _agents: set[Agent] = field(default_factory=set, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
-    def run(self, jobs: Mapping[str, str]) -> ExitCode:
-        """Run each group's job, given as JSON, all at the same time; a signal ends those that run and starts no other."""
+    def run(self, jobs: Mapping[str, Job]) -> ExitCode:
+        """Run each group's job, all at the same time; a signal ends those that run and starts no other."""
         with self._forwarding_signals(), ThreadPoolExecutor(max(len(jobs), 1), thread_name_prefix="group") as pool:
-            codes = list(pool.map(lambda one: self._follow(*one), jobs.items()))
+            codes = list(pool.map(lambda one: self._attempt(*one), jobs.items()))
         code = signalled if (signalled := self._signalled()) is not None else first(codes)
         self.recorder.record("run.closed", exit_code=code)
         return code
 
-    def _follow(self, group: str, job: str) -> ExitCode:
+    def _attempt(self, group: str, job: Job) -> ExitCode:
+        """Run a group's job, and what an interruption left of it again: as a run of its own, since each has its own events and writes."""
+        codes: list[ExitCode] = []
+        left = job
+        for attempt in range(1, ATTEMPTS + 1):
+            if attempt > 1:
+                left = replace(left, run_id=f"{job.run_id}-{attempt}")
+                self.recorder.record(
+                    "attempt.started",
+                    group=group,
+                    attempt=attempt,
+                    of=ATTEMPTS,
+                    run=left.run_id,
+                    repositories=[one.name for one in left.repositories],
+                )
+            code, events = self._follow(group, left)
+            if code is not ExitCode.NO_INSTANCE or not any(event.event == "run.interrupted" for event in events):
+                return first([*codes, code])
+            done = finished(events)
+            codes += [ExitCode(one) for one in done.values()]
+            left = replace(left, repositories=tuple(one for one in left.repositories if one.name not in done))
+            if not left.repositories:
+                return first(codes)
+        error = NoInstanceError(
+            f"EC2 took the instance back {ATTEMPTS} times; not maintained: {', '.join(one.name for one in left.repositories)}",
+            guidance='name more types or subnets, or market = ["on-demand"]; the next run tries again',
+        )
+        return first([*codes, self._tell(group, error)])
+
+    def _follow(self, group: str, job: Job) -> tuple[ExitCode, list[Event]]:
+        """Run one agent to its end; return how it ended and what it told."""
         try:
             if (code := self._signalled()) is not None:
-                return code
+                return code, []
             agent = self.computes[group].launch(job)
         except MaintainerError as error:
-            return self._tell(group, error)
+            return self._tell(group, error), []
         events: list[Event] = []
         broken = ""
         try:
@@ -68,12 +101,12 @@ class Once:
         closing = events[-1] if events and events[-1].event == "run.closed" else None
         gap = first_gap(events, "agent")
         if closing is not None and gap is None and not broken and closing.fields["exit_code"] == status:
-            return ExitCode(status)
+            return ExitCode(status), events
         reason = broken or (
             f"event {gap} is missing" if gap else "it never said how it ended" if closing is None else "it ended otherwise than it said"
         )
         self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=agent.last_words())
-        return ExitCode.LOST
+        return ExitCode.LOST, events
 
     def _signalled(self) -> ExitCode | None:
         with self._lock:

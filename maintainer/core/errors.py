@@ -190,7 +190,7 @@ class NoInstanceError(MaintainerError):
 
 
 class SignalledError(BaseException):
-    """SIGINT or SIGTERM arrived; `number` is the signal's."""
+    """A signal that ends a run arrived; `number` is the signal's."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")

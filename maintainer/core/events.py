@@ -18,6 +18,10 @@ VERSION = 1
 VOCABULARY: Mapping[str, Level] = {
     "run.started": "info",  # repositories, maintainer, restic
     "run.signalled": "warning",  # signal
+    "rebalance.recommended": "info",  # since: EC2 may take the instance back
+    "interruption.noticed": "warning",  # action, at: EC2 takes the instance back
+    "run.interrupted": "warning",  # repositories: what is left to do
+    "attempt.started": "warning",  # group, attempt, of, run, repositories
     "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
     "agent.lost": "error",  # status, reason
     "instance.launched": "info",  # instance, group, type, zone, market, deadline
@@ -134,6 +138,15 @@ def escape_all(value: Json) -> Json:
     if isinstance(value, dict):
         return {escape(name): escape_all(inner) for name, inner in value.items()}
     return value
+
+
+def finished(events: Iterable[Event]) -> dict[str, int]:
+    """Return the exit code of every repository whose run came to its end, whichever it was."""
+    return {
+        event.repository: code
+        for event in events
+        if event.event == "repository.finished" and event.repository is not None and isinstance(code := event.fields["exit_code"], int)
+    }
 
 
 def first_gap(events: Iterable[Event], source: Source) -> int | None:

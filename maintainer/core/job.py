@@ -105,7 +105,7 @@ class Job:
     """All that an agent needs to know. With `plan_only` it changes nothing.
 
     `restic` names the binary; `memory` (bytes) and `time_s` bound each of its commands. `image_digest` is the one that the image must know
-    for its own; empty on a machine that was not made from one.
+    for its own; empty on a machine that was not made from one. `metadata` is the URL of the machine's metadata service, if it has one.
     """
 
     run_id: str
@@ -117,6 +117,7 @@ class Job:
     time_s: float = 12 * 3600
     plan_only: bool = False
     image_digest: str = ""
+    metadata: str = ""
 
     def encode(self) -> str:
         """Write the job as one line of JSON."""

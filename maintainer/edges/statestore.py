@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -101,8 +102,10 @@ class StateStore:
         self._put(f"runs/{run_id}/events/{piece:08d}", body)
 
     def events(self, run_id: str) -> bytes:
-        """Return a run's events; NotFoundError if it kept none."""
-        keys = list(self._s3.keys(self._bucket, f"{self._root}runs/{run_id}/events/"))
+        """Return a run's events, those of its later attempts included; NotFoundError if it kept none."""
+        whole = f"{self._root}runs/{run_id}"
+        wanted = re.compile(re.escape(whole) + r"(-[0-9]+)?/events/[0-9]+")
+        keys = [key for key in self._s3.keys(self._bucket, whole) if wanted.fullmatch(key)]
         if not keys:
             raise NotFoundError(f"no events of run {run_id}", guidance="maintainer run prints a run's id")
         return b"".join(bytes(self._s3.call("get_object", Bucket=self._bucket, Key=key)["Body"].read()) for key in keys)

@@ -60,7 +60,7 @@ def names(lines: list[str]) -> list[str]:
 
 
 def test_an_agent_s_lines_end_with_its_closing_event_and_its_status_agrees(any_compute: Compute, park: Fleet) -> None:
-    agent = any_compute.launch(job(park).encode())
+    agent = any_compute.launch(job(park))
     lines = list(agent.lines())
     status = agent.wait()
     assert names(lines)[0] == "run.started"
@@ -70,7 +70,7 @@ def test_an_agent_s_lines_end_with_its_closing_event_and_its_status_agrees(any_c
 
 
 def test_a_signal_ends_it_in_order(any_compute: Compute, park: Fleet) -> None:
-    agent = any_compute.launch(job(park).encode())
+    agent = any_compute.launch(job(park))
     lines = []
     for line in agent.lines():
         lines.append(line)
@@ -94,7 +94,7 @@ def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> 
     made = ec2_compute(park)
     park.configure(f'launch = "{launch}"\n', "")
     seen = asked(made.ec2)  # type: ignore[attr-defined]
-    agent = made.launch(job(park).encode())
+    agent = made.launch(job(park))
     agent.signal(signal.SIGKILL)
     list(agent.lines())
     agent.wait()
@@ -137,7 +137,7 @@ def test_a_lost_answer_makes_no_second_machine(park: Fleet, launch: str, call: s
 
     made.ec2._client.meta.events.register(f"after-call.ec2.{call}", lose)  # type: ignore[attr-defined]
     before = {one["InstanceId"] for one in park.instances(living=False)}
-    agent = made.launch(job(park).encode())
+    agent = made.launch(job(park))
     assert lost == [call]
     assert len({one["InstanceId"] for one in park.instances(living=False)} - before) == 1
     agent.signal(signal.SIGKILL)
@@ -161,7 +161,7 @@ def test_a_launch_that_fails_after_the_machine_was_made_leaves_none(park: Fleet,
     made.ec2._client.meta.events.register(f"after-call.ec2.{call}", refuse)  # type: ignore[attr-defined]
     before = {one["InstanceId"] for one in park.instances(living=False)}
     with pytest.raises(AccessDeniedError, match=call):
-        made.launch(job(park).encode())
+        made.launch(job(park))
     assert failed == [call]
     assert len({one["InstanceId"] for one in park.instances(living=False)} - before) == 1
     park.nothing_is_left()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 
 import pytest
 
+from maintainer.agent.notices import EVERY_S
+from maintainer.core.events import decode
 from maintainer.core.job import Access, Job, Place
 from maintainer.edges import userdata
 from maintainer.edges.clock import SystemClock
@@ -54,6 +57,44 @@ def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, numb
     process.communicate(timeout=60)
     assert process.returncode == code
     settled(park, name, repository)
+
+
+@pytest.mark.long
+def test_a_notice_of_ec2_ends_the_run_in_order_and_another_machine_does_what_is_left(park: Fleet) -> None:
+    done, left = park.repository("done"), park.repository("left", fast=False)
+    process = park.start("run", "--once", "--json")
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if json.loads(line)["event"] == "repository.finished":
+            break
+    agent = park.hold_agent("check")
+    (first,) = park.machines()
+    park.notice(first, "instance-action", {"action": "terminate", "time": "2026-11-27T12:02:00Z"})
+    time.sleep(EVERY_S)  # it looks at once when it is let go
+    agent.let_go()
+    lines += process.stdout
+    process.communicate(timeout=120)
+    events = [decode(line) for line in lines]
+    assert process.returncode == 0, shown(events)
+    names = [event.event for event in events]
+    assert names.count("instance.launched") == names.count("instance.terminated") == 2
+    assert names.index("interruption.noticed") < names.index("run.interrupted") < names.index("instance.terminated")
+    assert (
+        names.index("instance.terminated")
+        < names.index("attempt.started")
+        < names.index("instance.launched", names.index("run.interrupted"))
+    )
+    (again,) = [event for event in events if event.event == "attempt.started"]
+    assert again.fields["repositories"] == ["left"]
+    assert [event.repository for event in events if event.event == "run.committed"] == ["done", "left"]
+    settled(park, "left", left)
+    done.verify(next(iter(done.trees)))
+    code, output, _ = park.call("logs", events[0].run_id, "--repository", "left")
+    assert code == 0
+    assert "EC2 takes the instance back" in output
+    assert "committed" in output
 
 
 def test_a_second_ctrl_c_does_not_wait_for_the_agent(park: Fleet) -> None:

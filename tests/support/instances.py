@@ -154,6 +154,13 @@ class Fleet:
         stop(found[0].pid)
         return found[0]
 
+    def notice(self, machine: str, name: str, body: object) -> None:
+        """Let the machine's metadata service say something of its end."""
+        notices = self.directory / "machines" / machine / "notices"
+        notices.mkdir()
+        (notices / "new").write_text(json.dumps(body))
+        (notices / "new").rename(notices / name)
+
     def nothing_is_left(self) -> None:
         """Wait until neither EC2 nor the hypervisor has a machine."""
         self._until(lambda: not self.machines() and not self.instances(), 30)

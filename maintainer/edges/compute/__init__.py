@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from maintainer.core.job import Job
+
 
 class Agent(Protocol):
     """A running agent."""
@@ -16,7 +18,7 @@ class Agent(Protocol):
         """Ask it to end in order."""
 
     def wait(self) -> int:
-        """Return its exit status once it has ended; negative for the signal that killed it."""
+        """Return its exit status once it has ended: NO_INSTANCE if its machine was taken back, negative for the signal that killed it."""
 
     def last_words(self) -> str:
         """Return the end of what it wrote beside its events."""
@@ -25,5 +27,5 @@ class Agent(Protocol):
 class Compute(Protocol):
     """A kind of machine."""
 
-    def launch(self, job: str) -> Agent:
+    def launch(self, job: Job) -> Agent:
         """Start an agent on a job."""

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from maintainer.core import job as jobs
 from maintainer.core.errors import ConnectionLostError, MaintainerError
+from maintainer.core.job import Job
 from maintainer.core.moments import to_text
-from maintainer.edges import ssh, userdata
+from maintainer.edges import metadata, ssh, userdata
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute import controllers
 from maintainer.edges.compute.ec2 import Ec2
@@ -55,9 +55,9 @@ class Ec2Compute:
     recorder: Recorder
     clock: Clock
 
-    def launch(self, job: str) -> InstanceAgent:
+    def launch(self, job: Job) -> InstanceAgent:
         """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""
-        pinned = replace(jobs.decode(job), image_digest=self.shape.digest)
+        pinned = replace(job, image_digest=self.shape.digest, metadata=metadata.SERVICE)
         host, login = ssh.generate_key(), ssh.generate_key()
         deadline = to_text(self.clock.now() + self.way.limit)
         marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline, controllers.here())

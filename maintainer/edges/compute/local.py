@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator
 from tempfile import TemporaryFile
 
+from maintainer.core.job import Job
+
 KEPT = 4_000
 
 
 class LocalAgent:
     """One agent process. In a session of its own, so that a terminal's Ctrl-C reaches it once, by way of the controller."""
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: Job) -> None:
         self._errors = TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in wait
         self._process = subprocess.Popen(
             [sys.executable, "-m", "maintainer.agent.main"],
@@ -26,7 +28,7 @@ class LocalAgent:
         self._words = ""
         if self._process.stdin is not None:
             with self._process.stdin as stdin:
-                stdin.write(job + "\n")
+                stdin.write(job.encode() + "\n")
 
     @property
     def pid(self) -> int:
@@ -60,6 +62,6 @@ class LocalAgent:
 class LocalCompute:
     """This machine."""
 
-    def launch(self, job: str) -> LocalAgent:
+    def launch(self, job: Job) -> LocalAgent:
         """Start an agent on a job."""
         return LocalAgent(job)

@@ -1,0 +1,87 @@
+"""What becomes of a group whose instances EC2 takes back: the controller's decisions, on agents that say what a table says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from maintainer.controller.once import ATTEMPTS, Once
+from maintainer.core.events import Event, encode
+from maintainer.core.job import Access, Job, Place, RepositoryJob
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.log import Recorder
+
+JOB = Job("r", Access(), Place("state"), tuple(RepositoryJob(name, Place("b", name), "file:/p") for name in ("one", "two")))
+
+
+@dataclass(eq=False)
+class Said:
+    """An agent that finishes some repositories, and then ends with a status."""
+
+    job: Job
+    codes: tuple[int, ...]
+    status: int
+
+    def lines(self) -> Iterator[str]:
+        told: list[Event] = []
+        recorder = Recorder(self.job.run_id, "agent", SystemClock(), told.append)
+        for one, code in zip(self.job.repositories, self.codes, strict=False):
+            with recorder.repository(one.name):
+                recorder.record("repository.finished", exit_code=code, seconds=0)
+        if self.status == 5:
+            recorder.record("run.interrupted", repositories=[])
+        recorder.record("run.closed", exit_code=self.status)
+        return (encode(event) for event in told)
+
+    def signal(self, number: int) -> None:
+        raise AssertionError(number)
+
+    def wait(self) -> int:
+        return self.status
+
+    def last_words(self) -> str:
+        return ""
+
+
+@dataclass
+class Attempts:
+    """A compute whose agents end as the table says, one row an attempt."""
+
+    rows: list[tuple[tuple[int, ...], int]]
+    launched: list[Job] = field(default_factory=list)
+
+    def launch(self, job: Job) -> Said:
+        self.launched.append(job)
+        return Said(job, *self.rows.pop(0))
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "launched"),
+    [
+        ([((0, 0), 0)], 0, ["r: one two"]),
+        ([((0,), 5), ((0,), 0)], 0, ["r: one two", "r-2: two"]),
+        ([((3,), 5), ((0,), 0)], 3, ["r: one two", "r-2: two"]),
+        ([((4,), 5), ((0,), 0)], 4, ["r: one two", "r-2: two"]),
+        ([((), 5), ((0,), 5), ((0,), 0)], 0, ["r: one two", "r-2: one two", "r-3: two"]),
+        ([((0, 0), 5)], 0, ["r: one two"]),
+        ([((), 5)] * ATTEMPTS, 5, ["r: one two", "r-2: one two", "r-3: one two"]),
+        ([((0,), 5), *[((), 5)] * (ATTEMPTS - 1)], 5, ["r: one two", "r-2: two", "r-3: two"]),
+        ([((), 130)], 130, ["r: one two"]),
+    ],
+)
+def test_what_is_left_is_tried_again_and_no_outcome_is_forgotten(
+    rows: list[tuple[tuple[int, ...], int]], code: int, launched: list[str]
+) -> None:
+    told: list[Event] = []
+    compute = Attempts(list(rows))
+    once = Once({"g": compute}, Recorder("r", "controller", SystemClock(), told.append), told.append)
+    assert once.run({"g": JOB}) == code
+    assert [f"{job.run_id}: {' '.join(one.name for one in job.repositories)}" for job in compute.launched] == launched
+    assert [event.fields["run"] for event in told if event.event == "attempt.started"] == [job.run_id for job in compute.launched[1:]]
+    failed = [event.fields for event in told if event.event == "run.failed"]
+    assert bool(failed) == (code == 5)
+    if failed:
+        assert "two" in str(failed[0]["reason"])
+        assert "on-demand" in str(failed[0]["guidance"])
