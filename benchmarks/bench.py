@@ -18,7 +18,7 @@ def repository(files: int, size: int, latency_ms: int = 0) -> Iterator[Repositor
     """Yield a repository with two snapshots of so many files of `size` bytes, in a store that answers after `latency_ms`."""
     directory = Path(tempfile.mkdtemp(prefix="maintainer-bench-"))
     try:
-        sandbox = daemon.start(directory / "sandbox", SystemClock(), machines=False, latency_ms=latency_ms)
+        sandbox = daemon.start(directory / "sandbox", SystemClock(), daemon.Wanted(machines=False, latency_ms=latency_ms))
         made = Repository(sandbox, "bench", directory)
         made.init()
         for seed in range(files):

@@ -35,7 +35,7 @@ def own_sandbox() -> Iterator[daemon.Sandbox]:
 def run_sandbox() -> Iterator[daemon.Sandbox]:
     directory = Path(tempfile.mkdtemp(prefix="maintainer-"))
     try:
-        yield daemon.start(directory / "sandbox", SystemClock(), machines=False)
+        yield daemon.start(directory / "sandbox", SystemClock(), daemon.Wanted(machines=False))
     finally:
         daemon.stop(directory / "sandbox", SystemClock())
         shutil.rmtree(directory)

@@ -35,6 +35,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         if name == "start":
             alone = "S3 alone: no EC2, no image to build, nothing that needs namespaces"
             action.add_argument("--no-machines", dest="machines", action="store_false", help=alone)
+            script = "machines whose PID 1 is a script; without this it is systemd, wherever a control group can be had"
+            action.add_argument("--no-systemd", dest="systemd", action="store_false", help=script)
             far = "hold every answer of the store back so long, as if it were as far away as yours"
             action.add_argument("--latency", dest="latency_ms", metavar="MS", type=_latency, default=0, help=far)
         if name == "password":
@@ -50,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     clock = SystemClock()
     match arguments.action:
         case "start":
-            sandbox = daemon.start(directory, clock, machines=arguments.machines, latency_ms=arguments.latency_ms)
+            wanted = daemon.Wanted(machines=arguments.machines, systemd=arguments.systemd, latency_ms=arguments.latency_ms)
+            sandbox = daemon.start(directory, clock, wanted)
             say(sandbox.encode() if arguments.json else _how_to_use(sandbox))
         case "stop":
             was_running = daemon.stop(directory, clock)

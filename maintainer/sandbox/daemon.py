@@ -37,6 +37,15 @@ class Sandbox:
         return json.dumps(asdict(self), indent=2)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a sandbox is to have. The store holds every answer back for `latency_ms`."""
+
+    machines: bool = True
+    systemd: bool = True
+    latency_ms: int = 0
+
+
 def default_directory() -> Path:
     """Return where a sandbox lives unless told otherwise (XDG base directories)."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "maintainer" / "sandbox"
@@ -53,29 +62,28 @@ def running(directory: Path) -> Sandbox | None:
     return Sandbox(**{**raw, "credentials": {name: Credentials(**key) for name, key in raw["credentials"].items()}})
 
 
-def start(directory: Path, clock: Clock, *, machines: bool = True, latency_ms: int = 0) -> Sandbox:
+def start(directory: Path, clock: Clock, wanted: Wanted = Wanted()) -> Sandbox:
     """Start an endpoint and fill it; one that runs already is returned as it is, one that died is cleaned away first.
 
-    The store holds every answer back for `latency_ms`.
-    With `machines` also EC2, and the hypervisor that boots what EC2 launches: a hypervisor that died is started again.
+    With machines also EC2, and the hypervisor that boots what EC2 launches: a hypervisor that died is started again.
     """
     if (alive := running(directory)) is not None:
         if alive.ec2_endpoint:
             plant.start_hypervisor(directory)
         return alive
     stop(directory, clock)
-    built = image.build(image.cache()) if machines else None
+    built = image.build(image.cache()) if wanted.machines else None
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
     directory.chmod(0o700)
     (directory / "owner").write_text("maintainer sandbox\n", encoding="utf-8")
     write_offset(directory / "clock", 0)
     port = processes.free_port()
     endpoint = f"http://127.0.0.1:{port}"
-    pid = _spawn(directory, port, latency_ms)
+    pid = _spawn(directory, port, wanted.latency_ms)
     try:
         processes.wait_until_healthy(f"{endpoint}/_ministack/health", pid, clock, directory / "endpoint.log")
         credentials = provision(endpoint)
-        compute = plant.start(directory, endpoint, built, clock) if built else None
+        compute = plant.start(directory, endpoint, built, clock, systemd=wanted.systemd) if built else None
         config = write_files(directory, endpoint, credentials, compute.section() if compute else LOCAL)
         ec2_endpoint = compute.ec2_endpoint if compute else ""
         made = Sandbox(endpoint, REGION, BUCKET, STATE_BUCKET, credentials, str(config), str(directory), pid, ec2_endpoint)

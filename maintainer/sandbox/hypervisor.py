@@ -135,11 +135,13 @@ class Hypervisor:
             zone=instance["Placement"]["AvailabilityZone"],
             instance_type=instance["InstanceType"],
             image_id=chosen.image_id,
-            layers=(str(self._directory / "seed"), *chosen.layers),
+            seed=str(self._directory / "seed"),
+            layers=chosen.layers,
             lifecycle=instance.get("InstanceLifecycle", "on-demand"),
             role=instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
             endpoints=(self._plant.endpoint,),
             region=self._plant.region,
+            systemd=self._plant.systemd,
         )
         (new / "specification.json").write_text(specification.encode(), encoding="utf-8")
         new.rename(home)

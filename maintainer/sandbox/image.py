@@ -29,6 +29,16 @@ PYTHON = "3.13"
 KEPT = 4
 """Images that stay in the cache, with the bases below them."""
 _GLIBC = ("2_39", "2_34", "2_28", "2_17")
+_POWER = ("poweroff", "halt", "shutdown", "reboot")
+_MASKED = (
+    "systemd-modules-load.service",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "console-getty.service",
+    "systemd-logind.service",
+)
+"""Units that have nothing to do, or nothing to do it with, in a machine that is made of namespaces."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 GUEST = Path(str(files("maintainer.sandbox") / "guest"))
 
@@ -167,13 +177,14 @@ def surroundings(state: Path, layers: tuple[str, ...], uuid: str, shared: Path |
         "OPTIONS": ",userxattr",
         "UUID": uuid,
         "SHARED": names[-1] if shared else "",
+        "GROUP": "",
     }
     return environment, directories
 
 
-def _own(directory: Path) -> None:
+def _own(path: Path) -> None:
     zero = namespaces.ids().zero
-    os.chown(directory, zero, zero if os.geteuid() == 0 else -1)
+    os.chown(path, zero, zero if os.geteuid() == 0 else -1, follow_symlinks=False)
 
 
 @contextmanager
@@ -221,22 +232,33 @@ def _last_words(text: str) -> str:
 
 
 def seed(folder: Path) -> None:
-    """Make the layer that turns an image into a machine of the sandbox; it lies over the image, so that a change of it rebuilds nothing."""
-    programs = {name: f"usr/sbin/sandbox-{name}" for name in ("net", "init")}
-    files = {
-        **{source: (target, 0o755) for source, target in programs.items()},
-        "90-sandbox.cfg": ("etc/cloud/cloud.cfg.d/90-sandbox.cfg", 0o644),
-    }
-    made = [(target, (GUEST / source).read_bytes(), mode) for source, (target, mode) in files.items()]
-    made += [(f"usr/sbin/{name}", (GUEST / "poweroff").read_bytes(), 0o755) for name in ("poweroff", "halt", "shutdown", "reboot")]
-    # cloud-init would ask for a lease for half a minute: a client that can not be executed is none.
-    made += [(f"usr/sbin/{name}", b"", 0o644) for name in ("dhcpcd", "dhclient", "udhcpc")]
-    for target, content, mode in made:
-        path = folder / target
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(mode)
-    for path in (folder, *folder.rglob("*")):
+    """Make the layers that turn an image into a machine of the sandbox, one for each PID 1: folder/systemd and folder/script.
+
+    They lie over the image, so that a change of them rebuilds nothing.
+    """
+    for init in ("systemd", "script"):
+        layer = folder / init
+        _give(layer, "usr/sbin/sandbox-net", GUEST / "net")
+        _give(layer, "etc/cloud/cloud.cfg.d/90-sandbox.cfg", GUEST / "90-sandbox.cfg", 0o644)
+        for name in ("dhcpcd", "dhclient", "udhcpc"):
+            # cloud-init would ask for a lease for half a minute: a client that can not be executed is none.
+            _give(layer, f"usr/sbin/{name}", Path(os.devnull), 0o644)
+    _give(folder / "script", "usr/sbin/sandbox-init", GUEST / "init")
+    for name in _POWER:
+        _give(folder / "script", f"usr/sbin/{name}", GUEST / "poweroff")
+        (folder / "systemd/usr/sbin" / name).symlink_to("../bin/systemctl")  # as Debian's systemd-sysv has it
+    units = folder / "systemd/etc/systemd/system"
+    units.mkdir(parents=True)
+    for name in _MASKED:
+        (units / name).symlink_to(os.devnull)
+    for path in folder.rglob("*"):
         if path.is_dir():
             path.chmod(0o755)
         _own(path)
+
+
+def _give(layer: Path, target: str, source: Path, mode: int = 0o755) -> None:
+    path = layer / target
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(source.read_bytes())
+    path.chmod(mode)

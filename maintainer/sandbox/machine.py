@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import tty
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,12 +25,15 @@ from aiohttp import web
 
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.procfs import started_at
-from maintainer.sandbox import image, namespaces, processes
+from maintainer.sandbox import cgroups, image, namespaces, processes
 from maintainer.sandbox.imds import Description, Metadata
 from maintainer.sandbox.provision import ROOT
 
 METADATA = ("169.254.169.254", 80)
 SSH = 22
+REBOOTED = (10, -signal.SIGHUP)
+"""How a PID 1 ends that wants to boot again: our script's own word, and reboot(2) in a PID namespace."""
+POWERED_OFF = (0, -signal.SIGINT, -signal.SIGKILL)
 POWER_OFF_S = 10
 PRESS_S = 0.2
 _TAKE_S = 0.02
@@ -37,7 +41,11 @@ _TAKE_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """What the hypervisor wants of a machine. `layers` are its image's; `endpoints` are the only addresses that it reaches."""
+    """What the hypervisor wants of a machine. `endpoints` are the only addresses that it reaches.
+
+    `layers` are its image's; `seed` holds what lies over them, for each PID 1 (`image.seed`), which is systemd only if
+    `systemd` says so.
+    """
 
     instance_id: str
     address: str
@@ -45,11 +53,13 @@ class Specification:
     zone: str
     instance_type: str
     image_id: str
+    seed: str
     layers: tuple[str, ...]
     lifecycle: str
     role: str
     endpoints: tuple[str, ...]
     region: str
+    systemd: bool
 
     def encode(self) -> str:
         """Write it as JSON."""
@@ -63,12 +73,25 @@ class Specification:
 
 
 @dataclass(frozen=True, slots=True)
+class Init:
+    """A PID 1: which layer of the seed it needs, and the signal that is its power button."""
+
+    layer: str
+    button: int
+
+
+SYSTEMD = Init("systemd", signal.SIGRTMIN + 4)
+SCRIPT = Init("script", signal.SIGUSR2)
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """What a supervisor tells of its machine; `init_start` tells init from a later process with its id."""
+    """What a supervisor tells of its machine; `init_start` tells init from a later process with its id, `group` is its control group."""
 
     power: str
     init: int = 0
     init_start: str | None = None
+    group: str = ""
 
 
 def read_state(directory: Path) -> State | None:
@@ -93,51 +116,77 @@ class Machine:
         self._wanted = specification
         third, fourth = specification.address.split(".")[2:]
         self._inside = f"10.231.{third}.{fourth}"
+        self._init = SCRIPT
+        self._group: Path | None = None
         self._mac = "02:" + ":".join(hashlib.sha256(specification.instance_id.encode()).hexdigest()[at : at + 2] for at in range(0, 10, 2))
 
     def run(self) -> int:
         """Do it all. Returns 0 when the machine powered off, in whichever way."""
-        state = self._directory / "disk"
-        image.prepare(state)
-        uuid = f"ec2{self._wanted.instance_id.removeprefix('i-')[:5]}-0000-4000-8000-000000000000"
-        environment, directories = image.surroundings(state, self._wanted.layers, uuid)
-        environment |= {"ADDRESS": self._inside, "MAC": self._mac}
-        console = os.open(self._directory / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        # From the main thread, and before any other: the machine dies with the thread that made it.
-        program = ["sh", f"/proc/self/fd/{namespaces.FIRST_DIRECTORY}/enter", "sh", "/usr/sbin/sandbox-net"]
-        spawned = namespaces.spawn(program, environment, console, directories)
-        self._tell("pending", spawned.init)
-        sockets = namespaces.Sockets(spawned.init)
-        status = asyncio.run(self._serve(spawned, sockets))
+        image.prepare(self._directory / "disk")
+        while (status := self._boot()) in REBOOTED:
+            pass
         self._tell("terminated", 0)
-        return 0 if status in (0, -signal.SIGKILL) else 1
+        return 0 if status in POWERED_OFF else 1
 
-    async def _serve(self, spawned: namespaces.Spawned, sockets: namespaces.Sockets) -> int:
+    def _boot(self) -> int:
+        """Boot it, and return how its PID 1 ended. systemd is that where it may have a control group, a script of ours elsewhere."""
+        name = f"maintainer-{self._wanted.instance_id}-{os.getpid()}"
+        self._group = group = cgroups.make(name, namespaces.ids().zero) if self._wanted.systemd else None
+        self._init = SCRIPT if group is None else SYSTEMD
+        uuid = f"ec2{self._wanted.instance_id.removeprefix('i-')[:5]}-0000-4000-8000-000000000000"
+        layers = (f"{self._wanted.seed}/{self._init.layer}", *self._wanted.layers)
+        environment, directories = image.surroundings(self._directory / "disk", layers, uuid)
+        environment |= {"ADDRESS": self._inside, "MAC": self._mac, "GROUP": "" if group is None else "yes"}
+        terminal, output = os.openpty()
+        tty.setraw(output)
+        os.chown(os.ttyname(output), namespaces.ids().zero, -1)
+        try:
+            # From the main thread, and before any other: the machine dies with the thread that made it.
+            program = ["sh", f"/proc/self/fd/{namespaces.FIRST_DIRECTORY}/enter", "sh", "/usr/sbin/sandbox-net"]
+            spawned = namespaces.spawn(program, environment, output, directories, group)
+            self._tell("pending", spawned.init)
+            sockets = namespaces.Sockets(spawned.init)
+            return asyncio.run(self._serve(spawned, sockets, terminal))
+        finally:
+            for descriptor in (terminal, output):
+                os.close(descriptor)
+            if group is not None:
+                cgroups.remove(group)
+
+    async def _serve(self, spawned: namespaces.Spawned, sockets: namespaces.Sockets, terminal: int) -> int:
         loop = asyncio.get_running_loop()
         pressed, ended = asyncio.Event(), asyncio.Event()
+        console = os.open(self._directory / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        loop.add_reader(terminal, lambda: os.write(console, os.read(terminal, 64 << 10)))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pressed.set)
+        servers: list[asyncio.Server] = []
         watched = os.pidfd_open(spawned.keeper)
         loop.add_reader(watched, ended.set)
         for endpoint in self._wanted.endpoints:
             there = urlsplit(endpoint)
             host, port = there.hostname or "", there.port or 80
-            await asyncio.start_server(partial(_forward, partial(asyncio.open_connection, host, port)), sock=sockets.listening(host, port))
+            inside = sockets.listening(host, port)
+            servers.append(await asyncio.start_server(partial(_forward, partial(asyncio.open_connection, host, port)), sock=inside))
         metadata = Metadata(
             self._description(), (self._directory / "user-data").read_bytes(), self._credentials, self._directory / "notices", SystemClock()
         )
         runner = web.AppRunner(metadata.application(), access_log=None)
         await runner.setup()
         await web.SockSite(runner, sockets.listening(*METADATA)).start()
-        gate = asyncio.create_task(self._open_gate(spawned, sockets))
+        gate = asyncio.create_task(self._open_gate(spawned, sockets, servers))
         off = asyncio.create_task(self._power_off(spawned, pressed))
         await ended.wait()
         loop.remove_reader(watched)
         gate.cancel()
         off.cancel()
+        for server in servers:
+            server.close()
+        await runner.cleanup()
+        os.close(console)
         return spawned.wait()
 
-    async def _open_gate(self, spawned: namespaces.Spawned, sockets: namespaces.Sockets) -> None:
+    async def _open_gate(self, spawned: namespaces.Spawned, sockets: namespaces.Sockets, servers: list[asyncio.Server]) -> None:
         """Listen at the machine's address once its sshd does: before that a connection is refused, as EC2 refuses it."""
         while not namespaces.listens(spawned.init, SSH):  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(_TAKE_S)
@@ -148,7 +197,7 @@ class Machine:
             await asyncio.get_running_loop().sock_connect(connection, (self._inside, SSH))
             return await asyncio.open_connection(sock=connection)
 
-        await asyncio.start_server(partial(_forward, dial), self._wanted.address, self._wanted.ssh_port)
+        servers.append(await asyncio.start_server(partial(_forward, dial), self._wanted.address, self._wanted.ssh_port))
         self._tell("running", spawned.init)
 
     async def _power_off(self, spawned: namespaces.Spawned, pressed: asyncio.Event) -> None:
@@ -156,7 +205,7 @@ class Machine:
         self._tell("shutting-down", spawned.init)
         for _ in range(round(POWER_OFF_S / PRESS_S)):
             with suppress(ProcessLookupError):
-                os.kill(spawned.init, signal.SIGUSR2)
+                os.kill(spawned.init, self._init.button)
             await asyncio.sleep(PRESS_S)  # the first seconds of a boot feel no button
         with suppress(ProcessLookupError):
             os.kill(spawned.keeper, signal.SIGKILL)
@@ -191,7 +240,7 @@ class Machine:
         )
 
     def _tell(self, power: str, init: int) -> None:
-        state = State(power, init, started_at(init) if init else None)
+        state = State(power, init, started_at(init) if init else None, str(self._group or ""))
         new = self._directory / "state.new"
         new.write_text(json.dumps(asdict(state)), encoding="ascii")
         new.replace(self._directory / "state.json")
@@ -208,7 +257,8 @@ async def _forward(
     except OSError:
         writer.close()
         return
-    await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+    with suppress(asyncio.CancelledError):  # the machine has ended; asyncio 3.11 complains of whoever says so
+        await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
     for one in (writer, far_writer):
         one.close()
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maintainer.core.errors import SandboxError
+from maintainer.sandbox import cgroups
 
 IDS = 65_536
 FIRST_DIRECTORY = 10
@@ -82,8 +83,12 @@ class Spawned:
         return os.waitstatus_to_exitcode(os.waitpid(self.keeper, 0)[1])
 
 
-def spawn(argv: Sequence[str], environment: Mapping[str, str], output: int, directories: Sequence[Path] = ()) -> Spawned:
+def spawn(
+    argv: Sequence[str], environment: Mapping[str, str], output: int, directories: Sequence[Path] = (), group: Path | None = None
+) -> Spawned:
     """Start a program as root and PID 1 of namespaces of its own, both outputs to a file descriptor. It dies with the calling thread.
+
+    With `group`, a control group, that is the root of all that it sees.
 
     `directories` are open to it as /proc/self/fd/10 and so on: a root that is nobody outside may not walk to them through a home that is
     closed to others.
@@ -95,6 +100,8 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str], output: int, dire
     if keeper == 0:
         os.close(ready)
         os.close(tell_go)
+        if group is not None:
+            cgroups.join(group)
         _keep(argv, environment, output, directories, (go, tell_ready))
     os.close(tell_ready)
     os.close(go)

@@ -14,8 +14,9 @@ from botocore.config import Config
 
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.shapes import DIGEST
-from maintainer.sandbox import image, policies, processes
+from maintainer.sandbox import cgroups, image, policies, processes
 from maintainer.sandbox.image import Image
+from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.provision import REGION, ROLE, ROOT
 
 NETWORK = "127.8.0.0/16"
@@ -48,7 +49,10 @@ ssh_port = {port}
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """What there is to launch with. `ssh_port` is the one on which every machine answers; `images` is the cache's directory."""
+    """What there is to launch with. `ssh_port` is the one on which every machine answers; `images` is the cache's directory.
+
+    `systemd` is the machines' PID 1 where they can have a control group.
+    """
 
     ec2_endpoint: str
     endpoint: str
@@ -59,6 +63,7 @@ class Plant:
     subnets: tuple[str, ...]
     security_group: str
     role: str
+    systemd: bool
     region: str = REGION
 
     @classmethod
@@ -92,7 +97,7 @@ class Plant:
         )
 
 
-def start(directory: Path, endpoint: str, built: Image, clock: Clock) -> Plant:
+def start(directory: Path, endpoint: str, built: Image, clock: Clock, *, systemd: bool) -> Plant:
     """Start EC2 with one image, two subnets and an instance profile, and then the hypervisor."""
     amis = directory / "amis.json"
     amis.write_text(json.dumps([_ami(built)]), encoding="utf-8")
@@ -102,7 +107,7 @@ def start(directory: Path, endpoint: str, built: Image, clock: Clock) -> Plant:
     pid = processes.start("maintainer.sandbox.ec2", [str(directory), str(port)], log, environment)
     address = f"http://127.0.0.1:{port}"
     processes.wait_until_healthy(f"{address}/moto-api/data.json", pid, clock, log)
-    bare = Plant(address, endpoint, processes.free_port(), str(image.cache()), built.image_id, built.digest, (), "", ROLE)
+    bare = Plant(address, endpoint, processes.free_port(), str(image.cache()), built.image_id, built.digest, (), "", ROLE, systemd)
     made = _fill(bare)
     image.seed(directory / "seed")
     (directory / "plant.json").write_text(json.dumps(asdict(made)), encoding="utf-8")
@@ -124,6 +129,8 @@ def stop(directory: Path, clock: Clock) -> None:
         processes.signal_holder(home / "lock", signal.SIGKILL)
     for home in homes:
         processes.end(home / "lock", clock, 0)
+        if (told := read_state(home)) is not None and told.group:
+            cgroups.remove(Path(told.group))
         image.remove(home / "disk")
     processes.end(directory / "ec2.lock", clock, GENTLY_S)
     image.remove(directory / "seed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -188,13 +189,43 @@ def test_the_hypervisor_s_death_costs_the_run_nothing(park: Fleet) -> None:
 
 
 def test_the_power_off_timer_needs_nobody(park: Fleet) -> None:
+    bare(park, 4)
+    until(lambda: bool(park.machines()))
+    park.nothing_is_left()
+
+
+def bare(park: Fleet, deadline_s: int) -> str:
+    """Launch an instance with a run's user data whose agent has nothing to do; return its id."""
     job = Job("r", Access(), Place("b"), ())
-    data = userdata.render(job.encode(), host_key=generate_key(), login_key=generate_key().public, deadline_s=4)
+    data = userdata.render(job.encode(), host_key=generate_key(), login_key=generate_key().public, deadline_s=deadline_s)
     answer = park.plant.client("ec2").run_instances(
         ImageId=park.plant.image_id, MinCount=1, MaxCount=1, SubnetId=park.plant.subnets[0], UserData=data
     )
-    assert answer["Instances"][0]["State"]["Name"] in ("pending", "running")
-    until(lambda: bool(park.machines()))
+    return str(answer["Instances"][0]["InstanceId"])
+
+
+def test_an_instance_that_boots_a_second_time_powers_off(park: Fleet) -> None:
+    name = bare(park, 3600)
+    until(lambda: "exit" in park.inside(name, "ls", "/run/maintainer"))
+    os.kill(park.state_of(name).init, signal.SIGINT)  # ctrl-alt-delete: it boots again
+    park.nothing_is_left()
+
+
+def test_the_deadline_and_the_agent_are_units_where_systemd_is_pid_1_and_sessions_of_their_own_elsewhere(park: Fleet) -> None:
+    name = bare(park, 3600)
+    until(lambda: "exit" in park.inside(name, "ls", "/run/maintainer"))
+    if park.state_of(name).group:
+        listed = park.inside(name, "systemctl", "list-units", "--no-legend", "--plain", "maintainer-*")
+        assert [line.split()[:3:2] for line in listed.splitlines()] == [
+            ["maintainer-agent.service", "active"],
+            ["maintainer-deadline.timer", "active"],
+        ]
+    else:
+        listed = park.inside(name, "ps", "-e", "-o", "sid=,pid=,args=")
+        leaders = [line.split(maxsplit=2)[2] for line in listed.splitlines() if line.split()[0] == line.split()[1]]
+        assert "sh -c sleep 3600; poweroff" in leaders
+        assert [line for line in leaders if line.endswith("/opt/maintainer/bin/maintainer-agent run")]
+    park.plant.client("ec2").terminate_instances(InstanceIds=[name])
     park.nothing_is_left()
 
 

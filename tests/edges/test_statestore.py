@@ -69,7 +69,7 @@ def test_a_store_that_ignores_conditional_puts_is_refused(state: StateStore, mon
     monkeypatch.setattr(processes, "start", lambda _, *rest: start("tests.support.careless", *rest))
     clock = SystemClock()
     try:
-        careless = daemon.start(tmp_path / "careless", clock, machines=False)
+        careless = daemon.start(tmp_path / "careless", clock, daemon.Wanted(machines=False))
         with pytest.raises(UnsafeStoreError, match="ignores"):
             StateStore(S3(access(careless)), Place(careless.state_bucket, "test", careless.endpoint)).probe()
     finally:

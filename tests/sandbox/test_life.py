@@ -44,7 +44,7 @@ def test_start_prints_one_object_and_stop_leaves_nothing(tmp_path: Path) -> None
 
 def test_a_store_at_a_distance_answers_late(tmp_path: Path) -> None:
     clock = SystemClock()
-    sandbox = daemon.start(tmp_path / "sb", clock, machines=False, latency_ms=300)
+    sandbox = daemon.start(tmp_path / "sb", clock, daemon.Wanted(machines=False, latency_ms=300))
     try:
         asked = clock.monotonic()
         client(sandbox, "host").list_objects_v2(Bucket=sandbox.bucket)
@@ -57,11 +57,11 @@ def test_a_store_at_a_distance_answers_late(tmp_path: Path) -> None:
 
 def test_a_dead_sandbox_is_cleaned_by_the_next_start(tmp_path: Path) -> None:
     place, clock = tmp_path / "sb", SystemClock()
-    first = daemon.start(place, clock, machines=False)
+    first = daemon.start(place, clock, daemon.Wanted(machines=False))
     os.kill(first.pid, signal.SIGKILL)
     os.waitpid(first.pid, 0)
     assert daemon.running(place) is None
-    second = daemon.start(place, clock, machines=False)
+    second = daemon.start(place, clock, daemon.Wanted(machines=False))
     try:
         assert second.pid != first.pid
         assert "Contents" not in client(second, "host").list_objects_v2(Bucket=second.bucket)
@@ -72,7 +72,7 @@ def test_a_dead_sandbox_is_cleaned_by_the_next_start(tmp_path: Path) -> None:
 def test_a_directory_that_no_sandbox_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     with pytest.raises(SandboxError, match="no sandbox's"):
-        daemon.start(tmp_path, SystemClock(), machines=False)
+        daemon.start(tmp_path, SystemClock(), daemon.Wanted(machines=False))
     assert (tmp_path / "precious").exists()
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from maintainer.core.events import Event, decode
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon, processes
-from maintainer.sandbox.machine import read_state
+from maintainer.sandbox.machine import State, read_state
 from maintainer.sandbox.plant import Plant
 from maintainer.sandbox.provision import keep_password
 from tests.support.commands import command
@@ -140,13 +140,23 @@ class Fleet:
         """Return the machines whose supervisors live."""
         return [home.name for home in (self.directory / "machines").glob("i-*") if processes.is_held(home / "lock")]
 
+    def state_of(self, machine: str) -> State:
+        return read_state(self.directory / "machines" / machine) or State("none")
+
+    def inside(self, machine: str, *argv: str) -> str:
+        """Run a program in a machine that may not be there yet, as its root; return what it printed."""
+        if not (init := self.state_of(machine).init):
+            return ""
+        enter = ["nsenter", f"--target={init}", "--user", "--mount", "--pid", "--setuid=0", "--setgid=0"]
+        return subprocess.run([*enter, *argv], capture_output=True, text=True, check=False).stdout
+
     def hold_agent(self, word: str) -> HeldAgent:
         """Wait until an agent on the only machine has a restic at work with this word, and stop it: it does nothing until it is let go."""
         found: list[HeldAgent] = []
 
         def held() -> bool:
             for name in self.machines():
-                if (state := read_state(self.directory / "machines" / name)) is not None and state.init:
+                if (state := self.state_of(name)).init:
                     found.extend(HeldAgent(state.init, pid) for pid in _agents_of(state.init) if runs_restic(pid, word))
             return bool(found)
 

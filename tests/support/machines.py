@@ -15,7 +15,7 @@ from pathlib import Path
 
 import paramiko
 
-from maintainer.sandbox import image
+from maintainer.sandbox import cgroups, image
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.machine import Specification, read_state
 
@@ -44,7 +44,7 @@ class Booted:
 
 
 @contextmanager
-def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = ()) -> Iterator[Booted]:
+def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (), systemd: bool = True) -> Iterator[Booted]:
     """Boot a machine whose user data logs us in, and whoever holds `keys`, and has these lines too; it is gone at the end."""
     made = image.build(image.cache())
     image.seed(directory / "seed")
@@ -56,7 +56,6 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (
     with socket.socket() as probe:
         probe.bind(("127.8.1.4", 0))
         port = probe.getsockname()[1]
-    layers = (str(directory / "seed"), *made.layers)
     specification = Specification(
         "i-0123456789abcdef0",
         "127.8.1.4",
@@ -64,11 +63,13 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (
         "us-east-1a",
         "m5.large",
         made.image_id,
-        layers,
+        str(directory / "seed"),
+        made.layers,
         "spot",
         "maintenance",
         (sandbox.endpoint,),
         sandbox.region,
+        systemd,
     )
     (home / "specification.json").write_text(specification.encode())
     process = subprocess.Popen([sys.executable, "-m", "maintainer.sandbox.machine", str(home)])
@@ -76,11 +77,21 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (
         wait(lambda: (state := read_state(home)) is not None and state.power == "running", home)
         with paramiko.SSHClient() as client:
             client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-            client.connect("127.8.1.4", port, "maintainer", pkey=key, allow_agent=False, look_for_keys=False)
+
+            def connected() -> bool:
+                try:
+                    client.connect("127.8.1.4", port, "maintainer", pkey=key, allow_agent=False, look_for_keys=False)
+                except (paramiko.SSHException, EOFError):  # an sshd that is just being started again
+                    return False
+                return True
+
+            wait(connected, home)
             yield Booted(home, process, client, port)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+        if (told := read_state(home)) is not None and told.group:
+            cgroups.remove(Path(told.group))
 
 
 def wait(until: object, home: Path, limit_s: float = 30) -> None:
