@@ -55,6 +55,13 @@ package_update: false
 package_upgrade: false
 users: []
 CONF
+    mkdir -p /etc/systemd/journald.conf.d
+    cat > /etc/systemd/journald.conf.d/50-maintainer.conf <<'CONF'
+# When nobody can log in, the console is all that is left to say why.
+[Journal]
+ForwardToConsole=yes
+MaxLevelConsole=warning
+CONF
     apt-get purge -qq -y unattended-upgrades 2>/dev/null || true
     for unit in apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service; do
         ln -sf /dev/null "/etc/systemd/system/$unit"

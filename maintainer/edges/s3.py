@@ -27,7 +27,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 from botocore.loaders import Loader, create_loader
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from maintainer.core.errors import (
     AccessDeniedError,
@@ -43,6 +43,8 @@ from maintainer.core.versions import ObjectVersion
 from maintainer.edges.versionlist import keep_order
 
 ATTEMPTS = 5
+ATTEMPTS_WITHOUT_A_WAY = 2
+"""Of a store that can not be reached, and never was: there is no way to it, and an instance that waits costs money."""
 LONGEST_WAIT_S = 20
 CONNECT_S = 10
 CONNECTIONS = 32
@@ -111,6 +113,7 @@ class S3:
         )
         self._credentials: Any = made.get_credentials()
         self._addresses: dict[str, str] = {}
+        self._was_reached = False
         self._client.meta.events.register("before-parse.s3.ListObjectVersions", keep_order)
 
     def versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
@@ -183,16 +186,23 @@ class S3:
             self._on_retry(operation, state.attempt_number, _short(error), state.upcoming_sleep)
 
         retrying = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
+            stop=self._is_enough,
             wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_S),
             retry=retry_if_exception(_is_transient),
             before_sleep=tell,
             reraise=True,
         )
         try:
-            return retrying(act)
+            done = retrying(act)
         except (ClientError, BotoCoreError) as error:
             raise self._translate(error, operation, parameters) from error
+        self._was_reached = True
+        return done
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        is_cut_off = isinstance(error, ConnectTimeoutError) and not self._was_reached
+        return state.attempt_number >= (ATTEMPTS_WITHOUT_A_WAY if is_cut_off else ATTEMPTS)
 
     def _translate(self, error: ClientError | BotoCoreError, operation: str, parameters: dict[str, Any]) -> MaintainerError:
         return translate(error, operation, str(parameters.get("Bucket", "")), str(parameters.get("Key", "")), self._endpoint)

@@ -6,11 +6,14 @@ It holds a lock on DIRECTORY/ec2.lock while it lives. The machines that its inst
 from __future__ import annotations
 
 import base64
+import io
 import json
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
@@ -27,6 +30,7 @@ from maintainer.sandbox import processes
 from maintainer.sandbox.plant import CHANGED
 
 _WHOLE = threading.Lock()
+Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def honour_client_tokens(responses: Any, action: str) -> None:
@@ -85,11 +89,11 @@ def show_consoles(general: Any, machines: Path) -> None:
 def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
     """Launch an instant fleet's instance with all that its template says; moto 5.2.5 drops its profile, network and shutdown behaviour.
 
-    `capacity` may name pools without room, as a JSON list of `MARKET TYPE`, such as `spot m7i.large`: those answer as EC2 does.
+    `capacity` may name pools without room, as JSON: `MARKET TYPE`, such as `spot m7i.large`, and the code that EC2 refuses it with.
     """
 
     def create_fleet(self: Any) -> Any:
-        full = set(json.loads(capacity.read_bytes())) if capacity.exists() else set()
+        full = _read(capacity)
         target = self._get_param("TargetCapacitySpecification", {})
         market = target.get("DefaultTargetCapacityType", "on-demand")
         errors: list[dict[str, Any]] = []
@@ -99,19 +103,15 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
             for override in config.get("Overrides") or [{}]:
                 wanted = {**template.get_version(template.latest_version_number).data, **override}
                 place = {"LaunchTemplateSpecification": named, "Overrides": override}
-                if f"{market} {wanted['InstanceType']}" in full:
-                    message = f"there is no {market} capacity for {wanted['InstanceType']}"
-                    refusal = {"ErrorCode": "InsufficientInstanceCapacity", "ErrorMessage": message, "Lifecycle": market}
-                    errors.append({**refusal, "LaunchTemplateAndOverrides": place})
-                    continue
-                if profile := wanted.get("IamInstanceProfile", {}).get("Name"):
-                    try:
-                        filter_iam_instance_profiles(self.current_account, self.partition, None, profile)
-                    except ServiceException:
-                        message = f"Value ({profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
-                        errors.append({"ErrorCode": "InvalidParameterValue", "ErrorMessage": message, "LaunchTemplateAndOverrides": place})
-                        continue
+                profile = wanted.get("IamInstanceProfile", {}).get("Name")
                 (interface,) = wanted.get("NetworkInterfaces", [{}])
+                groups = interface.get("Groups", [])
+                code, message = full.get(f"{market} {wanted['InstanceType']}", ""), f"no {market} {wanted['InstanceType']} for you"
+                if not code:
+                    code, message = _mistake(self, profile, groups)
+                if code:
+                    errors.append({"ErrorCode": code, "ErrorMessage": message, "Lifecycle": market, "LaunchTemplateAndOverrides": place})
+                    continue
                 made = self.ec2_backend.run_instances(
                     wanted["ImageId"],
                     1,
@@ -120,7 +120,7 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
                     instance_type=wanted["InstanceType"],
                     is_instance_type_default=False,
                     subnet_id=wanted["SubnetId"],
-                    security_group_ids=interface.get("Groups", []),
+                    security_group_ids=groups,
                     tags=convert_tag_spec(wanted.get("TagSpecifications", [])),
                     instance_market_options=market if market == "spot" else {},
                     instance_initiated_shutdown_behavior=wanted.get("InstanceInitiatedShutdownBehavior"),
@@ -133,6 +133,41 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
         return ActionResult({"FleetId": "fleet-0", "Instances": [], "Errors": errors})
 
     fleets.create_fleet = create_fleet
+
+
+def _mistake(fleets: Any, profile: str | None, groups: list[str]) -> tuple[str, str]:
+    """Return EC2's code and message for a profile or security group that does not exist; both empty where all do."""
+    if profile:
+        try:
+            filter_iam_instance_profiles(fleets.current_account, fleets.partition, None, profile)
+        except ServiceException:
+            said = f"Value ({profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
+            return "InvalidParameterValue", said
+    missing = [group for group in groups if fleets.ec2_backend.get_security_group_from_id(group) is None]
+    return ("InvalidGroup.NotFound", f"The security group '{missing[0]}' does not exist") if missing else ("", "")
+
+
+def refuse(application: Application, refusals: Path) -> Application:
+    """Refuse what a file names, as JSON: an action, such as `TerminateInstances`, and the code that it is refused with."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        refused = _read(refusals)
+        if not refused:
+            return application(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        action = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+        if (code := refused.get(action)) is None:
+            return application(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/xml")])
+        message = f"You are not authorized to perform this operation: {action}. Encoded authorization failure message: 0000"
+        return [f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>".encode()]
+
+    return answer
+
+
+def _read(file: Path) -> dict[str, str]:
+    return dict(json.loads(file.read_bytes())) if file.exists() else {}
 
 
 def main() -> None:
@@ -148,7 +183,7 @@ def main() -> None:
     for responses, action in ((InstanceResponse, "run_instances"), (Fleets, "create_fleet"), (InstanceResponse, "terminate_instances")):
         tell_of_changes(responses, action, directory / CHANGED)
     show_consoles(General, directory / "machines")
-    run_simple("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=True)
+    run_simple("127.0.0.1", port, refuse(DomainDispatcherApplication(create_backend_app), directory / "refusals.json"), threaded=True)
 
 
 if __name__ == "__main__":

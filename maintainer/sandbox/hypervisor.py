@@ -140,6 +140,7 @@ class Hypervisor:
             lifecycle=instance.get("InstanceLifecycle", "on-demand"),
             role=instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
             endpoints=(self._plant.endpoint,),
+            reaches_endpoints=self._has_way_to_s3(instance["SubnetId"]),
             region=self._plant.region,
             systemd=self._plant.systemd,
         )
@@ -149,6 +150,15 @@ class Hypervisor:
         limit = self._clock.monotonic() + 10
         while read_state(home) is None and self._clock.monotonic() < limit:
             self._clock.sleep(TURN_S / 10)
+
+    def _has_way_to_s3(self, subnet: str) -> bool:
+        """Tell whether the subnet's own route table leads to a gateway endpoint of S3."""
+        tables = self._client.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [subnet]}])["RouteTables"]
+        endpoints = self._client.describe_vpc_endpoints(
+            Filters=[{"Name": "service-name", "Values": [f"com.amazonaws.{self._plant.region}.s3"]}]
+        )
+        leading = {table for endpoint in endpoints["VpcEndpoints"] for table in endpoint.get("RouteTableIds", [])}
+        return any(table["RouteTableId"] in leading for table in tables)
 
     def _end(self, home: Path) -> None:
         if processes.is_held(home / "lock"):

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import sys
 import tty
 from collections.abc import Awaitable, Callable
@@ -41,7 +42,7 @@ _TAKE_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """What the hypervisor wants of a machine. `endpoints` are the only addresses that it reaches.
+    """What the hypervisor wants of a machine. `endpoints` are the only addresses that it reaches, or is never answered by.
 
     `layers` are its image's; `seed` holds what lies over them, for each PID 1 (`image.seed`), which is systemd only if
     `systemd` says so.
@@ -58,6 +59,7 @@ class Specification:
     lifecycle: str
     role: str
     endpoints: tuple[str, ...]
+    reaches_endpoints: bool
     region: str
     systemd: bool
 
@@ -161,13 +163,17 @@ class Machine:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pressed.set)
         servers: list[asyncio.Server] = []
+        deaf: list[socket.socket] = []
         watched = os.pidfd_open(spawned.keeper)
         loop.add_reader(watched, ended.set)
         for endpoint in self._wanted.endpoints:
             there = urlsplit(endpoint)
             host, port = there.hostname or "", there.port or 80
-            inside = sockets.listening(host, port)
-            servers.append(await asyncio.start_server(partial(_forward, partial(asyncio.open_connection, host, port)), sock=inside))
+            if not self._wanted.reaches_endpoints:
+                deaf += sockets.deaf(host, port)
+                continue
+            dial, inside = partial(asyncio.open_connection, host, port), sockets.listening(host, port)
+            servers.append(await asyncio.start_server(partial(_forward, dial), sock=inside))
         metadata = Metadata(
             self._description(), (self._directory / "user-data").read_bytes(), self._credentials, self._directory / "notices", SystemClock()
         )
@@ -182,6 +188,8 @@ class Machine:
         off.cancel()
         for server in servers:
             server.close()
+        for one in deaf:
+            one.close()
         await runner.cleanup()
         os.close(console)
         return spawned.wait()

@@ -32,6 +32,8 @@ _ALL = _NEW_NS | _NEW_CGROUP | _NEW_UTS | _NEW_IPC | _NEW_USER | _NEW_PID | _NEW
 _SET_PDEATHSIG = 1
 _IP_FREEBIND = 15
 _LISTEN = "0A"
+_FILLS_QUEUE = 4
+"""More connections than a queue of length 0 takes (listen(2))."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -218,6 +220,16 @@ class Sockets:
     def listening(self, host: str, port: int) -> socket.socket:
         """Return a socket that listens there, inside."""
         return self._ask(f"{host}:{port}")
+
+    def deaf(self, host: str, port: int) -> list[socket.socket]:
+        """Return sockets of which one listens there, inside, and whose others fill its queue: while they are open nobody is answered."""
+        listening = self.listening(host, port)
+        listening.listen(0)
+        queue = [self.unconnected() for _ in range(_FILLS_QUEUE)]
+        for one in queue:
+            one.setblocking(False)
+            one.connect_ex((host, port))
+        return [listening, *queue]
 
     def unconnected(self) -> socket.socket:
         """Return a socket whose connections begin inside."""

@@ -143,6 +143,11 @@ def _fill(bare: Plant) -> Plant:
     subnets = tuple(
         ec2.create_subnet(VpcId=network, CidrBlock=block, AvailabilityZone=zone)["Subnet"]["SubnetId"] for zone, block in ZONES.items()
     )
+    # A subnet reaches S3 by its route table: one that a user makes beside these has no way to it, as on EC2.
+    table = ec2.create_route_table(VpcId=network)["RouteTable"]["RouteTableId"]
+    for subnet in subnets:
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    ec2.create_vpc_endpoint(VpcId=network, ServiceName=f"com.amazonaws.{bare.region}.s3", VpcEndpointType="Gateway", RouteTableIds=[table])
     group = ec2.create_security_group(VpcId=network, GroupName="maintainer", Description="maintenance instances")["GroupId"]
     iam.create_role(RoleName=bare.role, AssumeRolePolicyDocument=policies.instances())
     iam.create_instance_profile(InstanceProfileName=bare.role)

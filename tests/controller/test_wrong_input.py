@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, NoInstanceError
 from maintainer.edges.compute.ec2calls import RefusedError, translate
 from maintainer.edges.s3 import translate as translate_s3
-from tests.support.instances import Fleet, shown
+from tests.support.instances import Fleet, shown, until
 
 
 @pytest.fixture
@@ -42,6 +43,12 @@ OTHER = "f" * 64
         ('image = "{image}"', 'image = "ami-00000000000000000"', 2, "no image ami-00000000000000000 here"),
         ('image_digest = "{digest}"', f'image_digest = "{OTHER}"', 2, "image_digest: {image} carries {digest}; expected what is pinned"),
         ("subnets = {subnets}", 'subnets = ["subnet-00000000"]', 2, "[group.NAME.instance] subnets: InvalidSubnetID.NotFound"),
+        (
+            'security_groups = ["{group}"]',
+            'security_groups = ["sg-00000000"]',
+            2,
+            "[group.NAME.instance] security_groups: InvalidGroup.NotFound",
+        ),
         ('instance_profile = "{role}"', 'instance_profile = "nobody"', 2, "[group.NAME.instance]"),
         ('compute = "ec2"', 'compute = "ec3"', 2, "group.sandbox.compute"),
         ('image_digest = "{digest}"', 'image_digest = "short"', 2, "64 hexadecimal digits"),
@@ -57,7 +64,13 @@ OTHER = "f" * 64
 )
 def test_one_mistake(park: Fleet, found: str, wanted: str, code: int, said: str) -> None:
     plant = park.plant
-    words = {"image": plant.image_id, "digest": plant.digest, "subnets": json.dumps(plant.subnets), "role": plant.role}
+    words = {
+        "image": plant.image_id,
+        "digest": plant.digest,
+        "subnets": json.dumps(plant.subnets),
+        "role": plant.role,
+        "group": plant.security_group,
+    }
     with configured(park, found.format(**words), wanted):
         status, output, errors = park.call("run", "--once")
     assert status == code, output + errors
@@ -80,19 +93,29 @@ def test_an_image_whose_tag_lies_is_refused_by_the_agent(park: Fleet) -> None:
 
 
 def test_without_spot_capacity_on_demand_is_taken_and_without_any_it_is_exit_5(park: Fleet) -> None:
-    with configured(park, "[group.sandbox.instance]\n", '[group.sandbox.instance]\ntypes = ["m5.large", "m6i.large"]\n'):
+    types = ["m5.large", "m6i.large"]
+    with configured(park, "[group.sandbox.instance]\n", f"[group.sandbox.instance]\ntypes = {json.dumps(types)}\n"):
         full = park.directory / "capacity.json"
-        full.write_text('["spot m5.large", "spot m6i.large", "on-demand m5.large"]')
+        full.write_text(
+            json.dumps(
+                {
+                    "spot m5.large": "InsufficientInstanceCapacity",
+                    "spot m6i.large": "MaxSpotInstanceCountExceeded",
+                    "on-demand m5.large": "VcpuLimitExceeded",
+                }
+            )
+        )
         code, events = park.run()
         assert code == 0, shown(events)
         (launched,) = [event.fields for event in events if event.event == "instance.launched"]
         assert (launched["market"], launched["type"]) == ("on-demand", "m6i.large")
-        full.write_text('["spot m5.large", "spot m6i.large", "on-demand m5.large", "on-demand m6i.large"]')
+        full.write_text(json.dumps({f"{market} {kind}": "VcpuLimitExceeded" for market, kind in product(("spot", "on-demand"), types)}))
         code, output, _ = park.call("run", "--once")
         full.unlink()
     assert code == 5
-    assert "no instance is to be had: spot: no place: InsufficientInstanceCapacity" in output
-    assert "on-demand" in output
+    assert "no instance is to be had: spot: no place: VcpuLimitExceeded" in output
+    assert "on-demand: no place: VcpuLimitExceeded" in output
+    assert "quota" in output
     assert park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
 
 
@@ -102,6 +125,46 @@ def test_plain_run_instances_where_a_user_wants_it(park: Fleet) -> None:
     assert code == 0, shown(events)
     assert [event.fields["market"] for event in events if event.event == "instance.launched"] == ["on-demand"]
     park.nothing_is_left()
+
+
+RIGHTS = {
+    "fleet": ("DescribeInstances", "DescribeImages", "CreateLaunchTemplate", "CreateFleet", "DeleteLaunchTemplate"),
+    "run-instances": ("RunInstances",),
+}
+
+
+@pytest.mark.parametrize(("launch", "call"), [(launch, call) for launch, calls in RIGHTS.items() for call in calls])
+def test_a_right_that_is_missing_is_named_and_leaves_nothing(park: Fleet, launch: str, call: str) -> None:
+    with configured(park, "[group.sandbox.instance]\n", f'[group.sandbox.instance]\nlaunch = "{launch}"\n'), refused(park, call):
+        process = park.start("run", "--once")  # one of its own: sweep spares what a living controller has
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, output
+    assert f"{call}: UnauthorizedOperation (You are not authorized to perform this operation: {call}.)" in output
+    assert f"allow ec2:{call}" in output
+    assert "0000" not in output
+    park.call("sweep")
+    park.nothing_is_left()
+
+
+def test_a_machine_that_can_not_be_terminated_is_told_and_powers_itself_off(park: Fleet) -> None:
+    with refused(park, "TerminateInstances"):
+        code, events = park.run()
+        assert code == 0, shown(events)
+        (failed,) = [event.fields for event in events if event.event == "termination.failed"]
+        assert "TerminateInstances: UnauthorizedOperation" in str(failed["reason"])
+        until(lambda: not park.machines())
+    park.nothing_is_left()
+
+
+@contextmanager
+def refused(park: Fleet, call: str) -> Iterator[None]:
+    """Let EC2 refuse one of its calls for a while, whoever asks."""
+    refusals = park.directory / "refusals.json"
+    refusals.write_text(json.dumps({call: "UnauthorizedOperation"}))
+    try:
+        yield
+    finally:
+        refusals.unlink()
 
 
 def refusal(code: str, message: str = "m") -> ClientError:

@@ -68,6 +68,7 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (
         "spot",
         "maintenance",
         (sandbox.endpoint,),
+        True,
         sandbox.region,
         systemd,
     )

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from maintainer.core.errors import ConfigurationError, MaintainerError, NoInstanceError, Problem
 from maintainer.core.job import Access
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute.ec2calls import CAPACITY, OnRetry, RefusedError, call, code_of, translate
+from maintainer.edges.compute.ec2calls import CAPACITY, QUOTA, OnRetry, RefusedError, call, code_of, translate
 from maintainer.edges.compute.shapes import DIGEST, LIVING, OWNER, Buying, Instance, Marks, Shape, Template, instance_of, marks_of, tags_of
 from maintainer.edges.s3 import session
 
@@ -71,7 +71,10 @@ class Ec2:
             except RefusedError as error:
                 refused.append(f"{buying}: {error.message}")
         do = 'name more types or subnets, or market = ["spot", "on-demand"]; the next run tries again'
-        raise NoInstanceError(f"no instance is to be had: {'; '.join(refused)}", guidance=do)
+        said = "; ".join(refused)
+        if any(code in said for code in QUOTA):
+            do = f"raise the account's quota (Service Quotas, Amazon EC2, running instances and spot requests), or {do}"
+        raise NoInstanceError(f"no instance is to be had: {said}", guidance=do)
 
     def _by_fleet(self, shape: Shape, marks: Marks, data: dict[str, Any], buying: Buying, token: str) -> str:
         """Let EC2 choose among all places, by an instant fleet from a launch template that lives as long as the call."""

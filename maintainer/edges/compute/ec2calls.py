@@ -37,6 +37,8 @@ CAPACITY = frozenset(
         "VcpuLimitExceeded",
     }
 )
+QUOTA = frozenset({"InstanceLimitExceeded", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"})
+"""Those of them that are the account's, and not EC2's."""
 DENIED = frozenset(
     {
         "AccessDenied",
