@@ -170,7 +170,7 @@ class Machine:
             there = urlsplit(endpoint)
             host, port = there.hostname or "", there.port or 80
             if not self._wanted.reaches_endpoints:
-                deaf += sockets.deaf(host, port)
+                deaf += await sockets.deaf(host, port)
                 continue
             dial, inside = partial(asyncio.open_connection, host, port), sockets.listening(host, port)
             servers.append(await asyncio.start_server(partial(_forward, dial), sock=inside))

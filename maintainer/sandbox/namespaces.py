@@ -5,7 +5,9 @@ Every process gets a user namespace, also where we are root: root without one ho
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import errno
 import fcntl
 import os
 import pwd
@@ -32,6 +34,7 @@ _ALL = _NEW_NS | _NEW_CGROUP | _NEW_UTS | _NEW_IPC | _NEW_USER | _NEW_PID | _NEW
 _SET_PDEATHSIG = 1
 _IP_FREEBIND = 15
 _LISTEN = "0A"
+_TAKE_S = 0.02
 _FILLS_QUEUE = 4
 """More connections than a queue of length 0 takes (listen(2))."""
 
@@ -221,14 +224,15 @@ class Sockets:
         """Return a socket that listens there, inside."""
         return self._ask(f"{host}:{port}")
 
-    def deaf(self, host: str, port: int) -> list[socket.socket]:
+    async def deaf(self, host: str, port: int) -> list[socket.socket]:
         """Return sockets of which one listens there, inside, and whose others fill its queue: while they are open nobody is answered."""
         listening = self.listening(host, port)
         listening.listen(0)
         queue = [self.unconnected() for _ in range(_FILLS_QUEUE)]
         for one in queue:
             one.setblocking(False)
-            one.connect_ex((host, port))
+            while one.connect_ex((host, port)) == errno.ENETUNREACH:  # noqa: ASYNC110 - before its network is up
+                await asyncio.sleep(_TAKE_S)
         return [listening, *queue]
 
     def unconnected(self) -> socket.socket:
