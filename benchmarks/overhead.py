@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 
 from benchmarks.bench import repository
 from benchmarks.result import Result
-from maintainer.core.events import decode
+from maintainer.core.events import Event, decode
 from maintainer.core.job import Keep
 from maintainer.core.moments import from_text
 from maintainer.edges.clock import SystemClock
@@ -58,11 +59,14 @@ def _on_an_instance(rows: list[dict[str, str | float]], ratios: dict[str, float]
         clock = SystemClock()
         called = clock.now()
         process = park.start("run", "--once", "--json")
-        events = [decode(line) for line in process.stdout or ()]
-        _, status, usage = os.wait4(process.pid, 0)
-        ended = clock.now()
-        if os.waitstatus_to_exitcode(status):
+        events: list[Event] = []
+        memory_mib = 0.0
+        for line in process.stdout or ():
+            events.append(decode(line))
+            memory_mib = max(memory_mib, _peak_mib(process.pid))
+        if process.wait():
             raise SystemExit("the run on an instance failed")
+        ended = clock.now()
 
     def at(name: str, source: str) -> datetime:
         return next(from_text(event.ts) for event in events if (event.event, event.source) == (name, source))
@@ -83,5 +87,13 @@ def _on_an_instance(rows: list[dict[str, str | float]], ratios: dict[str, float]
     rows.append(
         {"subject": "instance: whole", "total_s": round(wall, 2), "restic_s": round(restic_s, 2), "ours_s": round(wall - restic_s, 2)}
     )
-    rows.append({"subject": "instance: controller", "memory_mib": round(usage.ru_maxrss / 1024)})
+    rows.append({"subject": "instance: controller", "memory_mib": round(memory_mib)})
     ratios["ours/total instance"] = round((wall - restic_s) / wall, 2)
+
+
+def _peak_mib(pid: int) -> float:
+    """Return the most memory that a process has had so far; ru_maxrss would begin with what its parent had when it was forked."""
+    with suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
+    return 0.0
