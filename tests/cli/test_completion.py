@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("maintainer")
@@ -25,3 +31,60 @@ def test_bash_completes_commands_actions_and_options() -> None:
     assert {"status", "sweep", "serve", "sandbox"} <= complete("maintainer s")
     assert complete("maintainer sandbox st") == {"start", "stop", "status"}
     assert "--dry-run" in complete("maintainer sweep --d")
+
+
+class Terminal:
+    """A shell at work on a terminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def type(self, keys: str) -> None:
+        os.write(self._descriptor, keys.encode())
+
+    def read_to(self, word: str, limit_s: float = 20) -> str:
+        """Return what is shown, up to a word."""
+        shown = ""
+        deadline = time.monotonic() + limit_s
+        while word not in shown:
+            assert time.monotonic() < deadline, f"no {word!r} in {shown!r}"
+            if select.select([self._descriptor], [], [], 0.1)[0]:
+                shown += os.read(self._descriptor, 4096).decode(errors="replace")
+        return shown
+
+
+@contextmanager
+def shell(*argv: str, **environment: str) -> Iterator[Terminal]:
+    process, descriptor = pty.fork()
+    if process == 0:
+        os.execve(argv[0], argv, {"PATH": os.environ["PATH"], "HOME": "/", **environment})
+    try:
+        yield Terminal(descriptor)
+    finally:
+        os.close(descriptor)
+        os.waitpid(process, 0)
+
+
+def test_zsh_completes_with_descriptions() -> None:
+    prefix = Path(sys.prefix)
+    functions = ":".join(str(path) for path in (prefix / "share/zsh/functions").rglob("*") if path.is_dir())
+    with shell(str(prefix / "bin/zsh-static"), "-f", "-i", FPATH=functions, TERM="dumb") as terminal:
+        terminal.type(f'autoload -U compinit; compinit -u -D; eval "$({COMMAND} completion zsh)"; echo read""y\n')
+        terminal.read_to("ready")
+        terminal.type("maintainer sandbox st\t\t")
+        terminal.read_to("end it, and remove all it holds")
+        terminal.type("\x15maintainer sweep --dr\t")
+        terminal.read_to("--dry-run")
+
+
+def test_tcsh_completes(tmp_path: Path) -> None:
+    (tmp_path / "completions").write_text(
+        subprocess.run([COMMAND, "completion", "tcsh"], capture_output=True, text=True, check=True).stdout
+    )
+    with shell(str(Path(sys.prefix) / "bin/tcsh"), "-f", TERM="xterm") as terminal:
+        terminal.type(f'set edit autolist; source {tmp_path}/completions; echo read""y\n')
+        terminal.read_to("ready")
+        terminal.type("maintainer sandbox st\x04")
+        terminal.read_to("start  status stop")
+        terminal.type("\x15maintainer sweep --dr\t")
+        terminal.read_to("--dry-run")
