@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -17,7 +19,7 @@ from maintainer.edges import userdata
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.ssh import generate_key
 from maintainer.sandbox import daemon, processes
-from tests.support.instances import Fleet, shown, until
+from tests.support.instances import Fleet, agents_of, shown, until
 from tests.support.repositories import Repository
 
 
@@ -253,6 +255,60 @@ def test_attack_18_killed_at_each_step_machine_or_controller_every_good_snapshot
     code, events = park.run("--repository", "killed")
     assert code in (0, 3), shown(events)
     assert park.run("--repository", "killed")[0] == 0
+    for snapshot in repository.trees:
+        repository.verify(snapshot)
+    park.nothing_is_left()
+
+
+def kill_agent(park: Fleet, _: subprocess.Popen[str]) -> None:
+    for machine in park.machines():
+        for pid in agents_of(park.state_of(machine).init):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def kill_machine(park: Fleet, _: subprocess.Popen[str]) -> None:
+    for machine in park.machines():
+        processes.signal_holder(park.directory / "machines" / machine / "lock", signal.SIGKILL)
+
+
+def kill_controller(_: Fleet, controller: subprocess.Popen[str]) -> None:
+    controller.kill()
+
+
+KILLS = int(os.environ.get("KILLS", "6"))
+"""More of them find more; a suite must end."""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(100 + 20 * KILLS)
+def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_no_good_snapshot(park: Fleet) -> None:
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    repository = park.repository("anytime", more="[repository.keep]\nlast = 1\n")
+    repository.write("file", 150_000, 99)
+    repository.backup()
+    started = time.monotonic()
+    assert park.run("--repository", "anytime")[0] == 0
+    length = time.monotonic() - started
+    for _ in range(KILLS):
+        repository.put(chance.choice(repository.objects("data/")), b"garbage")
+        process = park.start("run", "--once", "--json", "--repository", "anytime")
+        moment = chance.uniform(0, length)
+        kill = chance.choice((kill_agent, kill_machine, kill_controller))
+        print(f"{kill.__name__} after {moment:.2f} of {length:.2f} s")
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        kill(park, process)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode in (0, 3, 4, 5, 6, -9), output + errors
+        assert "Traceback" not in errors
+        park.call("sweep")
+        park.nothing_is_left()
+    code, events = park.run("--repository", "anytime")
+    assert code in (0, 3), shown(events)
+    assert park.run("--repository", "anytime")[0] == 0
     for snapshot in repository.trees:
         repository.verify(snapshot)
     park.nothing_is_left()

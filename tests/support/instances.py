@@ -60,7 +60,7 @@ class HeldAgent:
         os.kill(self.pid, signal.SIGCONT)
 
 
-def _agents_of(init: int) -> list[int]:
+def agents_of(init: int) -> list[int]:
     """Return the ids of the agents in the namespace of a machine."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -157,7 +157,7 @@ class Fleet:
         def held() -> bool:
             for name in self.machines():
                 if (state := self.state_of(name)).init:
-                    found.extend(HeldAgent(state.init, pid) for pid in _agents_of(state.init) if runs_restic(pid, word))
+                    found.extend(HeldAgent(state.init, pid) for pid in agents_of(state.init) if runs_restic(pid, word))
             return bool(found)
 
         self._until(held, 60)
