@@ -57,6 +57,10 @@ class Board:
             self._machine(event, str(instance), moment)
         elif event.repository is not None:
             self._repository(event, event.repository, moment)
+        if event.event == "run.interrupted":
+            left: Any = event.fields["repositories"]
+            for name in left:  # their next attempt begins anew
+                self.rows.pop(("repository", name), None)
         if event.event == "run.closed" and event.source == "controller":
             self.rows.clear()
 

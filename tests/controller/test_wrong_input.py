@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -77,6 +78,19 @@ def test_one_mistake(park: Fleet, found: str, wanted: str, code: int, said: str)
     assert said.format(**words) in output + errors
     assert "Traceback" not in output + errors
     park.nothing_is_left()
+
+
+def test_more_repositories_than_user_data_can_name_are_refused_before_a_launch(park: Fleet) -> None:
+    with Path(park.sandbox.config).open("a") as config:
+        for _ in range(400):
+            name = secrets.token_hex(20)
+            config.write(f'[[repository]]\nname = "{name}"\ngroup = "sandbox"\nlocation = "s3:{park.sandbox.endpoint}/many/{name}"\n')
+            config.write(f'password = "ssm:/maintainer/{name}"\n')
+    code, output, _ = park.call("run", "--once")
+    assert code == 2
+    assert "16384" in output
+    assert "split the group" in output
+    assert not park.instances(living=False)
 
 
 def test_an_image_whose_tag_lies_is_refused_by_the_agent(park: Fleet) -> None:

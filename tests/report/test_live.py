@@ -42,6 +42,17 @@ def test_a_machine_boots_works_is_cut_off_and_goes() -> None:
     assert drawn(board, 72) == []
 
 
+def test_what_an_interruption_left_is_shown_again_when_it_begins_anew() -> None:
+    board = Board()
+    launched(board)
+    see(board, 1, "step.started", repository="web", step="check")
+    see(board, 2, "object.healed", repository="web", step="check", key="k")
+    see(board, 3, "run.interrupted", repositories=["web"])
+    assert len(drawn(board, 4)) == 1
+    see(board, 60, "step.started", repository="web", step="survey")
+    assert drawn(board, 61)[1] == "web survey 1 s"
+
+
 def test_a_repository_shows_its_step_counts_bytes_and_the_time_left() -> None:
     board = Board()
     launched(board)
