@@ -57,10 +57,10 @@ users: []
 CONF
     mkdir -p /etc/systemd/journald.conf.d
     cat > /etc/systemd/journald.conf.d/50-maintainer.conf <<'CONF'
-# When nobody can log in, the console is all that is left to say why.
+# When nobody can log in, the console is all that is left to say why. (A lower level would keep cloud-init's own words from it, too.)
 [Journal]
 ForwardToConsole=yes
-MaxLevelConsole=warning
+MaxLevelConsole=info
 CONF
     apt-get purge -qq -y unattended-upgrades 2>/dev/null || true
     for unit in apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service; do

@@ -232,7 +232,8 @@ def test_the_deadline_and_the_agent_are_units_where_systemd_is_pid_1_and_session
 
 
 @pytest.mark.long
-def test_attack_18_killed_at_each_step_machine_or_controller_every_good_snapshot_stays(park: Fleet) -> None:
+@pytest.mark.parametrize("killed", ["machine", "controller"])
+def test_attack_18_killed_at_each_step_every_good_snapshot_stays(park: Fleet, killed: str) -> None:
     repository = park.repository("killed", more="[repository.keep]\nlast = 1\n")
     repository.write("file", 150_000, 99)
     repository.backup()
@@ -242,13 +243,12 @@ def test_attack_18_killed_at_each_step_machine_or_controller_every_good_snapshot
         repository.put(packs[number % len(packs)], b"garbage")
         process = park.start("run", "--once", "--json", "--repository", "killed")
         follow_to(process, "step.started", step)
-        if number % 2:
-            (machine,) = park.machines()
-            processes.signal_holder(park.directory / "machines" / machine / "lock", signal.SIGKILL)
+        if killed == "machine":
+            kill_machine(park, process)
             process.communicate(timeout=120)
             assert process.returncode == 6, step
         else:
-            process.kill()
+            kill_controller(park, process)
             process.communicate()
             park.call("sweep")
         park.nothing_is_left()

@@ -107,9 +107,11 @@ def test_stop_finds_everything_after_kill_9_of_the_hypervisor(directory: Path) -
     until(lambda: power(directory, one) == "running")
     told = read_state(directory / "machines" / one)
     assert told is not None
+    assert not told.group or Path(told.group).exists()
     processes.signal_holder(directory / "hypervisor.lock", signal.SIGKILL)
     assert daemon.stop(directory, SystemClock())
     assert left(directory) == []
+    assert not told.group or not Path(told.group).exists()
     assert not Path(f"/proc/{told.init}").exists() or "Z" in Path(f"/proc/{told.init}/stat").read_text()
     assert not directory.exists()
     assert os.listdir(directory.parent) == []  # noqa: PTH208
