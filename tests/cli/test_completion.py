@@ -55,14 +55,16 @@ class Terminal:
 
 @contextmanager
 def shell(*argv: str, **environment: str) -> Iterator[Terminal]:
-    process, descriptor = pty.fork()
-    if process == 0:
-        os.execve(argv[0], argv, {"PATH": os.environ["PATH"], "HOME": "/", **environment})
+    ours, theirs = pty.openpty()
+    given = {"PATH": os.environ["PATH"], "HOME": "/", **environment}
+    process = subprocess.Popen(argv, env=given, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
     try:
-        yield Terminal(descriptor)
+        yield Terminal(ours)
     finally:
-        os.close(descriptor)
-        os.waitpid(process, 0)
+        os.close(ours)
+        process.kill()
+        process.wait()
 
 
 def test_zsh_completes_with_descriptions() -> None:
