@@ -47,13 +47,19 @@ DisableForwarding yes
 HostKey /etc/ssh/ssh_host_ed25519_key
 CONF
     cat > /etc/cloud/cloud.cfg.d/50-maintainer.cfg <<'CONF'
-# What the image decides, whatever user data says later. An instance boots once: nothing is upgraded, and no password opens it.
+# What the image decides, whatever user data says later. An instance boots once: nothing is upgraded. That no password opens it sshd's own
+# configuration says above: said here, it would make cloud-init start sshd again in the middle of the boot, under whoever is logging in.
 datasource_list: [Ec2]
-ssh_pwauth: false
 disable_root: true
 package_update: false
 package_upgrade: false
 users: []
+CONF
+    mkdir -p /etc/systemd/system/ssh.service.d
+    cat > /etc/systemd/system/ssh.service.d/50-maintainer.conf <<'CONF'
+# PAM lets nobody in before, and sshd punishes whoever tries: it shuts the controller out for a quarter of a minute.
+[Unit]
+After=systemd-user-sessions.service
 CONF
     mkdir -p /etc/systemd/journald.conf.d
     cat > /etc/systemd/journald.conf.d/50-maintainer.conf <<'CONF'

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from maintainer.agent.beside import again
 from maintainer.core.errors import MaintainerError
 from maintainer.core.events import Event, encode
 from maintainer.edges.log import diagnostics
@@ -16,43 +15,35 @@ EVERY_S = 30.0
 """What a machine's sudden end may cost of the story."""
 
 
-class Journal:
-    """Keeps the events of a list that grows, in pieces, from a thread of its own: an event must not wait for the store."""
+@contextmanager
+def journal(state: StateStore, run_id: str, events: Sequence[Event]) -> Iterator[None]:
+    """Keep what is appended to `events` from now on, in pieces, beside the run: an event must not wait for the store."""
+    pieces = _Pieces(state, run_id, events)
+    try:
+        with again(pieces.keep, EVERY_S, "journal"):
+            yield
+    finally:
+        pieces.keep()
 
+
+class _Pieces:
     def __init__(self, state: StateStore, run_id: str, events: Sequence[Event]) -> None:
-        """Keep what is appended to `events` from now on."""
         self._state = state
         self._run_id = run_id
         self._events = events
         self._kept = len(events)
         self._pieces = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep_on, name="journal", daemon=True)
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Keep the rest."""
-        self._ended.set()
-        self._thread.join()
-        self._keep()
-
-    def _keep_on(self) -> None:
-        while not self._ended.wait(EVERY_S):
-            self._keep()
-
-    def _keep(self) -> None:
+    def keep(self) -> bool:
         """Keep the next piece; that this fails is no reason to fail the run, whose ledger entry is what counts."""
         piece = self._events[self._kept :]
         if not piece:
-            return
+            return True
         try:
             self._state.save_events(self._run_id, self._pieces, "".join(encode(event) + "\n" for event in piece).encode())
         except MaintainerError as error:
             diagnostics().warning("events not kept in the state store", reason=str(error))
-            return
+            return True
         self._kept += len(piece)
         self._pieces += 1
+        return True

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 
 from maintainer.agent import preflight
-from maintainer.agent.journal import Journal
-from maintainer.agent.notices import TAKEN_BACK, Watch
+from maintainer.agent.journal import journal
+from maintainer.agent.notices import TAKEN_BACK, heeded
 from maintainer.agent.picture import plan_alone
 from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
@@ -57,7 +57,7 @@ def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
     recorder = Recorder(job.run_id, "agent", clock, sink)
     code = ExitCode.FAULT
     try:
-        with Watch(MetadataService(job.metadata), recorder) if job.metadata else nullcontext():
+        with heeded(MetadataService(job.metadata), recorder) if job.metadata else nullcontext():
             code = run_job(job, recorder, clock, kept)
     except SignalledError as error:
         number = signal.Signals(error.number)
@@ -93,7 +93,7 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
         store = S3Store(S3(job.access, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now, one.kms_key)
         # Its own connection to the state store: a repeat of its calls is no event, or keeping events would make events.
         apart = StateStore(S3(job.access, job.state.endpoint), job.state.below(one.name))
-        with nullcontext() if job.plan_only else Journal(apart, job.run_id, kept), recorder.repository(one.name):
+        with nullcontext() if job.plan_only else journal(apart, job.run_id, kept), recorder.repository(one.name):
             recorder.record("repository.started", location=str(one.place))
             run = Run(job.run_id, one, store, state, tool, recorder, clock)
             code = _guard(recorder, partial(_run_one, run, job))

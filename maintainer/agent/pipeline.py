@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from maintainer.agent import admission, unlock
 from maintainer.agent.admission import Admission
+from maintainer.agent.beside import again
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core import retention
@@ -172,24 +172,16 @@ def check(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     run.recorder.record("check.finished", **work.checked, seconds=round(run.clock.monotonic() - started, 3))
 
 
-@contextmanager
-def _progress(run: Run, server: ViewServer, packs: Sequence[int]) -> Iterator[None]:
+def _progress(run: Run, server: ViewServer, packs: Sequence[int]) -> AbstractContextManager[None]:
     """Tell now and then how much of the packs was read: the check of a large repository takes hours."""
     server.packs_read.clear()
-    ended = threading.Event()
 
-    def tell() -> None:
-        while not ended.wait(PROGRESS_S):
-            read = list(server.packs_read.values())
-            run.recorder.record("check.progressed", packs=len(read), of_packs=len(packs), bytes=sum(read), of_bytes=sum(packs))
+    def tell() -> bool:
+        read = list(server.packs_read.values())
+        run.recorder.record("check.progressed", packs=len(read), of_packs=len(packs), bytes=sum(read), of_bytes=sum(packs))
+        return True
 
-    teller = threading.Thread(target=tell, name="progress", daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        teller.join()
+    return again(tell, PROGRESS_S, "progress")
 
 
 def forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:

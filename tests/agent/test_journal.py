@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
-from maintainer.agent import journal
-from maintainer.agent.journal import Journal
+from maintainer.agent import journal as module
+from maintainer.agent.journal import journal
 from maintainer.core.errors import NotFoundError
 from maintainer.core.events import Event, decode
 from maintainer.core.job import Place
@@ -21,14 +21,14 @@ from tests.support.buckets import access
 
 
 def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "EVERY_S", 0.05)
+    monkeypatch.setattr(module, "EVERY_S", 0.05)
     state = StateStore(S3(access(sandbox)), Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint))
     events: list[Event] = []
     recorder = Recorder("r1", "agent", SystemClock(), events.append)
     recorder.record("run.started")
     with pytest.raises(NotFoundError):
         state.events("r1")
-    with Journal(state, "r1", events):
+    with journal(state, "r1", events):
         recorder.record("repository.started", location="here")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

