@@ -159,7 +159,14 @@ class Machine:
         loop = asyncio.get_running_loop()
         pressed, ended = asyncio.Event(), asyncio.Event()
         console = os.open(self._directory / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        loop.add_reader(terminal, lambda: os.write(console, os.read(terminal, 64 << 10)))
+        os.set_blocking(terminal, False)
+
+        def show() -> bool:
+            with suppress(BlockingIOError):
+                return os.write(console, os.read(terminal, 64 << 10)) > 0
+            return False
+
+        loop.add_reader(terminal, show)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, pressed.set)
         servers: list[asyncio.Server] = []
@@ -191,6 +198,9 @@ class Machine:
         for one in deaf:
             one.close()
         await runner.cleanup()
+        loop.remove_reader(terminal)
+        while show():  # its last words
+            pass
         os.close(console)
         return spawned.wait()
 
