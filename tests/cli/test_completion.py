@@ -71,8 +71,8 @@ def test_zsh_completes_with_descriptions() -> None:
     prefix = Path(sys.prefix)
     functions = ":".join(str(path) for path in (prefix / "share/zsh/functions").rglob("*") if path.is_dir())
     with shell(str(prefix / "bin/zsh-static"), "-f", "-i", FPATH=functions, TERM="dumb") as terminal:
-        terminal.type(f'autoload -U compinit; compinit -u -D; eval "$({COMMAND} completion zsh)"; echo read""y\n')
-        terminal.read_to("ready")
+        terminal.type(f'autoload -U compinit; compinit -u -D; eval "$({COMMAND} completion zsh)"; PS1=its""turn\n')
+        terminal.read_to("itsturn")  # the prompt: before it a key is not a key yet
         terminal.type("maintainer sandbox st\t\t")
         terminal.read_to("end it, and remove all it holds")
         terminal.type("\x15maintainer sweep --dr\t")
@@ -84,8 +84,8 @@ def test_tcsh_completes(tmp_path: Path) -> None:
         subprocess.run([COMMAND, "completion", "tcsh"], capture_output=True, text=True, check=True).stdout
     )
     with shell(str(Path(sys.prefix) / "bin/tcsh"), "-f", TERM="xterm") as terminal:
-        terminal.type(f'set edit autolist; source {tmp_path}/completions; echo read""y\n')
-        terminal.read_to("ready")
+        terminal.type(f'set edit autolist; source {tmp_path}/completions; set prompt=its""turn\n')
+        terminal.read_to("itsturn")
         terminal.type("maintainer sandbox st\x04")
         terminal.read_to("start  status stop")
         terminal.type("\x15maintainer sweep --dr\t")

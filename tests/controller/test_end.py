@@ -233,10 +233,10 @@ def test_the_deadline_and_the_agent_are_units_where_systemd_is_pid_1_and_session
             ["maintainer-deadline.timer", "active"],
         ]
     else:
-        listed = park.inside(name, "ps", "-e", "-o", "sid=,pid=,args=")
+        listed = park.inside(name, "ps", "-e", "-ww", "-o", "sid=,pid=,args=")
         leaders = [line.split(maxsplit=2)[2] for line in listed.splitlines() if line.split()[0] == line.split()[1]]
         assert "sh -c sleep 3600; poweroff" in leaders
-        assert [line for line in leaders if line.endswith("/opt/maintainer/bin/maintainer-agent run")]
+        assert [line for line in leaders if line.endswith("/opt/maintainer/bin/maintainer-agent run")], listed
     park.plant.client("ec2").terminate_instances(InstanceIds=[name])
     park.nothing_is_left()
 
