@@ -15,6 +15,7 @@ from maintainer.edges.clock import read_offset
 from maintainer.sandbox import processes
 
 _CONDITIONS = (
+    "if-none-match",
     "x-amz-copy-source",
     "x-amz-storage-class",
     "x-amz-server-side-encryption-aws-kms-key-id",
@@ -66,9 +67,43 @@ def judge_headers_of_puts() -> None:
         context: dict[str, str] = shown(action, query, path, headers)
         if action == "s3:PutObject":
             context |= {f"s3:{name}": headers[name] for name in _CONDITIONS if headers and name in headers}
+            # Of a multipart upload its last request alone creates an object. (Keys are looked up in lower case.)
+            begins = "uploads" in (query or {}) or "partNumber" in (query or {})
+            context["s3:objectcreationoperation"] = str(not begins).lower()
         return context
 
     iam_actions.s3_service_context = show
+
+
+def name_roles_of_sessions() -> None:
+    """Let aws:PrincipalArn be the role that a session has taken, as on AWS: ministack 1.5.33 gives the session's own ARN."""
+    from ministack.core import iam_evaluator  # noqa: PLC0415 - replaced before the first request
+    from ministack.services import iam  # noqa: PLC0415
+
+    resolve = iam_evaluator._resolve_condition_key  # noqa: SLF001
+
+    def name(key: str, context: Any) -> Any:
+        said = resolve(key, context)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in said:
+            return said
+        account, role = said.split(":")[4], said.split("/")[1]
+        return iam._roles.get_scoped(account, None, role)["Arn"]  # noqa: SLF001
+
+    iam_evaluator._resolve_condition_key = name  # noqa: SLF001
+
+
+def count_as_tls() -> None:
+    """Judge every request as one with TLS, which loopback does not need; one that says `X-Forwarded-Proto: http` as one without."""
+    import ministack.app as served  # noqa: PLC0415 - replaced before it is served
+
+    plain = served.app
+
+    async def secure(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and all(name != b"x-forwarded-proto" for name, _ in scope["headers"]):
+            scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
+        await plain(scope, receive, send)
+
+    served.app = secure
 
 
 def answer_late(seconds: float) -> None:
@@ -92,6 +127,8 @@ def main() -> None:
     accept_real_signatures(directory / "clock")
     judge_headers_of_puts()
     cut_ranges_of_versions()
+    name_roles_of_sessions()
+    count_as_tls()
     if latency_ms := int(sys.argv[2]):
         answer_late(latency_ms / 1000)
     sys.argv = ["ministack"]

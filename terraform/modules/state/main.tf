@@ -1,0 +1,111 @@
+# The state store: a versioned bucket in which nothing is put over anything, and of which nothing is deleted.
+
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  arn      = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
+  endpoint = coalesce(var.s3_endpoint, "https://s3.${data.aws_region.current.name}.${data.aws_partition.current.dns_suffix}")
+}
+
+resource "aws_s3_bucket" "this" {
+  bucket = var.bucket
+  tags   = var.tags
+
+  lifecycle {
+    # Without its ledger a repository starts over as at first contact. See README.md, "Taking it down".
+    prevent_destroy = true
+  }
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+
+  lifecycle {
+    prevent_destroy = true
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  bucket                  = aws_s3_bucket.this.id
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  bucket = aws_s3_bucket.this.id
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  bucket = aws_s3_bucket.this.id
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+data "aws_iam_policy_document" "bucket" {
+  statement {
+    sid       = "TlsOnly"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [local.arn, "${local.arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+
+  statement {
+    sid       = "NothingIsDeleted"
+    effect    = "Deny"
+    actions   = ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+    resources = ["${local.arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+  }
+
+  # A put must say If-None-Match. The parts of a multipart upload can not: there the last request is judged.
+  statement {
+    sid       = "NothingIsPutOverAnything"
+    effect    = "Deny"
+    actions   = ["s3:PutObject"]
+    resources = ["${local.arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Null"
+      variable = "s3:if-none-match"
+      values   = ["true"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "s3:ObjectCreationOperation"
+      values   = ["true"]
+    }
+  }
+}
+
+resource "aws_s3_bucket_policy" "this" {
+  depends_on = [aws_s3_bucket_public_access_block.this]
+  bucket     = aws_s3_bucket.this.id
+  policy     = data.aws_iam_policy_document.bucket.json
+}
