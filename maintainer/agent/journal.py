@@ -35,15 +35,15 @@ class _Pieces:
         self._pieces = 0
 
     def keep(self) -> bool:
-        """Keep the next piece; that this fails is no reason to fail the run, whose ledger entry is what counts."""
-        piece = self._events[self._kept :]
-        if not piece:
-            return True
-        try:
-            self._state.save_events(self._run_id, self._pieces, "".join(encode(event) + "\n" for event in piece).encode())
-        except MaintainerError as error:
-            diagnostics().warning("events not kept in the state store", reason=str(error))
-            return True
-        self._kept += len(piece)
-        self._pieces += 1
+        """Keep what is new; that this fails is no reason to fail the run, whose ledger entry is what counts."""
+        while piece := self._events[self._kept :]:
+            body = "".join(encode(event) + "\n" for event in piece).encode()
+            try:
+                kept = self._state.save_events(self._run_id, self._pieces, body)
+            except MaintainerError as error:
+                diagnostics().warning("events not kept in the state store", reason=str(error))
+                return True
+            self._pieces += 1
+            # What is no beginning of ours is somebody else's: ours goes into the next piece.
+            self._kept += kept.count(b"\n") if body.startswith(kept) else 0
         return True

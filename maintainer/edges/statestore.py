@@ -65,16 +65,10 @@ class StateStore:
         return judgement
 
     def _append(self, key: str, body: bytes) -> None:
-        try:
-            self._s3.call(
-                "put_object", Bucket=self._bucket, Key=self._root + key, Body=body, IfNoneMatch="*", ContentType="application/json"
+        if not self._put(key, body, ContentType="application/json") and self._oldest(key) != body:
+            raise ConcurrentRunError(
+                f"{key} was written by another run meanwhile", guidance="that run goes on; this one ends, and nothing is lost"
             )
-        except AlreadyExistsError:
-            oldest = [version for version in self._versions(key) if not version.is_marker][-1]
-            if self._read(oldest.key, oldest.version_id) != body:
-                raise ConcurrentRunError(
-                    f"{key} was written by another run meanwhile", guidance="that run goes on; this one ends, and nothing is lost"
-                ) from None
 
     def probe(self) -> None:
         """Make sure that the store refuses to put over an existing key; UnsafeStoreError if it does not."""
@@ -95,11 +89,19 @@ class StateStore:
 
     def announce(self, run_id: str) -> Callable[[RepositoryFile], None]:
         """Return what says of a file, before it is put, that this run puts it."""
-        return lambda file: self._put(f"runs/{run_id}/written/{file.type.value}-{file.id}", b"")
 
-    def save_events(self, run_id: str, piece: int, body: bytes) -> None:
-        """Keep a piece of a run's events, numbered from 0, so that nothing is lost when nobody listened."""
-        self._put(f"runs/{run_id}/events/{piece:08d}", body)
+        def announce(file: RepositoryFile) -> None:
+            self._put(f"runs/{run_id}/written/{file.type.value}-{file.id}", b"")
+
+        return announce
+
+    def save_events(self, run_id: str, piece: int, body: bytes) -> bytes:
+        """Keep a piece of a run's events, numbered from 0, so that nothing is lost when nobody listened.
+
+        Return what the store holds as this piece: less than `body` where an earlier try had arrived and its answer was lost.
+        """
+        key = f"runs/{run_id}/events/{piece:08d}"
+        return body if self._put(key, body) else self._oldest(key)
 
     def events(self, run_id: str) -> bytes:
         """Return a run's events, those of its later attempts included; NotFoundError if it kept none."""
@@ -130,8 +132,17 @@ class StateStore:
         answer = self._s3.call("get_object", Bucket=self._bucket, Key=self._root + key, VersionId=version_id)
         return bytes(answer["Body"].read(LONGEST_ENTRY))
 
-    def _put(self, key: str, body: bytes) -> None:
-        self._s3.call("put_object", Bucket=self._bucket, Key=self._root + key, Body=body)
+    def _oldest(self, key: str) -> bytes:
+        oldest = [version for version in self._versions(key) if version.key == key and not version.is_marker][-1]
+        return self._read(oldest.key, oldest.version_id)
+
+    def _put(self, key: str, body: bytes, **headers: str) -> bool:
+        """Put what is not there yet, as a store may demand; return False where it is there, be it by a try whose answer was lost."""
+        try:
+            self._s3.call("put_object", Bucket=self._bucket, Key=self._root + key, Body=body, IfNoneMatch="*", **headers)
+        except AlreadyExistsError:
+            return False
+        return True
 
 
 def _entry_key(sequence: int) -> str:

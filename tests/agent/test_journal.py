@@ -10,7 +10,7 @@ import pytest
 from maintainer.agent import journal as module
 from maintainer.agent.journal import journal
 from maintainer.core.errors import NotFoundError
-from maintainer.core.events import Event, decode
+from maintainer.core.events import Event, decode, encode
 from maintainer.core.job import Place
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
@@ -40,3 +40,15 @@ def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch
         assert [decode(line).event for line in kept.decode().splitlines()] == ["repository.started"]
         recorder.record("repository.finished", exit_code=0, seconds=1)
     assert [decode(line) for line in state.events("r1").decode().splitlines()] == events[1:]
+
+
+def test_a_piece_whose_answer_was_lost_is_neither_kept_twice_nor_put_over(sandbox: Sandbox) -> None:
+    place = Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint)
+    events: list[Event] = []
+    recorder = Recorder("r1", "agent", SystemClock(), events.append)
+    with journal(StateStore(S3(access(sandbox)), place), "r1", events):
+        recorder.record("run.started")
+        StateStore(S3(access(sandbox)), place).save_events("r1", 0, (encode(events[0]) + "\n").encode())
+        recorder.record("repository.finished", exit_code=0, seconds=1)
+    state = StateStore(S3(access(sandbox)), place)
+    assert [decode(line) for line in state.events("r1").decode().splitlines()] == events

@@ -23,10 +23,11 @@ class Root:
 
     directory: Path
     environment: dict[str, str]
+    variables: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, directory: Path, sandbox: Sandbox) -> Root:
-        """Copy the tree, and initialise the root `name`, such as examples/minimal; it acts as the storage administrator."""
+    def of(cls, root: str, directory: Path, sandbox: Sandbox, **variables: str) -> Root:
+        """Copy the tree, and initialise `root`, such as examples/minimal; it acts as the storage administrator."""
         shutil.copytree(TREE, directory, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"), dirs_exist_ok=True)
         key = sandbox.credentials["admin"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
@@ -39,9 +40,11 @@ class Root:
             "AWS_ACCESS_KEY_ID": key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
         }
-        root = cls(directory / name, kept | own | ({"AWS_ENDPOINT_URL_EC2": sandbox.ec2_endpoint} if sandbox.ec2_endpoint else {}))
-        root.must("init", "-input=false")
-        return root
+        if sandbox.ec2_endpoint:
+            own["AWS_ENDPOINT_URL_EC2"] = sandbox.ec2_endpoint
+        made = cls(directory / root, kept | own, tuple(f"-var={variable}={value}" for variable, value in variables.items()))
+        made.must("init", "-input=false")
+        return made
 
     def call(self, *words: str) -> tuple[int, str]:
         """Run a command of Terraform's; return its exit code and all that it said."""
@@ -63,13 +66,13 @@ class Root:
         assert code == 0, f"terraform {' '.join(words)}: {said}"
         return said
 
-    def apply(self, *options: str) -> str:
+    def apply(self) -> str:
         """Make what is written so."""
-        return self.must("apply", "-auto-approve", "-input=false", *options)
+        return self.must("apply", "-auto-approve", "-input=false", *self.variables)
 
     def drift(self) -> str:
         """Return what a plan would change, and nothing where that is nothing."""
-        code, said = self.call("plan", "-input=false", "-detailed-exitcode")
+        code, said = self.call("plan", "-input=false", "-detailed-exitcode", *self.variables)
         assert code in {0, 2}, said
         return said if code == 2 else ""
 

@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from maintainer.sandbox.daemon import Sandbox
+from tests.support.accounts import Account, Controller
 from tests.support.buckets import client
+from tests.support.instances import shown
+from tests.support.repositories import Repository
 from tests.support.terraform import Root
 
-BACKUPS = ("module.repository", "module.state")
-"""What holds them, and is never destroyed: README, "Taking it down"."""
+KEPT = ("module.repository", "module.state", "module.instance.aws_ssm_parameter.password")
+"""The backups, and what makes them readable: never destroyed (README, "Taking it down")."""
+
+
+def back_up_twice(repository: Repository) -> None:
+    repository.restic("init")
+    for seed in (1, 2):
+        repository.write("file", 150_000, seed)
+        repository.backup()
+
+
+def overwrite(repository: Repository) -> int:
+    """Put garbage over every pack and index, with the host's own key; return how many that were."""
+    victims = [*repository.objects("data/"), *repository.objects("index/"), "config"]
+    for key in victims:
+        repository.put(key, os.urandom(200))
+    return len(victims)
 
 
 @pytest.mark.long
-def test_the_minimal_example_comes_stays_and_goes_without_the_backups(own_sandbox: Sandbox, tmp_path: Path) -> None:
-    root = Root.of("examples/minimal", tmp_path / "terraform", own_sandbox)
+def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own_sandbox: Sandbox, tmp_path: Path) -> None:
+    root = Root.of("examples/minimal", tmp_path / "terraform", own_sandbox, name="acme", s3_endpoint=own_sandbox.endpoint)
     root.apply()
     assert root.drift() == ""
 
-    s3 = client(own_sandbox, "admin")
-    s3.put_object(Bucket="acme-backups", Key="web/data/x", Body=b"x")
-    code, said = root.call("destroy", "-auto-approve")
-    assert (code, "prevent_destroy" in said) == (1, True)
-    root.must("state", "rm", *BACKUPS)
-    root.must("destroy", "-auto-approve")
+    outputs, account = root.outputs(), Account(own_sandbox, tmp_path)
+    web = account.host("acme-backups", "web", outputs["host_users"]["web"], outputs["passwords"]["web"])
+    assert web.password not in (root.directory / "terraform.tfstate").read_text()
+    machine = account.key_of(outputs["machine_user"])
+    profiles = (
+        f"[machine]\naws_access_key_id = {machine.access_key_id}\naws_secret_access_key = {machine.secret_access_key}\n"
+        f"[maintenance]\nrole_arn = {outputs['role_arn']}\nsource_profile = machine\n"
+    )
+    home = Controller.of(account, outputs["maintainer_toml"], profiles)
 
+    back_up_twice(web)
+    code, events = home.run()
+    assert code == 3, shown(events)
+    assert home.call("accept", "web")[0] == 0
+    attacked = overwrite(web)
+    code, events = home.run()
+    assert (code, sum(event.event == "object.healed" for event in events)) == (3, attacked), shown(events)
+    for snapshot in web.trees:
+        web.verify(snapshot)
+
+    code, said = root.call("destroy", "-auto-approve", *root.variables)
+    assert (code, said.count("prevent_destroy") > 0) == (1, True), said
+    account.client("iam").delete_access_key(UserName=outputs["machine_user"], AccessKeyId=machine.access_key_id)
+    root.must("state", "rm", *KEPT)
+    root.must("destroy", "-auto-approve", *root.variables)
     assert root.addresses() == []
-    assert s3.get_object(Bucket="acme-backups", Key="web/data/x")["Body"].read() == b"x"
-    assert s3.get_bucket_versioning(Bucket="acme-backups")["Status"] == "Enabled"
+    assert client(own_sandbox, "admin").get_bucket_versioning(Bucket="acme-backups")["Status"] == "Enabled"
+    for snapshot in web.trees:
+        web.verify(snapshot)

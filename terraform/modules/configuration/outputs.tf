@@ -1,0 +1,24 @@
+# The configuration.
+
+output "maintainer_toml" {
+  description = "The text of maintainer.toml. It holds no secret."
+  value = templatefile("${path.module}/maintainer.toml.tftpl", {
+    region             = var.region
+    profile            = var.s3_profile
+    state              = var.state_location
+    groups             = var.groups
+    keep               = var.keep
+    keep_by_repository = var.keep_by_repository
+    expect             = var.expect
+    probation_days     = var.probation_days
+  })
+
+  precondition {
+    condition     = length(local.names) == length(distinct(local.names))
+    error_message = "groups: two groups have a repository of the same name, and would share its part of the state store: ${join(", ", local.names)}."
+  }
+  precondition {
+    condition     = length(setsubtract(concat(keys(var.expect), keys(var.keep_by_repository)), local.names)) == 0
+    error_message = "expect, keep_by_repository: no repository of this name: ${join(", ", setsubtract(concat(keys(var.expect), keys(var.keep_by_repository)), local.names))}."
+  }
+}

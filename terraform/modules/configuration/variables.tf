@@ -1,0 +1,71 @@
+# What maintainer.toml is written from.
+
+variable "region" {
+  description = "Region of the buckets and instances."
+  type        = string
+}
+
+variable "state_location" {
+  description = "The output location of the module state."
+  type        = string
+}
+
+variable "groups" {
+  description = "The output group of each module instance."
+  type = list(object({
+    name    = string
+    compute = string
+    instance = optional(object({
+      image            = string
+      image_digest     = string
+      instance_profile = string
+      subnets          = list(string)
+      security_groups  = list(string)
+      types            = list(string)
+      market           = list(string)
+      ssh_port         = number
+    }))
+    repositories = map(object({
+      location = string
+      password = string
+      kms_key  = optional(string)
+    }))
+  }))
+}
+
+variable "keep" {
+  description = "restic's rules (last, hourly, daily, weekly, monthly, yearly), for every repository that has none of its own in keep_by_repository."
+  type        = map(number)
+  default     = { daily = 14, weekly = 8, monthly = 12 }
+  validation {
+    condition     = length(setsubtract(keys(var.keep), ["last", "hourly", "daily", "weekly", "monthly", "yearly"])) == 0
+    error_message = "keep: last, hourly, daily, weekly, monthly and yearly are restic's rules: ${join(", ", keys(var.keep))}."
+  }
+}
+
+variable "keep_by_repository" {
+  description = "Rules of single repositories, by name."
+  type        = map(map(number))
+  default     = {}
+}
+
+variable "expect" {
+  description = "Which host backs up which paths, by repository. Without it a person confirms what the first run saw: maintainer accept."
+  type = map(object({
+    host  = string
+    paths = list(string)
+  }))
+  default = {}
+}
+
+variable "probation_days" {
+  description = "How long a snapshot waits before it counts."
+  type        = number
+  default     = 14
+}
+
+variable "s3_profile" {
+  description = "The AWS profile with which a machine of yours reaches S3 (compute = \"local\"); with ec2 the instance's role does."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,78 @@
+"""An account that Terraform has filled: the people and machines in it, and what they do there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from maintainer.core.events import Event, decode
+from maintainer.sandbox.daemon import Sandbox
+from maintainer.sandbox.provision import Credentials
+from tests.support.instances import COMMAND
+from tests.support.repositories import Repository
+
+
+@dataclass(frozen=True)
+class Account:
+    """The storage administrator's view of a sandbox, and a directory for what people keep on their own machines."""
+
+    sandbox: Sandbox
+    root: Path
+
+    def client(self, service: str) -> Any:
+        key = self.sandbox.credentials["admin"]
+        return boto3.client(
+            service,  # type: ignore[call-overload]  # a name known at run time
+            endpoint_url=self.sandbox.endpoint,
+            region_name=self.sandbox.region,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret_access_key,
+        )
+
+    def key_of(self, user: str) -> Credentials:
+        """Make a user's access key, as the READMEs say."""
+        made = self.client("iam").create_access_key(UserName=user)["AccessKey"]
+        return Credentials(made["AccessKeyId"], made["SecretAccessKey"])
+
+    def host(self, bucket: str, prefix: str, user: str, parameter: str) -> Repository:
+        """Return a host's repository, which is not made yet: the host has its user's key and the parameter's password."""
+        password = self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
+        seen = replace(self.sandbox, bucket=bucket, credentials={**self.sandbox.credentials, "host": self.key_of(user)})
+        return Repository(seen, prefix, self.root / prefix.replace("/", "-"), password=password)
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A machine that calls maintainer, with a configuration and an identity of its own."""
+
+    config: Path
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, account: Account, text: str, profiles: str) -> Controller:
+        """Write what Terraform put out, and AWS's own file of profiles."""
+        config, credentials = account.root / "maintainer.toml", account.root / "credentials"
+        config.write_text(text, encoding="utf-8")
+        credentials.touch(mode=0o600)
+        credentials.write_text(profiles, encoding="utf-8")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        own = {
+            "MAINTAINER_CONFIG": str(config),
+            "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+            "AWS_ENDPOINT_URL": account.sandbox.endpoint,
+            "AWS_REGION": account.sandbox.region,
+        }
+        return cls(config, kept | own)
+
+    def call(self, *words: str) -> tuple[int, str]:
+        ran = subprocess.run([COMMAND, *words], env=self.environment, capture_output=True, text=True, timeout=200, check=False)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def run(self) -> tuple[int, list[Event]]:
+        code, said = self.call("run", "--once", "--json")
+        return code, [decode(line) for line in said.splitlines()]
