@@ -1,6 +1,7 @@
-"""The sandbox's EC2 endpoint as a process: moto, with what it lacks put in: `python -m maintainer.sandbox.ec2 DIRECTORY PORT`.
+"""The sandbox's EC2 endpoint as a process: moto, with what it lacks put in: `python -m maintainer.sandbox.ec2 DIRECTORY PORT ENDPOINT`.
 
-It holds a lock on DIRECTORY/ec2.lock while it lives. The machines that its instances stand for are the hypervisor's.
+It holds a lock on DIRECTORY/ec2.lock while it lives. The machines that its instances stand for are the hypervisor's, and
+instance profiles are those of ENDPOINT's IAM.
 """
 
 from __future__ import annotations
@@ -15,22 +16,31 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs
 
+from botocore.exceptions import ClientError
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.fleets import Fleets
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles
+from moto.iam.models import IAMBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
 from maintainer.sandbox import processes
 from maintainer.sandbox.plant import CHANGED
+from maintainer.sandbox.provision import root_client
 
 _WHOLE = threading.Lock()
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+def replace(owner: type, name: str, by: object) -> None:
+    """Put something of ours in the place of what moto has."""
+    setattr(owner, name, by)
 
 
 def honour_client_tokens(responses: Any, action: str) -> None:
@@ -135,6 +145,36 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
     fleets.create_fleet = create_fleet
 
 
+def know_profiles_of(iam: Any) -> None:
+    """Know the instance profiles of an IAM, and no others: on AWS there is one IAM; moto has its own."""
+    read = IAMBackend.get_instance_profile
+
+    def get_instance_profile(self: Any, profile_name: str) -> Any:
+        try:
+            found = iam.get_instance_profile(InstanceProfileName=profile_name)["InstanceProfile"]
+        except ClientError:
+            self.instance_profiles.pop(profile_name, None)
+            return read(self, profile_name)  # which says that there is none
+        if profile_name not in self.instance_profiles:
+            self.create_instance_profile(profile_name, found["Path"], [])
+        return read(self, profile_name)
+
+    replace(IAMBackend, "get_instance_profile", get_instance_profile)
+
+
+def describe_rules_whole() -> None:
+    """Show the descriptions of all rules: moto 5.2.5 keeps those of addresses alone, and not those of groups and prefix lists."""
+    make = SecurityGroupRule.__init__
+
+    def make_described(self: Any, *fields: Any, **named: Any) -> None:
+        make(self, *fields, **named)
+        sources = [one for one in (*fields, *named.values()) if isinstance(one, dict)]
+        self.described = next((source["Description"] for source in sources if "Description" in source), None)
+
+    replace(SecurityGroupRule, "__init__", make_described)
+    replace(SecurityGroupRule, "description", property(lambda self: self.described))
+
+
 def _mistake(fleets: Any, profile: str | None, groups: list[str]) -> tuple[str, str]:
     """Return EC2's code and message for a profile or security group that does not exist; both empty where all do."""
     if profile:
@@ -172,9 +212,11 @@ def _read(file: Path) -> dict[str, str]:
 
 def main() -> None:
     """Serve until ended."""
-    directory, port = Path(sys.argv[1]), int(sys.argv[2])
+    directory, port, endpoint = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     processes.hold(directory / "ec2.lock")
 
+    describe_rules_whole()
+    know_profiles_of(root_client("iam", endpoint))
     honour_client_tokens(InstanceResponse, "run_instances")
     honour_client_tokens(LaunchTemplates, "create_launch_template")
     launch_fleets_whole(Fleets, directory / "capacity.json")

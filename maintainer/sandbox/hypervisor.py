@@ -85,6 +85,7 @@ class Hypervisor:
         self._machines = directory / "machines"
         self._plant = plant
         self._client: Any = plant.client("ec2")
+        self._iam: Any = plant.client("iam")
         self._clock = SystemClock()
         self._seen: tuple[int, float] | None = None
         self._wanted: dict[str, dict[str, Any]] = {}
@@ -138,10 +139,9 @@ class Hypervisor:
             seed=str(self._directory / "seed"),
             layers=chosen.layers,
             lifecycle=instance.get("InstanceLifecycle", "on-demand"),
-            role=instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
+            role=self._role_of(instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2]),
             endpoints=(self._plant.endpoint,),
             reaches_endpoints=self._has_way_to_s3(instance["SubnetId"]),
-            region=self._plant.region,
             systemd=self._plant.systemd,
         )
         (new / "specification.json").write_text(specification.encode(), encoding="utf-8")
@@ -150,6 +150,13 @@ class Hypervisor:
         limit = self._clock.monotonic() + 10
         while read_state(home) is None and self._clock.monotonic() < limit:
             self._clock.sleep(TURN_S / 10)
+
+    def _role_of(self, profile: str) -> str:
+        """Return the ARN of the role in a profile; empty where there is none."""
+        if not profile:
+            return ""
+        roles = self._iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
+        return str(roles[0]["Arn"]) if roles else ""
 
     def _has_way_to_s3(self, subnet: str) -> bool:
         """Tell whether the subnet's own route table leads to a gateway endpoint of S3."""

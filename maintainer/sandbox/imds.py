@@ -12,6 +12,7 @@ from typing import TypeAlias
 from aiohttp import web
 
 from maintainer.edges.clock import Clock
+from maintainer.sandbox.provision import ACCOUNT
 
 Tree: TypeAlias = Mapping[str, "str | Tree"]
 LONGEST_TOKEN_S = 21_600
@@ -52,7 +53,7 @@ class Description:
         """Return the instance identity document."""
         return json.dumps(
             {
-                "accountId": "123456789012",
+                "accountId": ACCOUNT,
                 "architecture": "x86_64",
                 "availabilityZone": self.zone,
                 "imageId": self.image_id,

@@ -21,14 +21,13 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import boto3
 from aiohttp import web
 
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.procfs import started_at
 from maintainer.sandbox import cgroups, image, namespaces, processes
 from maintainer.sandbox.imds import Description, Metadata
-from maintainer.sandbox.provision import ROOT
+from maintainer.sandbox.provision import root_client
 
 METADATA = ("169.254.169.254", 80)
 SSH = 22
@@ -45,7 +44,7 @@ class Specification:
     """What the hypervisor wants of a machine. `endpoints` are the only addresses that it reaches, or is never answered by.
 
     `layers` are its image's; `seed` holds what lies over them, for each PID 1 (`image.seed`), which is systemd only if
-    `systemd` says so.
+    `systemd` says so. `role` is an ARN.
     """
 
     instance_id: str
@@ -60,7 +59,6 @@ class Specification:
     role: str
     endpoints: tuple[str, ...]
     reaches_endpoints: bool
-    region: str
     systemd: bool
 
     def encode(self) -> str:
@@ -230,15 +228,9 @@ class Machine:
 
     async def _credentials(self) -> str:
         """Return the role's keys, made anew, as the metadata service gives them."""
-        sts = boto3.client(
-            "sts",
-            endpoint_url=self._wanted.endpoints[0],
-            region_name=self._wanted.region,
-            aws_access_key_id=ROOT,
-            aws_secret_access_key=ROOT,
-        )
-        arn = f"arn:aws:iam::000000000000:role/{self._wanted.role}"
-        made = (await asyncio.to_thread(sts.assume_role, RoleArn=arn, RoleSessionName=self._wanted.instance_id))["Credentials"]
+        sts = root_client("sts", self._wanted.endpoints[0])
+        taken = await asyncio.to_thread(sts.assume_role, RoleArn=self._wanted.role, RoleSessionName=self._wanted.instance_id)
+        made = taken["Credentials"]
         return json.dumps(
             {
                 "Code": "Success",
@@ -254,7 +246,14 @@ class Machine:
     def _description(self) -> Description:
         wanted = self._wanted
         return Description(
-            wanted.instance_id, wanted.address, wanted.zone, wanted.instance_type, wanted.image_id, self._mac, wanted.lifecycle, wanted.role
+            wanted.instance_id,
+            wanted.address,
+            wanted.zone,
+            wanted.instance_type,
+            wanted.image_id,
+            self._mac,
+            wanted.lifecycle,
+            wanted.role.rpartition("/")[2],
         )
 
     def _tell(self, power: str, init: int) -> None:

@@ -9,15 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.shapes import DIGEST
-from maintainer.sandbox import cgroups, image, policies, processes
+from maintainer.sandbox import cgroups, image, processes
 from maintainer.sandbox.image import Image
 from maintainer.sandbox.machine import read_state
-from maintainer.sandbox.provision import REGION, ROLE, ROOT
+from maintainer.sandbox.provision import ACCOUNT, REGION, ROLE, root_client
 
 NETWORK = "127.8.0.0/16"
 """Loopback, so that a machine's address is one that the hypervisor may listen on, and nobody else's."""
@@ -86,15 +83,8 @@ class Plant:
         )
 
     def client(self, service: str) -> Any:
-        """Return a client of EC2's endpoint, as root."""
-        return boto3.client(
-            service,  # type: ignore[call-overload]  # a name known at run time
-            endpoint_url=self.ec2_endpoint,
-            region_name=self.region,
-            aws_access_key_id=ROOT,
-            aws_secret_access_key=ROOT,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        """Return a client, as root: of EC2's endpoint, or of the other where that service is."""
+        return root_client(service, self.ec2_endpoint if service == "ec2" else self.endpoint)
 
 
 def start(directory: Path, endpoint: str, built: Image, clock: Clock, *, systemd: bool) -> Plant:
@@ -102,9 +92,13 @@ def start(directory: Path, endpoint: str, built: Image, clock: Clock, *, systemd
     amis = directory / "amis.json"
     amis.write_text(json.dumps([_ami(built)]), encoding="utf-8")
     port = processes.free_port()
-    environment = {**{name: value for name, value in os.environ.items() if not name.startswith("AWS_")}, "MOTO_AMIS_PATH": str(amis)}
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "MOTO_AMIS_PATH": str(amis),
+        "MOTO_ACCOUNT_ID": ACCOUNT,
+    }
     log = directory / "ec2.log"
-    pid = processes.start("maintainer.sandbox.ec2", [str(directory), str(port)], log, environment)
+    pid = processes.start("maintainer.sandbox.ec2", [str(directory), str(port), endpoint], log, environment)
     address = f"http://127.0.0.1:{port}"
     processes.wait_until_healthy(f"{address}/moto-api/data.json", pid, clock, log)
     bare = Plant(address, endpoint, processes.free_port(), str(image.cache()), built.image_id, built.digest, (), "", ROLE, systemd)
@@ -137,7 +131,7 @@ def stop(directory: Path, clock: Clock) -> None:
 
 
 def _fill(bare: Plant) -> Plant:
-    ec2, iam = bare.client("ec2"), bare.client("iam")
+    ec2 = bare.client("ec2")
     ec2.create_tags(Resources=[bare.image_id], Tags=[{"Key": DIGEST, "Value": bare.digest}])
     network = ec2.create_vpc(CidrBlock=NETWORK)["Vpc"]["VpcId"]
     subnets = tuple(
@@ -149,9 +143,6 @@ def _fill(bare: Plant) -> Plant:
         ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
     ec2.create_vpc_endpoint(VpcId=network, ServiceName=f"com.amazonaws.{bare.region}.s3", VpcEndpointType="Gateway", RouteTableIds=[table])
     group = ec2.create_security_group(VpcId=network, GroupName="maintainer", Description="maintenance instances")["GroupId"]
-    iam.create_role(RoleName=bare.role, AssumeRolePolicyDocument=policies.instances())
-    iam.create_instance_profile(InstanceProfileName=bare.role)
-    iam.add_role_to_instance_profile(InstanceProfileName=bare.role, RoleName=bare.role)
     return Plant(**{**asdict(bare), "subnets": subnets, "security_group": group})
 
 
@@ -160,7 +151,7 @@ def _ami(built: Image) -> dict[str, Any]:
         "ami_id": built.image_id,
         "name": f"maintainer-{built.digest[:12]}",
         "description": "maintainer's image",
-        "owner_id": "123456789012",
+        "owner_id": ACCOUNT,
         "public": False,
         "virtualization_type": "hvm",
         "architecture": "x86_64",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -12,6 +13,7 @@ from botocore.config import Config
 from maintainer.sandbox import policies
 
 REGION = "us-east-1"
+ACCOUNT = "000000000000"
 BUCKET, STATE_BUCKET = "backups", "maintainer-state"
 ROLE = "maintenance"
 """What the sandbox's machines may do; the same as the identity of that name."""
@@ -27,14 +29,24 @@ class Credentials:
     secret_access_key: str
 
 
+def root_client(service: str, endpoint: str) -> Any:
+    """Return a client of an endpoint, as root."""
+    return boto3.client(
+        service,  # type: ignore[call-overload]  # a name known at run time
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=ROOT,
+        aws_secret_access_key=ROOT,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+
+
 def provision(endpoint: str) -> dict[str, Credentials]:
     """Make buckets and identities; return the credentials by name: admin, host, maintenance, controller."""
-    session = boto3.Session(aws_access_key_id=ROOT, aws_secret_access_key=ROOT, region_name=REGION)
-    s3 = session.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}))
+    s3, iam = root_client("s3", endpoint), root_client("iam", endpoint)
     for bucket in (BUCKET, STATE_BUCKET):
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    iam = session.client("iam", endpoint_url=endpoint)
     documents = {
         "admin": policies.admin(),
         "host": policies.host(BUCKET),
@@ -49,14 +61,15 @@ def provision(endpoint: str) -> dict[str, Credentials]:
         made[name] = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
     iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=policies.instances())
     iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=documents["maintenance"])
+    iam.create_instance_profile(InstanceProfileName=ROLE)
+    iam.add_role_to_instance_profile(InstanceProfileName=ROLE, RoleName=ROLE)
     return made
 
 
 def keep_password(endpoint: str, name: str, password: str) -> str:
     """Put a repository's password where the maintenance role reads it; return what a configuration says of it."""
-    session = boto3.Session(aws_access_key_id=ROOT, aws_secret_access_key=ROOT, region_name=REGION)
     parameter = f"/maintainer/{name}"
-    session.client("ssm", endpoint_url=endpoint).put_parameter(Name=parameter, Value=password, Type="SecureString", Overwrite=True)
+    root_client("ssm", endpoint).put_parameter(Name=parameter, Value=password, Type="SecureString", Overwrite=True)
     return f"ssm:{parameter}"
 
 

@@ -55,8 +55,11 @@ class Controller:
 
     @classmethod
     def of(cls, account: Account, text: str, profiles: str) -> Controller:
-        """Write what Terraform put out, and AWS's own file of profiles."""
+        """Write what Terraform put out, and AWS's own file of profiles. The endpoints alone are the sandbox's."""
         config, credentials = account.root / "maintainer.toml", account.root / "credentials"
+        for section, endpoint in (("[s3]", account.sandbox.endpoint), ("[ec2]", account.sandbox.ec2_endpoint)):
+            assert text.count(f"{section}\n") == 1, text
+            text = text.replace(f"{section}\n", f'{section}\nendpoint = "{endpoint}"\n' if endpoint else f"{section}\n")
         config.write_text(text, encoding="utf-8")
         credentials.touch(mode=0o600)
         credentials.write_text(profiles, encoding="utf-8")

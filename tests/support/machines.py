@@ -18,6 +18,7 @@ import paramiko
 from maintainer.sandbox import cgroups, image
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.machine import Specification, read_state
+from maintainer.sandbox.provision import ACCOUNT, ROLE
 
 
 @dataclass
@@ -66,10 +67,9 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (
         str(directory / "seed"),
         made.layers,
         "spot",
-        "maintenance",
+        f"arn:aws:iam::{ACCOUNT}:role/{ROLE}",
         (sandbox.endpoint,),
         True,
-        sandbox.region,
         systemd,
     )
     (home / "specification.json").write_text(specification.encode())

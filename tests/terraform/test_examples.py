@@ -10,12 +10,15 @@ import pytest
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.accounts import Account, Controller
 from tests.support.buckets import client
-from tests.support.instances import shown
+from tests.support.instances import fleet, shown
 from tests.support.repositories import Repository
 from tests.support.terraform import Root
 
 KEPT = ("module.repository", "module.state", "module.instance.aws_ssm_parameter.password")
 """The backups, and what makes them readable: never destroyed (README, "Taking it down")."""
+
+LOOPBACK = "127.9.0.0/24"
+"""Machines of a sandbox have addresses on loopback."""
 
 
 def back_up_twice(repository: Repository) -> None:
@@ -68,3 +71,50 @@ def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own
     assert client(own_sandbox, "admin").get_bucket_versioning(Bucket="acme-backups")["Status"] == "Enabled"
     for snapshot in web.trees:
         web.verify(snapshot)
+
+
+@pytest.mark.long
+def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) -> None:
+    with fleet() as own:
+        root = Root.of(
+            "examples/complete",
+            tmp_path / "terraform",
+            own.sandbox,
+            name="acme",
+            s3_endpoint=own.sandbox.endpoint,
+            image_id=own.plant.image_id,
+            image_digest=own.plant.digest,
+            cidr=LOOPBACK,
+            ssh_port=str(own.plant.ssh_port),
+        )
+        root.apply()
+        assert root.drift() == ""
+
+        outputs, account = root.outputs(), Account(own.sandbox, tmp_path)
+        hosts = {
+            prefix: account.host("acme-backups", prefix, outputs["host_users"][name], outputs["passwords"][name])
+            for name, prefix in {"web": "web", "db": "databases/db"}.items()
+        }
+        admin = own.sandbox.credentials["admin"]
+        profiles = f"[default]\naws_access_key_id = {admin.access_key_id}\naws_secret_access_key = {admin.secret_access_key}\n"
+        controller = Controller.of(account, outputs["maintainer_toml"], profiles)
+
+        for repository in hosts.values():
+            back_up_twice(repository)
+        code, events = controller.run()
+        assert code == 3, shown(events)
+        assert [event.event for event in events].count("instance.launched") == 1
+        assert controller.call("accept", "web")[0] == 0
+        attacked = overwrite(hosts["web"])
+        code, events = controller.run()
+        assert (code, sum(event.event == "object.healed" for event in events)) == (3, attacked), shown(events)
+        for repository in hosts.values():
+            for snapshot in repository.trees:
+                repository.verify(snapshot)
+        own.nothing_is_left()
+
+        root.must("state", "rm", *KEPT)
+        root.must("destroy", "-auto-approve", *root.variables)
+        assert root.addresses() == []
+        for snapshot in hosts["web"].trees:
+            hosts["web"].verify(snapshot)

@@ -1,0 +1,96 @@
+# The whole of it: several hosts, a network of their own, a short-lived instance from the pinned image.
+
+variable "name" {
+  description = "Begins the buckets' names, which are the whole world's: your company's."
+  type        = string
+}
+
+variable "image_id" {
+  description = "The image that you have made (modules/image/README.md)."
+  type        = string
+}
+
+variable "image_digest" {
+  description = "Its digest."
+  type        = string
+}
+
+variable "cidr" {
+  description = "Addresses of the network that is made."
+  type        = string
+  default     = "10.83.0.0/24"
+}
+
+variable "ssh_port" {
+  description = "On which port the image's sshd listens."
+  type        = number
+  default     = 22
+}
+
+variable "s3_endpoint" {
+  description = "S3's address where it is not AWS's own: that of a test's endpoint."
+  type        = string
+  default     = null
+}
+
+data "aws_region" "current" {}
+
+module "repository" {
+  source           = "../../modules/repository"
+  bucket           = "${var.name}-backups"
+  hosts            = { web = {}, db = { prefix = "databases/db" } }
+  maintenance_arns = [module.instance.role_arn]
+  s3_endpoint      = var.s3_endpoint
+}
+
+module "state" {
+  source             = "../../modules/state"
+  bucket             = "${var.name}-maintainer-state"
+  repository_buckets = [module.repository.bucket]
+  s3_endpoint        = var.s3_endpoint
+}
+
+module "image" {
+  source = "../../modules/image"
+  id     = var.image_id
+  digest = var.image_digest
+}
+
+module "network" {
+  source   = "../../modules/network"
+  cidr     = var.cidr
+  buckets  = [module.repository.bucket, module.state.bucket]
+  ssh_port = var.ssh_port
+}
+
+module "instance" {
+  source       = "../../modules/instance"
+  group        = "servers"
+  repositories = module.repository.repositories
+  state        = module.state
+  image        = module.image.image
+  network      = module.network.network
+  ssh_port     = var.ssh_port
+}
+
+module "configuration" {
+  source         = "../../modules/configuration"
+  region         = data.aws_region.current.name
+  state_location = module.state.location
+  groups         = [module.instance.group]
+}
+
+output "maintainer_toml" {
+  description = "terraform output -raw maintainer_toml > maintainer.toml"
+  value       = module.configuration.maintainer_toml
+}
+
+output "host_users" {
+  description = "Make each an access key: aws iam create-access-key --user-name NAME"
+  value       = module.repository.host_users
+}
+
+output "passwords" {
+  description = "Where the repositories' passwords are: aws ssm get-parameter --with-decryption --name NAME"
+  value       = module.instance.passwords
+}
