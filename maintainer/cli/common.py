@@ -10,15 +10,17 @@ from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore
-from maintainer.settings.load import Settings, load
+from maintainer.settings.load import Settings, load, parse
 from maintainer.settings.models import RepositorySection
 
 DEFAULT = "maintainer.toml"
+TEXT = "MAINTAINER_TOML"
+"""The environment's variable that may hold a whole configuration: that of a container, which has no file of its own."""
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
     """Declare --config and --json. The former may also stand before the command: a default here would hide that."""
-    text = f"the configuration (default: $MAINTAINER_CONFIG, else {DEFAULT} here)"
+    text = f"the configuration (default: the text in ${TEXT}, the file $MAINTAINER_CONFIG, or {DEFAULT} here)"
     parser.add_argument("--config", type=Path, default=argparse.SUPPRESS, help=text)
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -30,7 +32,9 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(arguments: argparse.Namespace) -> Settings:
-    """Read the configuration that the command line names."""
+    """Read the configuration that the command line names, or the environment, or that lies here."""
+    if arguments.config is None and (text := os.environ.get(TEXT)):
+        return parse(text, Path(f"${TEXT}"))
     return load(arguments.config or Path(os.environ.get("MAINTAINER_CONFIG", DEFAULT)))
 
 

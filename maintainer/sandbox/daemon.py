@@ -16,6 +16,8 @@ from maintainer.sandbox import image, plant, processes
 from maintainer.sandbox.provision import BUCKET, LOCAL, REGION, STATE_BUCKET, Credentials, provision, write_files
 
 STOP_LIMIT_S = 10
+SERVICES = "s3,iam,sts,ssm,secretsmanager,kms,ecr,ecs,logs,monitoring,scheduler,sns,sqs"
+"""What Terraform's modules use, EC2 aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _spawn(directory: Path, port: int, latency_ms: int) -> int:
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": "127.0.0.1",
-        "SERVICES": "s3,iam,sts,ssm,secretsmanager",
+        "SERVICES": SERVICES,
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(directory / "objects"),
         "TMPDIR": str(directory),

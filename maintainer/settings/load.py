@@ -120,18 +120,21 @@ def _repository(one: RepositorySection) -> RepositoryJob:
 
 def load(path: Path) -> Settings:
     """Read and check the file; ConfigurationError holds all mistakes, each with its line."""
-    raw, text = _parse(path)
-    reader = _Reader(path, raw, find_places(text))
+    return parse(_read(path), path)
+
+
+def parse(text: str, path: Path) -> Settings:
+    """Check a configuration's text; `path` is what its mistakes are told by, and what relative paths in it start from."""
+    reader = _Reader(path, _decode(text, path), find_places(text))
     settings = reader.read()
     if settings is None or reader.problems:
         raise ConfigurationError(tuple(problem for _, problem in sorted(reader.problems, key=lambda found: found[0])))
     return settings
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], str]:
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), text
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         problem = Problem(
             str(path), "no such file", "a configuration", "write one (the README shows a whole one), or name yours: --config PATH"
@@ -142,6 +145,11 @@ def _parse(path: Path) -> tuple[dict[str, Any], str]:
         raise ConfigurationError((problem,)) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError((Problem(str(path), "bytes that are no UTF-8", "a text in UTF-8", "save the file as UTF-8"),)) from error
+
+
+def _decode(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.fullmatch(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", str(error))
         line = found["line"] if found and found["line"] else str(max(1, len(text.splitlines())))

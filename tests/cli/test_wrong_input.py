@@ -163,3 +163,17 @@ def test_wrong_use_is_exit_2_and_says_what_to_do(words: list[str], says: str, sa
     assert done.returncode == 2
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_configuration_in_the_environment_is_told_by_its_line_there(sandbox: Sandbox) -> None:
+    text = Path(sandbox.config).read_text() + "[grupp.a]\n"
+    done = subprocess.run(
+        [COMMAND, "plan"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MAINTAINER_TOML": text, "MAINTAINER_CONFIG": "/no"},
+    )
+    assert done.returncode == 2
+    assert f"$MAINTAINER_TOML:{text.count(chr(10))} grupp" in done.stderr, done.stderr
+    assert "rename it to `group`" in done.stderr, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass, replace
@@ -45,32 +46,43 @@ class Account:
         seen = replace(self.sandbox, bucket=bucket, credentials={**self.sandbox.credentials, "host": self.key_of(user)})
         return Repository(seen, prefix, self.root / prefix.replace("/", "-"), password=password)
 
+    def stand_in(self, role: str) -> Credentials:
+        """Return the key of a user with a role's policies: the service that takes the role for a task is not here."""
+        iam, user = self.client("iam"), f"in-the-place-of-{role}"
+        iam.create_user(UserName=user)
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=json.dumps(document))
+        return self.key_of(user)
+
+    def profile_of(self, name: str, key: Credentials) -> str:
+        """Return a profile of AWS's file of credentials."""
+        return f"[{name}]\naws_access_key_id = {key.access_key_id}\naws_secret_access_key = {key.secret_access_key}\n"
+
 
 @dataclass(frozen=True)
-class Controller:
-    """A machine that calls maintainer, with a configuration and an identity of its own."""
+class Caller:
+    """Who calls maintainer: a configuration and an identity."""
 
-    config: Path
     environment: dict[str, str]
 
     @classmethod
-    def of(cls, account: Account, text: str, profiles: str) -> Controller:
-        """Write what Terraform put out, and AWS's own file of profiles. The endpoints alone are the sandbox's."""
-        config, credentials = account.root / "maintainer.toml", account.root / "credentials"
+    def of(cls, account: Account, name: str, text: str, profiles: str, *, in_file: bool = True) -> Caller:
+        """Write AWS's own file of profiles, and give what Terraform put out: in a file, or as a container has it. The endpoints are the sandbox's."""
         for section, endpoint in (("[s3]", account.sandbox.endpoint), ("[ec2]", account.sandbox.ec2_endpoint)):
             assert text.count(f"{section}\n") == 1, text
             text = text.replace(f"{section}\n", f'{section}\nendpoint = "{endpoint}"\n' if endpoint else f"{section}\n")
+        config, credentials = account.root / f"{name}.toml", account.root / f"{name}.credentials"
         config.write_text(text, encoding="utf-8")
         credentials.touch(mode=0o600)
         credentials.write_text(profiles, encoding="utf-8")
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         own = {
-            "MAINTAINER_CONFIG": str(config),
             "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
             "AWS_ENDPOINT_URL": account.sandbox.endpoint,
             "AWS_REGION": account.sandbox.region,
         }
-        return cls(config, kept | own)
+        return cls(kept | own | ({"MAINTAINER_CONFIG": str(config)} if in_file else {"MAINTAINER_TOML": text}))
 
     def call(self, *words: str) -> tuple[int, str]:
         ran = subprocess.run([COMMAND, *words], env=self.environment, capture_output=True, text=True, timeout=200, check=False)

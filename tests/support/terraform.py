@@ -42,6 +42,7 @@ class Root:
         }
         if sandbox.ec2_endpoint:
             own["AWS_ENDPOINT_URL_EC2"] = sandbox.ec2_endpoint
+            own["AWS_ENDPOINT_URL_CLOUDWATCH"] = sandbox.ec2_endpoint  # the other reads alarms back without half of what they are
         made = cls(directory / root, kept | own, tuple(f"-var={variable}={value}" for variable, value in variables.items()))
         made.must("init", "-input=false")
         return made

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from maintainer.sandbox.daemon import Sandbox
-from tests.support.accounts import Account, Controller
+from tests.support.accounts import Account, Caller
 from tests.support.buckets import client
 from tests.support.instances import fleet, shown
 from tests.support.repositories import Repository
@@ -36,21 +37,41 @@ def overwrite(repository: Repository) -> int:
     return len(victims)
 
 
+def loosened_by_hand(root: Root, sandbox: Sandbox) -> None:
+    """Give a host and the maintenance role more than they have, and open the bucket: the next plan names it, the next apply takes it away."""
+    iam, s3 = (Account(sandbox, root.directory).client(service) for service in ("iam", "s3"))
+    everything = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
+    iam.put_user_policy(UserName="acme-backups-web", PolicyName="more", PolicyDocument=everything)
+    iam.put_role_policy(RoleName="maintainer-servers", PolicyName="maintenance", PolicyDocument=everything)
+    s3.delete_bucket_policy(Bucket="acme-backups")
+    s3.put_bucket_versioning(Bucket="acme-backups", VersioningConfiguration={"Status": "Suspended"})
+    drift = root.drift()
+    for address in (
+        'module.repository.aws_iam_user_policies_exclusive.host["web"]',
+        "module.instance.aws_iam_role_policy.maintenance",
+        "module.repository.aws_s3_bucket_policy.this",
+        "module.repository.aws_s3_bucket_versioning.this",
+    ):
+        assert f"# {address} will be" in drift, drift
+    root.apply()
+    assert root.drift() == ""
+    assert iam.list_user_policies(UserName="acme-backups-web")["PolicyNames"] == ["repository"]
+
+
 @pytest.mark.long
 def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own_sandbox: Sandbox, tmp_path: Path) -> None:
     root = Root.of("examples/minimal", tmp_path / "terraform", own_sandbox, name="acme", s3_endpoint=own_sandbox.endpoint)
     root.apply()
     assert root.drift() == ""
 
+    loosened_by_hand(root, own_sandbox)
+
     outputs, account = root.outputs(), Account(own_sandbox, tmp_path)
     web = account.host("acme-backups", "web", outputs["host_users"]["web"], outputs["passwords"]["web"])
     assert web.password not in (root.directory / "terraform.tfstate").read_text()
     machine = account.key_of(outputs["machine_user"])
-    profiles = (
-        f"[machine]\naws_access_key_id = {machine.access_key_id}\naws_secret_access_key = {machine.secret_access_key}\n"
-        f"[maintenance]\nrole_arn = {outputs['role_arn']}\nsource_profile = machine\n"
-    )
-    home = Controller.of(account, outputs["maintainer_toml"], profiles)
+    role = f"[maintenance]\nrole_arn = {outputs['role_arn']}\nsource_profile = machine\n"
+    home = Caller.of(account, "home", outputs["maintainer_toml"], account.profile_of("machine", machine) + role)
 
     back_up_twice(web)
     code, events = home.run()
@@ -86,6 +107,7 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
             image_digest=own.plant.digest,
             cidr=LOOPBACK,
             ssh_port=str(own.plant.ssh_port),
+            controller_image=f"acme/maintainer@sha256:{'0' * 64}",
         )
         root.apply()
         assert root.drift() == ""
@@ -95,16 +117,20 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
             prefix: account.host("acme-backups", prefix, outputs["host_users"][name], outputs["passwords"][name])
             for name, prefix in {"web": "web", "db": "databases/db"}.items()
         }
-        admin = own.sandbox.credentials["admin"]
-        profiles = f"[default]\naws_access_key_id = {admin.access_key_id}\naws_secret_access_key = {admin.secret_access_key}\n"
-        controller = Controller.of(account, outputs["maintainer_toml"], profiles)
+        (task,) = account.client("ecs").describe_task_definition(taskDefinition="maintainer")["taskDefinition"]["containerDefinitions"]
+        environment = {one["name"]: one["value"] for one in task["environment"]}
+        identity = account.profile_of("default", account.stand_in("maintainer-controller"))
+        controller = Caller.of(account, "controller", environment["MAINTAINER_TOML"], identity, in_file=False)
+        person = account.profile_of("default", own.sandbox.credentials["admin"])
+        operator = Caller.of(account, "operator", outputs["maintainer_toml"], person)
 
         for repository in hosts.values():
             back_up_twice(repository)
+        assert task["command"] == ["run", "--once", "--json"]
         code, events = controller.run()
         assert code == 3, shown(events)
         assert [event.event for event in events].count("instance.launched") == 1
-        assert controller.call("accept", "web")[0] == 0
+        assert operator.call("accept", "web")[0] == 0
         attacked = overwrite(hosts["web"])
         code, events = controller.run()
         assert (code, sum(event.event == "object.healed" for event in events)) == (3, attacked), shown(events)

@@ -15,6 +15,24 @@ variable "image_digest" {
   type        = string
 }
 
+variable "controller_image" {
+  description = "The controller's container image by digest, once it is pushed to the repository that the first apply makes. Until then nothing is scheduled."
+  type        = string
+  default     = null
+}
+
+variable "notify" {
+  description = "E-mail addresses that are told of alarms."
+  type        = list(string)
+  default     = []
+}
+
+variable "new_account" {
+  description = "Whether this account has never used spot instances: then their service-linked roles are made."
+  type        = bool
+  default     = false
+}
+
 variable "cidr" {
   description = "Addresses of the network that is made."
   type        = string
@@ -78,6 +96,37 @@ module "configuration" {
   region         = data.aws_region.current.name
   state_location = module.state.location
   groups         = [module.instance.group]
+}
+
+resource "aws_ecr_repository" "controller" {
+  name                 = "maintainer"
+  image_tag_mutability = "IMMUTABLE"
+  image_scanning_configuration {
+    scan_on_push = true
+  }
+}
+
+module "controller" {
+  count                     = var.controller_image == null ? 0 : 1
+  source                    = "../../modules/controller"
+  image                     = var.controller_image
+  maintainer_toml           = module.configuration.maintainer_toml
+  repositories              = keys(module.repository.repositories)
+  state                     = module.state
+  maintenance_role_arns     = [module.instance.role_arn]
+  network                   = module.network.controller
+  notify                    = var.notify
+  spot_service_linked_roles = var.new_account
+}
+
+output "controller_repository" {
+  description = "Where the controller's image is pushed to."
+  value       = aws_ecr_repository.controller.repository_url
+}
+
+output "controller" {
+  description = "The controller's role and log group, and how a run is started outside the schedule."
+  value       = one(module.controller[*])
 }
 
 output "maintainer_toml" {
