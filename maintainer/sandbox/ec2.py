@@ -34,7 +34,6 @@ from maintainer.sandbox import processes
 from maintainer.sandbox.plant import CHANGED
 from maintainer.sandbox.provision import root_client
 
-_WHOLE = threading.Lock()
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -50,25 +49,13 @@ def honour_client_tokens(responses: Any, action: str) -> None:
 
     def once(self: Any) -> Any:
         token = self._get_param("ClientToken")
-        with _WHOLE:
-            if not token:
-                return act(self)
-            if token not in made:
-                made[token] = act(self)
-            return made[token]
+        if not token:
+            return act(self)
+        if token not in made:
+            made[token] = act(self)
+        return made[token]
 
     setattr(responses, action, once)
-
-
-def show_whole_instances(responses: Any) -> None:
-    """Describe no instance that is half made: moto 5.2.5 gives it its profile after it can be seen."""
-    act = responses.describe_instances
-
-    def describe_instances(self: Any) -> Any:
-        with _WHOLE:
-            return act(self)
-
-    responses.describe_instances = describe_instances
 
 
 def tell_of_changes(responses: Any, action: str, changed: Path) -> None:
@@ -187,6 +174,17 @@ def _mistake(fleets: Any, profile: str | None, groups: list[str]) -> tuple[str, 
     return ("InvalidGroup.NotFound", f"The security group '{missing[0]}' does not exist") if missing else ("", "")
 
 
+def one_at_a_time(application: Application) -> Application:
+    """Answer each request whole before the next: moto 5.2.5 shows what is half made, and fails where two change the same."""
+    turn = threading.Lock()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with turn:
+            return list(application(environ, start_response))
+
+    return answer
+
+
 def refuse(application: Application, refusals: Path) -> Application:
     """Refuse what a file names, as JSON: an action, such as `TerminateInstances`, and the code that it is refused with."""
 
@@ -221,11 +219,11 @@ def main() -> None:
     honour_client_tokens(LaunchTemplates, "create_launch_template")
     launch_fleets_whole(Fleets, directory / "capacity.json")
     honour_client_tokens(Fleets, "create_fleet")
-    show_whole_instances(InstanceResponse)
     for responses, action in ((InstanceResponse, "run_instances"), (Fleets, "create_fleet"), (InstanceResponse, "terminate_instances")):
         tell_of_changes(responses, action, directory / CHANGED)
     show_consoles(General, directory / "machines")
-    run_simple("127.0.0.1", port, refuse(DomainDispatcherApplication(create_backend_app), directory / "refusals.json"), threaded=True)
+    application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    run_simple("127.0.0.1", port, refuse(application, directory / "refusals.json"), threaded=True)
 
 
 if __name__ == "__main__":

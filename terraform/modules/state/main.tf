@@ -71,6 +71,42 @@ data "aws_iam_policy_document" "bucket" {
   }
 
   statement {
+    sid       = "HostsReachNothing"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = [local.arn, "${local.arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:PrincipalArn"
+      values   = concat(["arn:${data.aws_partition.current.partition}:iam::*:user/maintainer/hosts/*"], var.host_arns)
+    }
+  }
+
+  # The roles of the modules instance and controller, in whichever account.
+  statement {
+    sid    = "RolesOnlyReadAndAppend"
+    effect = "Deny"
+    not_actions = [
+      "s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:GetObject", "s3:GetObjectVersion",
+      "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObject",
+    ]
+    resources = [local.arn, "${local.arn}/*"]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "ArnLike"
+      variable = "aws:PrincipalArn"
+      values   = ["arn:${data.aws_partition.current.partition}:iam::*:role/maintainer/*"]
+    }
+  }
+
+  statement {
     sid       = "NothingIsDeleted"
     effect    = "Deny"
     actions   = ["s3:DeleteObject", "s3:DeleteObjectVersion"]

@@ -18,6 +18,12 @@ variable "repository_buckets" {
   }
 }
 
+variable "host_arns" {
+  description = "Hosts that are users or roles of your own (principal_arn in the module repository): they reach nothing here. Those that were made never do."
+  type        = list(string)
+  default     = []
+}
+
 variable "prefix" {
   description = "Where in the bucket the state lies; each repository's below it, by name."
   type        = string
