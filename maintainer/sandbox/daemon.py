@@ -131,6 +131,9 @@ def _spawn(directory: Path, port: int, latency_ms: int) -> int:
         "GATEWAY_PORT": str(port),
         "MINISTACK_HOST": "127.0.0.1",
         "SERVICES": SERVICES,
+        # Or these listen on every address.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
         "S3_DATA_DIR": str(directory / "objects"),
         "TMPDIR": str(directory),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,28 @@ def name_roles_of_sessions() -> None:
     iam_evaluator._resolve_condition_key = name  # noqa: SLF001
 
 
+def show_callers_to_other_accounts() -> None:
+    """Let a bucket's policy see who of another account asks: ministack 1.5.33 shows it that account's root."""
+    from ministack.core import iam_evaluator  # noqa: PLC0415 - replaced before the first request
+
+    asking: ContextVar[Any] = ContextVar("asking", default=None)
+    resolve, judge = iam_evaluator.resolve_principal, iam_evaluator.evaluate_resource_policy
+
+    def remember(*given: Any, **named: Any) -> Any:
+        found = resolve(*given, **named)
+        asking.set(found)
+        return found
+
+    def judge_caller(document: Any, context: Any, *given: Any, **named: Any) -> Any:
+        caller = asking.get()
+        if context.principal_type == "Root" and getattr(caller, "account", None) == context.principal_account:
+            context = replace(context, principal_arn=caller.arn, principal_type=caller.type)
+        return judge(document, context, *given, **named)
+
+    iam_evaluator.resolve_principal = remember
+    iam_evaluator.evaluate_resource_policy = judge_caller
+
+
 def count_as_tls() -> None:
     """Judge every request as one with TLS, which loopback does not need; one that says `X-Forwarded-Proto: http` as one without."""
     import ministack.app as served  # noqa: PLC0415 - replaced before it is served
@@ -128,6 +152,7 @@ def main() -> None:
     judge_headers_of_puts()
     cut_ranges_of_versions()
     name_roles_of_sessions()
+    show_callers_to_other_accounts()
     count_as_tls()
     if latency_ms := int(sys.argv[2]):
         answer_late(latency_ms / 1000)

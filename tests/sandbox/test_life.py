@@ -88,3 +88,15 @@ def test_the_clock_moves_the_endpoint_and_ours_together_and_never_back(own_sandb
     back = command("clock", "+1d", "--directory", str(place))
     assert back.returncode == 2
     assert "does not run backwards" in back.stderr
+
+
+def test_nothing_listens_beyond_loopback(sandbox: daemon.Sandbox) -> None:
+    sockets = {link.readlink().name for link in Path(f"/proc/{sandbox.pid}/fd").iterdir() if link.readlink().name.startswith("socket:")}
+    listening = "0A"
+    addresses = {
+        fields[1].partition(":")[0]
+        for table in ("tcp", "tcp6")
+        for fields in (line.split() for line in Path(f"/proc/{sandbox.pid}/net/{table}").read_text().splitlines()[1:])
+        if fields[3] == listening and f"socket:[{fields[9]}]" in sockets
+    }
+    assert addresses == {"0100007F"}  # 127.0.0.1, as the kernel writes it

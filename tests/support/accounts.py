@@ -20,10 +20,16 @@ from tests.support.repositories import Repository
 
 @dataclass(frozen=True)
 class Account:
-    """The storage administrator's view of a sandbox, and a directory for what people keep on their own machines."""
+    """One account of a sandbox as its administrator sees it, and a directory for what people keep on their own machines."""
 
     sandbox: Sandbox
     root: Path
+
+    @classmethod
+    def another(cls, sandbox: Sandbox, root: Path, number: str) -> Account:
+        """Return another account: an endpoint takes twelve digits for the key of that account's root."""
+        credentials = {**sandbox.credentials, "admin": Credentials(number, "test")}
+        return cls(replace(sandbox, credentials=credentials), root)
 
     def client(self, service: str) -> Any:
         key = self.sandbox.credentials["admin"]
@@ -40,9 +46,11 @@ class Account:
         made = self.client("iam").create_access_key(UserName=user)["AccessKey"]
         return Credentials(made["AccessKeyId"], made["SecretAccessKey"])
 
-    def host(self, bucket: str, prefix: str, user: str, parameter: str) -> Repository:
-        """Return a host's repository, which is not made yet: the host has its user's key and the parameter's password."""
-        password = self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
+    def password(self, parameter: str) -> str:
+        return str(self.client("ssm").get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"])
+
+    def host(self, bucket: str, prefix: str, user: str, password: str) -> Repository:
+        """Return a host's repository, which is not made yet: the host has its user's key."""
         seen = replace(self.sandbox, bucket=bucket, credentials={**self.sandbox.credentials, "host": self.key_of(user)})
         return Repository(seen, prefix, self.root / prefix.replace("/", "-"), password=password)
 

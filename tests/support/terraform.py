@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maintainer.sandbox.daemon import Sandbox
+from tests.support.instances import Fleet
 
 TREE = Path(__file__).parents[2] / "terraform"
 LIMIT_S = 240
@@ -24,6 +25,12 @@ class Root:
     directory: Path
     environment: dict[str, str]
     variables: tuple[str, ...]
+
+    @classmethod
+    def with_machines(cls, root: str, directory: Path, fleet: Fleet, **variables: str) -> Root:
+        """Initialise a root whose instances are machines of a sandbox: on loopback, behind the port that all of them have."""
+        made = {"image_id": fleet.plant.image_id, "image_digest": fleet.plant.digest, "ssh_port": str(fleet.plant.ssh_port)}
+        return cls.of(root, directory, fleet.sandbox, name="acme", s3_endpoint=fleet.sandbox.endpoint, **made, **variables)
 
     @classmethod
     def of(cls, root: str, directory: Path, sandbox: Sandbox, **variables: str) -> Root:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.accounts import Account, Caller
@@ -20,6 +23,7 @@ KEPT = ("module.repository", "module.state", "module.instance.aws_ssm_parameter.
 
 LOOPBACK = "127.9.0.0/24"
 """Machines of a sandbox have addresses on loopback."""
+CONTROLLER = f"acme/maintainer@sha256:{'0' * 64}"
 
 
 def back_up_twice(repository: Repository) -> None:
@@ -67,7 +71,7 @@ def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own
     loosened_by_hand(root, own_sandbox)
 
     outputs, account = root.outputs(), Account(own_sandbox, tmp_path)
-    web = account.host("acme-backups", "web", outputs["host_users"]["web"], outputs["passwords"]["web"])
+    web = account.host("acme-backups", "web", outputs["host_users"]["web"], account.password(outputs["passwords"]["web"]))
     assert web.password not in (root.directory / "terraform.tfstate").read_text()
     machine = account.key_of(outputs["machine_user"])
     role = f"[maintenance]\nrole_arn = {outputs['role_arn']}\nsource_profile = machine\n"
@@ -97,24 +101,13 @@ def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own
 @pytest.mark.long
 def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) -> None:
     with fleet() as own:
-        root = Root.of(
-            "examples/complete",
-            tmp_path / "terraform",
-            own.sandbox,
-            name="acme",
-            s3_endpoint=own.sandbox.endpoint,
-            image_id=own.plant.image_id,
-            image_digest=own.plant.digest,
-            cidr=LOOPBACK,
-            ssh_port=str(own.plant.ssh_port),
-            controller_image=f"acme/maintainer@sha256:{'0' * 64}",
-        )
+        root = Root.with_machines("examples/complete", tmp_path / "terraform", own, cidr=LOOPBACK, controller_image=CONTROLLER)
         root.apply()
         assert root.drift() == ""
 
         outputs, account = root.outputs(), Account(own.sandbox, tmp_path)
         hosts = {
-            prefix: account.host("acme-backups", prefix, outputs["host_users"][name], outputs["passwords"][name])
+            prefix: account.host("acme-backups", prefix, outputs["host_users"][name], account.password(outputs["passwords"][name]))
             for name, prefix in {"web": "web", "db": "databases/db"}.items()
         }
         (task,) = account.client("ecs").describe_task_definition(taskDefinition="maintainer")["taskDefinition"]["containerDefinitions"]
@@ -144,3 +137,70 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
         assert root.addresses() == []
         for snapshot in hosts["web"].trees:
             hosts["web"].verify(snapshot)
+
+
+@pytest.mark.long
+def test_an_existing_network_gets_a_way_to_s3_and_keeps_all_else(tmp_path: Path) -> None:
+    with fleet() as own:
+        ec2 = own.plant.client("ec2")
+        vpc = ec2.create_vpc(CidrBlock=LOOPBACK)["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=LOOPBACK)["Subnet"]["SubnetId"]
+        table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+        there = {"vpc_id": vpc, "subnet_ids": f'["{subnet}"]', "route_table_ids": f'["{table}"]', "ssh_from": '["10.20.0.0/16"]'}
+        root = Root.with_machines("examples/existing-vpc", tmp_path / "terraform", own, **there)
+        root.apply()
+        assert root.drift() == ""
+
+        outputs, account = root.outputs(), Account(own.sandbox, tmp_path)
+        web = account.host("acme-backups", "web", outputs["host_users"]["web"], account.password(outputs["passwords"]["web"]))
+        person = account.profile_of("default", own.sandbox.credentials["admin"])
+        operator = Caller.of(account, "operator", outputs["maintainer_toml"], person)
+        back_up_twice(web)
+        code, events = operator.run()
+        assert code == 3, shown(events)
+        own.nothing_is_left()
+
+        root.must("state", "rm", *KEPT)
+        root.must("destroy", "-auto-approve", *root.variables)
+        assert root.addresses() == []
+        assert [one["SubnetId"] for one in ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]] == [subnet]
+
+
+@pytest.mark.long
+def test_storage_in_an_account_of_its_own_outlives_the_compute_account(tmp_path: Path) -> None:
+    with fleet() as own:
+        compute, storage = Account(own.sandbox, tmp_path), Account.another(own.sandbox, tmp_path, "111111111111")
+        profiles = tmp_path / "profiles"
+        profiles.write_text(storage.profile_of("storage", storage.sandbox.credentials["admin"]))
+        more = {"cidr": LOOPBACK, "controller_image": CONTROLLER, "storage_profile": "storage"}
+        root = Root.with_machines("examples/cross-account", tmp_path / "terraform", own, **more)
+        root.environment["AWS_SHARED_CREDENTIALS_FILE"] = str(profiles)
+        root.apply()
+        assert root.drift() == ""
+
+        outputs = root.outputs()
+        web = storage.host("acme-backups", "web", outputs["host_users"]["web"], compute.password(outputs["passwords"]["web"]))
+        task = compute.profile_of("default", compute.stand_in("maintainer-controller"))
+        controller = Caller.of(compute, "controller", outputs["maintainer_toml"], task)
+        back_up_twice(web)
+        code, events = controller.run()
+        assert code == 3, shown(events)
+        attacked = overwrite(web)
+        code, events = controller.run()
+        assert (code, sum(event.event == "object.healed" for event in events)) == (3, attacked), shown(events)
+        own.nothing_is_left()
+
+        s3 = compute.client("s3")  # whoever administers the compute account
+        for bucket, key in (("acme-backups", "web/config"), ("acme-maintainer-state", "prod/web/ledger/00000000")):
+            acts: list[Callable[[], object]] = [
+                partial(s3.delete_object, Bucket=bucket, Key=key),
+                partial(s3.delete_bucket_policy, Bucket=bucket),
+                partial(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": "Suspended"}),
+                partial(s3.delete_bucket, Bucket=bucket),
+            ]
+            for act in acts:
+                with pytest.raises(ClientError, match="AccessDenied"):
+                    act()
+        for snapshot in web.trees:
+            web.verify(snapshot)

@@ -85,7 +85,7 @@ module "instance" {
   source       = "../../modules/instance"
   group        = "servers"
   repositories = module.repository.repositories
-  state        = module.state
+  state        = module.state.store
   image        = module.image.image
   network      = module.network.network
   ssh_port     = var.ssh_port
@@ -112,7 +112,7 @@ module "controller" {
   image                     = var.controller_image
   maintainer_toml           = module.configuration.maintainer_toml
   repositories              = keys(module.repository.repositories)
-  state                     = module.state
+  state                     = module.state.store
   maintenance_role_arns     = [module.instance.role_arn]
   network                   = module.network.controller
   notify                    = var.notify

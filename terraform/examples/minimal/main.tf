@@ -53,7 +53,7 @@ module "instance" {
   compute      = "local"
   assumed_by   = [aws_iam_user.machine.arn]
   repositories = module.repository.repositories
-  state        = module.state
+  state        = module.state.store
 }
 
 module "configuration" {

@@ -95,7 +95,7 @@ module "instance" {
   source       = "../../modules/instance"
   group        = each.key
   repositories = each.value
-  state        = module.state
+  state        = module.state.store
   image        = module.image.image
   network      = module.network.network
 }
@@ -114,7 +114,7 @@ module "controller" {
   image                 = var.controller_image
   maintainer_toml       = module.configuration.maintainer_toml
   repositories          = flatten([for repositories in local.groups : keys(repositories)])
-  state                 = module.state
+  state                 = module.state.store
   maintenance_role_arns = [for instance in module.instance : instance.role_arn]
   network               = module.network.controller
 }

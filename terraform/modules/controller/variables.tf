@@ -40,7 +40,7 @@ variable "repositories" {
 }
 
 variable "state" {
-  description = "The state store: the outputs bucket and prefix of the module state."
+  description = "The state store: the output store of the module state."
   type = object({
     bucket = string
     prefix = string

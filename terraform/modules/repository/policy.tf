@@ -8,10 +8,19 @@ locals {
   host_actions = [
     "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:PutObject",
   ]
-  maintenance_actions = [
-    "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration",
-    "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObject", "s3:PutObjectVersionTagging",
+  maintain = [
+    "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectVersionTagging",
   ]
+  look = ["s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"]
+  list = ["s3:ListBucket", "s3:ListBucketVersions"]
+  # A role in another account needs both, its own policy and this one. In this account it would give every group every prefix.
+  cross_account = flatten([
+    for group, one in var.cross_account : [
+      { role = one.role_arn, actions = local.maintain, resources = [for host in one.hosts : "${local.arn}/${local.prefixes[host]}/*"], prefixes = [] },
+      { role = one.role_arn, actions = local.look, resources = [local.arn], prefixes = [] },
+      { role = one.role_arn, actions = local.list, resources = [local.arn], prefixes = [for host in one.hosts : "${local.prefixes[host]}/*"] },
+    ]
+  ])
   # What a host's put may not carry: the header's condition key, and where only some values are refused, those that are not.
   refused_headers = {
     Copies        = { key = "s3:x-amz-copy-source", except = [] }
@@ -117,11 +126,36 @@ data "aws_iam_policy_document" "bucket" {
   }
 
   dynamic "statement" {
+    for_each = local.cross_account
+    content {
+      actions   = statement.value.actions
+      resources = statement.value.resources
+      principals {
+        type        = "AWS"
+        identifiers = ["arn:${data.aws_partition.current.partition}:iam::${split(":", statement.value.role)[4]}:root"]
+      }
+      condition {
+        test     = "ArnEquals"
+        variable = "aws:PrincipalArn"
+        values   = [statement.value.role]
+      }
+      dynamic "condition" {
+        for_each = length(statement.value.prefixes) == 0 ? [] : [1]
+        content {
+          test     = "StringLike"
+          variable = "s3:prefix"
+          values   = statement.value.prefixes
+        }
+      }
+    }
+  }
+
+  dynamic "statement" {
     for_each = length(var.maintenance_arns) == 0 ? [] : [1]
     content {
       sid         = "MaintenanceOnlyMaintains"
       effect      = "Deny"
-      not_actions = local.maintenance_actions
+      not_actions = concat(local.maintain, local.look, local.list)
       resources   = [local.arn, "${local.arn}/*"]
       principals {
         type        = "*"

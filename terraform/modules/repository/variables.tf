@@ -52,6 +52,19 @@ variable "maintenance_arns" {
   default     = []
 }
 
+variable "cross_account" {
+  description = "Groups whose roles are in another account, by name: the role's ARN, and which of the hosts it maintains. Name the role in maintenance_arns too."
+  type = map(object({
+    role_arn = string
+    hosts    = list(string)
+  }))
+  default = {}
+  validation {
+    condition     = alltrue([for group in values(var.cross_account) : length(group.hosts) > 0 && length(setsubtract(group.hosts, keys(var.hosts))) == 0])
+    error_message = "cross_account: each group names at least one of the hosts ${join(", ", keys(var.hosts))}, and no other."
+  }
+}
+
 variable "check_interval_days" {
   description = "How often a run checks every byte: an attack is noticed after so many days at the latest."
   type        = number

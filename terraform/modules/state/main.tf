@@ -4,7 +4,16 @@ data "aws_partition" "current" {}
 data "aws_region" "current" {}
 
 locals {
-  arn      = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
+  arn = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
+  # A role in another account needs both, its own policy and this one.
+  cross_account = flatten([
+    for one in values(var.cross_account) : [
+      for name in length(one.repositories) == 0 ? ["*"] : one.repositories : [
+        { role = one.role_arn, actions = concat(["s3:GetObject", "s3:GetObjectVersion"], name == "*" ? [] : ["s3:PutObject"]), below = "${var.prefix}/${trimsuffix("${name}/", "*/")}*", list = false },
+        { role = one.role_arn, actions = ["s3:ListBucket", "s3:ListBucketVersions"], below = "${var.prefix}/${trimsuffix("${name}/", "*/")}*", list = true },
+      ]
+    ]
+  ])
   endpoint = coalesce(var.s3_endpoint, "https://s3.${data.aws_region.current.name}.${data.aws_partition.current.dns_suffix}")
 }
 
@@ -67,6 +76,31 @@ data "aws_iam_policy_document" "bucket" {
       test     = "Bool"
       variable = "aws:SecureTransport"
       values   = ["false"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.cross_account
+    content {
+      actions   = statement.value.actions
+      resources = statement.value.list ? [local.arn] : ["${local.arn}/${statement.value.below}"]
+      principals {
+        type        = "AWS"
+        identifiers = ["arn:${data.aws_partition.current.partition}:iam::${split(":", statement.value.role)[4]}:root"]
+      }
+      condition {
+        test     = "ArnEquals"
+        variable = "aws:PrincipalArn"
+        values   = [statement.value.role]
+      }
+      dynamic "condition" {
+        for_each = statement.value.list ? [1] : []
+        content {
+          test     = "StringLike"
+          variable = "s3:prefix"
+          values   = [statement.value.below]
+        }
+      }
     }
   }
 

@@ -5,9 +5,12 @@ output "bucket" {
   value       = aws_s3_bucket.this.id
 }
 
-output "prefix" {
-  description = "Where in the bucket the state lies."
-  value       = var.prefix
+output "store" {
+  description = "The state store, for the modules instance and controller: bucket and prefix."
+  value = {
+    bucket = aws_s3_bucket.this.id
+    prefix = var.prefix
+  }
 }
 
 output "location" {

@@ -24,6 +24,15 @@ variable "host_arns" {
   default     = []
 }
 
+variable "cross_account" {
+  description = "Roles in another account, by group, and by any name for the controller's: their ARN, and the repositories to whose ledgers they append; none for the controller, which reads all."
+  type = map(object({
+    role_arn     = string
+    repositories = optional(list(string), [])
+  }))
+  default = {}
+}
+
 variable "prefix" {
   description = "Where in the bucket the state lies; each repository's below it, by name."
   type        = string
