@@ -24,7 +24,6 @@ class Root:
 
     directory: Path
     environment: dict[str, str]
-    variables: tuple[str, ...]
 
     @classmethod
     def with_machines(cls, root: str, directory: Path, fleet: Fleet, **variables: str) -> Root:
@@ -34,7 +33,10 @@ class Root:
 
     @classmethod
     def of(cls, root: str, directory: Path, sandbox: Sandbox, **variables: str) -> Root:
-        """Copy the tree, and initialise `root`, such as examples/minimal; it acts as the storage administrator."""
+        """Copy the tree, and initialise `root`, such as examples/minimal; it acts as the storage administrator.
+
+        Of `variables` lists and objects are given as JSON.
+        """
         shutil.copytree(TREE, directory, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"), dirs_exist_ok=True)
         key = sandbox.credentials["admin"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
@@ -50,7 +52,7 @@ class Root:
         if sandbox.ec2_endpoint:
             own["AWS_ENDPOINT_URL_EC2"] = sandbox.ec2_endpoint
             own["AWS_ENDPOINT_URL_CLOUDWATCH"] = sandbox.ec2_endpoint  # the other reads alarms back without half of what they are
-        made = cls(directory / root, kept | own, tuple(f"-var={variable}={value}" for variable, value in variables.items()))
+        made = cls(directory / root, kept | own | {f"TF_VAR_{name}": value for name, value in variables.items()})
         made.must("init", "-input=false")
         return made
 
@@ -76,11 +78,11 @@ class Root:
 
     def apply(self) -> str:
         """Make what is written so."""
-        return self.must("apply", "-auto-approve", "-input=false", *self.variables)
+        return self.must("apply", "-auto-approve", "-input=false")
 
     def drift(self) -> str:
         """Return what a plan would change, and nothing where that is nothing."""
-        code, said = self.call("plan", "-input=false", "-detailed-exitcode", *self.variables)
+        code, said = self.call("plan", "-input=false", "-detailed-exitcode")
         assert code in {0, 2}, said
         return said if code == 2 else ""
 

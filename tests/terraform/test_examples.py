@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.accounts import Account, Caller
 from tests.support.buckets import client
-from tests.support.instances import fleet, shown
+from tests.support.instances import Fleet, fleet, shown
 from tests.support.repositories import Repository
 from tests.support.terraform import Root
 
@@ -87,15 +87,30 @@ def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own
     for snapshot in web.trees:
         web.verify(snapshot)
 
-    code, said = root.call("destroy", "-auto-approve", *root.variables)
+    code, said = root.call("destroy", "-auto-approve")
     assert (code, said.count("prevent_destroy") > 0) == (1, True), said
     account.client("iam").delete_access_key(UserName=outputs["machine_user"], AccessKeyId=machine.access_key_id)
     root.must("state", "rm", *KEPT)
-    root.must("destroy", "-auto-approve", *root.variables)
+    root.must("destroy", "-auto-approve")
     assert root.addresses() == []
     assert client(own_sandbox, "admin").get_bucket_versioning(Bucket="acme-backups")["Status"] == "Enabled"
     for snapshot in web.trees:
         web.verify(snapshot)
+
+
+def refuses_types_that_the_region_lacks(own: Fleet, directory: Path) -> None:
+    one = {"web": {"bucket": "acme-backups", "prefix": "web", "location": "s3:https://s3.amazonaws.com/acme-backups/web"}}
+    wanted = {
+        "repositories": one,
+        "state": {"bucket": "acme-state", "prefix": "prod"},
+        "image": {"id": own.plant.image_id, "digest": own.plant.digest},
+        "network": {"subnet_ids": own.plant.subnets, "security_group_ids": []},
+        "types": ["m5.large", "x9.enormous"],
+    }
+    variables = {name: json.dumps(value) for name, value in wanted.items()}
+    code, said = Root.of("modules/instance", directory, own.sandbox, group="servers", **variables).call("plan", "-input=false")
+    assert code == 1
+    assert "us-east-1 does not offer x9.enormous" in " ".join(said.split()), said
 
 
 @pytest.mark.long
@@ -104,6 +119,8 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
         root = Root.with_machines("examples/complete", tmp_path / "terraform", own, cidr=LOOPBACK, controller_image=CONTROLLER)
         root.apply()
         assert root.drift() == ""
+
+        refuses_types_that_the_region_lacks(own, tmp_path / "other")
 
         outputs, account = root.outputs(), Account(own.sandbox, tmp_path)
         hosts = {
@@ -133,7 +150,7 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
         own.nothing_is_left()
 
         root.must("state", "rm", *KEPT)
-        root.must("destroy", "-auto-approve", *root.variables)
+        root.must("destroy", "-auto-approve")
         assert root.addresses() == []
         for snapshot in hosts["web"].trees:
             hosts["web"].verify(snapshot)
@@ -162,7 +179,7 @@ def test_an_existing_network_gets_a_way_to_s3_and_keeps_all_else(tmp_path: Path)
         own.nothing_is_left()
 
         root.must("state", "rm", *KEPT)
-        root.must("destroy", "-auto-approve", *root.variables)
+        root.must("destroy", "-auto-approve")
         assert root.addresses() == []
         assert [one["SubnetId"] for one in ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]] == [subnet]
 

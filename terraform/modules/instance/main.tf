@@ -137,10 +137,26 @@ resource "aws_iam_role_policy_attachments_exclusive" "this" {
   policy_arns = []
 }
 
+data "aws_ec2_instance_type_offerings" "region" {
+  count         = var.compute == "ec2" ? 1 : 0
+  location_type = "region"
+  filter {
+    name   = "instance-type"
+    values = var.types
+  }
+}
+
 resource "aws_iam_instance_profile" "this" {
   count = var.compute == "ec2" ? 1 : 0
   name  = local.name
   path  = "/maintainer/"
   role  = aws_iam_role.this.name
   tags  = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = length(setsubtract(var.types, data.aws_ec2_instance_type_offerings.region[0].instance_types)) == 0
+      error_message = "types: ${local.region} does not offer ${join(", ", setsubtract(var.types, data.aws_ec2_instance_type_offerings.region[0].instance_types))}. Take them out of types, or name others: aws ec2 describe-instance-type-offerings --region ${local.region}."
+    }
+  }
 }
