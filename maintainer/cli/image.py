@@ -1,10 +1,11 @@
-"""`maintainer image build | list`: what the sandbox's machines boot from."""
+"""`maintainer image build | list | kit`: what the sandbox's machines boot from, and instances."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode
@@ -21,6 +22,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     }
     for name, text in helps.items():
         actions.add_parser(name, help=text).add_argument("--json", action="store_true", help="print JSON")
+    text = "fill a directory with all that provision.sh takes on an instance of Debian 13, to make EC2's image of it; prints the digest"
+    actions.add_parser("kit", help=text).add_argument("directory", type=Path, metavar="DIRECTORY")
     parser.set_defaults(run=run)
 
 
@@ -29,6 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "build":
         made = image.build(image.cache())
         say(json.dumps(asdict(made), indent=2) if arguments.json else _line(made))
+        return ExitCode.COMMITTED
+    if arguments.action == "kit":
+        say(image.kit(arguments.directory))
         return ExitCode.COMMITTED
     found = image.built(image.cache())
     if arguments.json:

@@ -130,6 +130,32 @@ def count_as_tls() -> None:
     served.app = secure
 
 
+def tell_of_faults() -> None:
+    """Write in the log what the endpoint failed to answer: clients try again, and say of it at most that a second try was refused."""
+    import ministack.app as served  # noqa: PLC0415 - replaced before it is served
+
+    plain = served.app
+
+    async def tell(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await plain(scope, receive, send)
+            return
+        answered: list[int] = []
+
+        async def watch(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                answered.append(message["status"])
+            await send(message)
+
+        try:
+            await plain(scope, receive, watch)
+        finally:
+            if not answered or answered[0] >= 500:  # noqa: PLR2004 - HTTP's own
+                sys.stderr.write(f"{scope['method']} {scope['path']}: {answered or 'no answer'}\n")
+
+    served.app = tell
+
+
 def answer_late(seconds: float) -> None:
     """Hold every answer back, as the way to a store that is not on this machine does."""
     import ministack.app as served  # noqa: PLC0415 - replaced before it is served
@@ -154,6 +180,7 @@ def main() -> None:
     name_roles_of_sessions()
     show_callers_to_other_accounts()
     count_as_tls()
+    tell_of_faults()
     if latency_ms := int(sys.argv[2]):
         answer_late(latency_ms / 1000)
     sys.argv = ["ministack"]

@@ -63,11 +63,24 @@ def built(folder: Path) -> list[Image]:
     return [Image(path.parent.name, json.loads(path.read_bytes())["digest"], _layers(folder, path.parent)) for path in found]
 
 
+def kit(directory: Path) -> str:
+    """Fill a new directory with all that provision.sh takes for this checkout's image, on whatever Debian 13; return the image's digest."""
+    source = checkout()
+    base_digest, digest = _digests(source)
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise SandboxError(f"{directory}: {error.strerror}", guidance="name a directory that can be made, and is not there yet") from error
+    with _work(directory) as work:
+        _give_base(source / "cloudinit", directory, work)
+        _give_agent(source, directory, work, {"image_id": "", "digest": digest, "base": base_digest})
+    return digest
+
+
 def build(folder: Path, source: Path | None = None) -> Image:
     """Build this checkout's image, or return it from the cache. SandboxError where the machine lacks something, or a step fails."""
     source = source or checkout()
-    base_digest = _digest(source, ["cloudinit/provision.sh", "cloudinit/requirements.lock", "cloudinit/restic.lock"], SUITE)
-    digest = _digest(source, ["cloudinit", "maintainer", "pyproject.toml"], base_digest)
+    base_digest, digest = _digests(source)
     made = folder / f"ami-{digest[:17]}"
     base = folder / f"base-{base_digest[:17]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +115,12 @@ def _layers(folder: Path, made: Path) -> tuple[str, ...]:
     return (str(made / "upper"), str(folder / json.loads((made / "image.json").read_bytes())["base"]))
 
 
+def _digests(source: Path) -> tuple[str, str]:
+    """Return the digests of all that goes into the base, and into the image."""
+    base = _digest(source, ["cloudinit/provision.sh", "cloudinit/requirements.lock", "cloudinit/restic.lock"], SUITE)
+    return base, _digest(source, ["cloudinit", "maintainer", "pyproject.toml"], base)
+
+
 def _digest(source: Path, what: list[str], before: str) -> str:
     hashed = hashlib.sha256(before.encode())
     for path in sorted(path for one in what for path in ([source / one] if (source / one).is_file() else (source / one).rglob("*"))):
@@ -111,15 +130,27 @@ def _digest(source: Path, what: list[str], before: str) -> str:
     return hashed.hexdigest()
 
 
+def _give_base(cloudinit: Path, given: Path, work: Path) -> None:
+    """Put there what `provision.sh base` takes."""
+    for name in ("provision.sh", "requirements.lock", "restic.lock"):
+        shutil.copy(cloudinit / name, given)
+    platforms = [f"--platform=manylinux_{glibc}_{os.uname().machine}" for glibc in _GLIBC]
+    wanted = ["--only-binary=:all:", f"--python-version={PYTHON}", *platforms, "--no-deps", "--require-hashes"]
+    _pip(work, "download", "-r", str(given / "requirements.lock"), *wanted, "--dest", str(given / "wheels"))
+
+
+def _give_agent(source: Path, given: Path, work: Path, said: dict[str, str]) -> None:
+    """Put there what `provision.sh agent` takes; `said` is what the image says of itself."""
+    shutil.copy(source / "cloudinit/provision.sh", given)
+    _pip(work, "wheel", "--no-deps", "--wheel-dir", str(given / "wheels"), str(source))
+    (given / "image.json").write_text(json.dumps(said) + "\n", encoding="utf-8")
+
+
 def _build_base(cloudinit: Path, base: Path) -> None:
     with _work(base.parent) as work:
         given = work / "given"
         given.mkdir()
-        for name in ("provision.sh", "requirements.lock", "restic.lock"):
-            shutil.copy(cloudinit / name, given)
-        platforms = [f"--platform=manylinux_{glibc}_{os.uname().machine}" for glibc in _GLIBC]
-        wanted = ["--only-binary=:all:", f"--python-version={PYTHON}", *platforms, "--no-deps", "--require-hashes"]
-        _pip(work, "download", "-r", str(given / "requirements.lock"), *wanted, "--dest", str(given / "wheels"))
+        _give_base(cloudinit, given, work)
         _do(
             work,
             "mmdebstrap",
@@ -146,9 +177,7 @@ def _build_agent(source: Path, base: Path, made: Path, digest: str) -> None:
     with _work(base.parent) as work:
         given, state = work / "given", work / "state"
         given.mkdir()
-        shutil.copy(source / "cloudinit/provision.sh", given)
-        _pip(work, "wheel", "--no-deps", "--wheel-dir", str(given / "wheels"), str(source))
-        (given / "image.json").write_text(json.dumps({"image_id": made.name, "digest": digest, "base": base.name}) + "\n", encoding="utf-8")
+        _give_agent(source, given, work, {"image_id": made.name, "digest": digest, "base": base.name})
         prepare(state)
         environment, directories = surroundings(state, (str(base),), "00000000-0000-4000-8000-000000000000", shared=given)
         _inside(work, ["sh", "/proc/self/fd/10/enter", "sh", "/mnt/provision.sh", "agent", "/mnt"], environment, directories)

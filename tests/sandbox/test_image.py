@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from maintainer.cli.main import main
+from maintainer.core.errors import SandboxError
 from maintainer.sandbox import image, namespaces
 
 
@@ -41,6 +42,16 @@ def test_build_prints_id_and_digest_and_list_shows_it_first(built: image.Image, 
     assert re.fullmatch(r"ami-[0-9a-f]{17}", built.image_id)
     assert main(["image", "list"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"{built.image_id}  sha256:{built.digest}"
+
+
+def test_a_kit_holds_what_another_debian_is_provisioned_from(built: image.Image, tmp_path: Path) -> None:
+    assert image.kit(tmp_path / "kit") == built.digest
+    given = {path.name for path in (tmp_path / "kit").iterdir()}
+    assert given == {"image.json", "provision.sh", "requirements.lock", "restic.lock", "wheels"}
+    wheels = {path.name.partition("-")[0].lower() for path in (tmp_path / "kit/wheels").iterdir()}
+    assert {"maintainer", "boto3", "cryptography", "pydantic_core"} <= wheels
+    with pytest.raises(SandboxError, match="File exists"):
+        image.kit(tmp_path / "kit")
 
 
 def test_it_holds_restic_and_this_maintainer_and_knows_its_digest(built: image.Image, tmp_path: Path) -> None:
