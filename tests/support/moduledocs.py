@@ -69,10 +69,7 @@ def _plain(value: Any) -> str:
 
 
 def _text(raw: str) -> str:
-    inner = raw.strip('"')
-    if found := re.fullmatch(r"<<-?(\w+)\n(.*?)\n\s*\1", inner, re.DOTALL):
-        inner = found[2]
-    return re.sub(r"\s+", " ", inner.replace('\\"', '"')).strip().replace("|", "\\|")
+    return raw.strip('"').replace('\\"', '"').replace("|", "\\|")
 
 
 if __name__ == "__main__":

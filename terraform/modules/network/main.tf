@@ -1,7 +1,8 @@
 # Private subnets without any way to or from the internet: no NAT, no internet gateway. S3 by a gateway endpoint, the rest by interface endpoints.
 
-data "aws_availability_zones" "available" {
-  state = "available"
+# By name, whatever their state at the moment: a zone that fails must not move subnets.
+data "aws_availability_zones" "all" {
+  all_availability_zones = true
   filter {
     name   = "opt-in-status"
     values = ["opt-in-not-required"]
@@ -13,7 +14,7 @@ data "aws_region" "current" {}
 
 locals {
   made       = var.existing == null
-  zones      = slice(data.aws_availability_zones.available.names, 0, min(var.zones, length(data.aws_availability_zones.available.names)))
+  zones      = slice(data.aws_availability_zones.all.names, 0, min(var.zones, length(data.aws_availability_zones.all.names)))
   vpc_id     = local.made ? aws_vpc.this[0].id : var.existing.vpc_id
   subnet_ids = local.made ? aws_subnet.private[*].id : var.existing.subnet_ids
   tables     = local.made ? [aws_route_table.private[0].id] : var.existing.route_table_ids

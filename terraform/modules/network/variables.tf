@@ -27,10 +27,7 @@ variable "zones" {
 }
 
 variable "existing" {
-  description = <<-E
-    A VPC of your own instead of one that is made: its private subnets, and their route tables where the S3 gateway endpoint is to be made here
-    (none where there is one already). It must have DNS support and DNS hostnames on.
-  E
+  description = "A VPC of your own instead of one that is made, with DNS support and DNS hostnames on: its private subnets, and their route tables where the S3 gateway endpoint is to be made here; none where there is one already."
   type = object({
     vpc_id          = string
     subnet_ids      = list(string)

@@ -10,11 +10,7 @@ variable "bucket" {
 }
 
 variable "hosts" {
-  description = <<-E
-    The backup hosts, by name: one repository each.
-    prefix: where its repository lies in the bucket; the host's name where left out.
-    principal_arn: an existing IAM user or role that backs up (attach the output host_policies to it); where left out, a user is made.
-  E
+  description = "The backup hosts, by name: one repository each. prefix: where it lies in the bucket; the host's name where left out. principal_arn: an existing IAM user or role that backs up (attach the output host_policies to it); where left out, a user is made."
   type = map(object({
     prefix        = optional(string)
     principal_arn = optional(string)
