@@ -33,6 +33,15 @@ def back_up_twice(repository: Repository) -> None:
         repository.backup()
 
 
+def forget_in_vain(repository: Repository) -> None:
+    """Unlock, which a host may; then forget and prune, which it may not: whatever restic says, nothing is gone."""
+    before = set(repository.objects())
+    repository.restic("unlock")
+    said = repository.restic("forget", "--keep-last", "1", "--prune", check=False)
+    assert "AccessDenied" in said.stderr or "Access Denied" in said.stderr or said.returncode, said.stderr
+    assert {key for key in before if not key.startswith("locks/")} <= set(repository.objects())
+
+
 def overwrite(repository: Repository) -> int:
     """Put garbage over every pack and index, with the host's own key; return how many that were."""
     victims = [*repository.objects("data/"), *repository.objects("index/"), "config"]
@@ -78,6 +87,7 @@ def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own
     home = Caller.of(account, "home", outputs["maintainer_toml"], account.profile_of("machine", machine) + role)
 
     back_up_twice(web)
+    forget_in_vain(web)
     code, events = home.run()
     assert code == 3, shown(events)
     assert home.call("accept", "web")[0] == 0
