@@ -34,6 +34,7 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
         market=wanted.market,
         by_fleet=wanted.launch == "fleet",
         disk_gib=wanted.disk_gib,
+        launch_template=wanted.launch_template,
     )
     way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit)
     return Ec2Compute(reach(), shape, way, recorder, SystemClock())

@@ -72,6 +72,7 @@ class InstanceSection(Section):
     """`[group.NAME.instance]`: what is launched, and where it may be: every type in every subnet.
 
     `image_digest` is what the image's tag and the image itself must say. `market`: tried in this order. `limit`: then it powers itself off.
+    `launch_template`: an id; its default version says what is not said here, such as disks, tags and monitoring.
     """
 
     image: Word
@@ -83,6 +84,7 @@ class InstanceSection(Section):
     market: Annotated[tuple[Literal["spot", "on-demand"], ...], Field(min_length=1)] = ("spot", "on-demand")
     launch: Literal["fleet", "run-instances"] = "fleet"
     disk_gib: Annotated[int, Field(ge=8)] = 16
+    launch_template: Word = ""
     limit: Duration = timedelta(hours=12)
     ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
 

@@ -121,6 +121,41 @@ def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> 
     park.nothing_is_left()
 
 
+@pytest.mark.parametrize("launch", ["fleet", "run-instances"])
+def test_a_groups_own_launch_template_gives_disks_and_tags_and_decides_nothing_else(park: Fleet, launch: str) -> None:
+    data = {
+        "ImageId": "ami-00000000000000000",
+        "InstanceType": "x1.large",
+        "SecurityGroupIds": [park.plant.security_group],
+        "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "VolumeSize": 99}}],
+        "Monitoring": {"Enabled": True},
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": [{"Key": "cost-center", "Value": "7"}, {"Key": "maintainer:owner", "Value": "x"}]}
+        ],
+    }
+    given = park.plant.client("ec2").create_launch_template(LaunchTemplateName=park.root.name, LaunchTemplateData=data)["LaunchTemplate"]
+    keys = f'launch = "{launch}"\nlaunch_template = "{given["LaunchTemplateId"]}"\n'
+    park.configure("[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}")
+    made = ec2_compute(park)
+    seen = asked(made.ec2)  # type: ignore[attr-defined]
+    agent = made.launch(job(park))
+    agent.signal(signal.SIGKILL)
+    list(agent.lines())
+    agent.wait()
+    requests = dict(seen)
+    launched = requests["CreateLaunchTemplate"]["LaunchTemplateData"] if launch == "fleet" else requests["RunInstances"]
+    assert launched["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 99
+    assert launched["Monitoring"] == {"Enabled": True}
+    assert launched["ImageId"] == park.plant.image_id
+    assert "SecurityGroupIds" not in launched
+    tags = {one["ResourceType"]: {tag["Key"]: tag["Value"] for tag in one["Tags"]} for one in launched["TagSpecifications"]}
+    assert tags["instance"]["cost-center"] == "7"
+    assert tags["instance"]["maintainer:owner"] == compute.owner(settings(park))
+    assert "cost-center" not in tags["volume"]
+    park.plant.client("ec2").delete_launch_template(LaunchTemplateId=given["LaunchTemplateId"])
+    park.nothing_is_left()
+
+
 @pytest.mark.parametrize(
     ("launch", "call"), [("fleet", "CreateFleet"), ("fleet", "CreateLaunchTemplate"), ("run-instances", "RunInstances")]
 )

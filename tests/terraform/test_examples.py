@@ -113,7 +113,7 @@ def refuses_types_that_the_region_lacks(own: Fleet, directory: Path) -> None:
     wanted = {
         "repositories": one,
         "state": {"bucket": "acme-state", "prefix": "prod"},
-        "image": {"id": own.plant.image_id, "digest": own.plant.digest},
+        "image": {"id": own.plant.image_id, "digest": own.plant.digest, "device": "/dev/xvda"},
         "network": {"subnet_ids": own.plant.subnets, "security_group_ids": []},
         "types": ["m5.large", "x9.enormous"],
     }

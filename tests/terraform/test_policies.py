@@ -141,6 +141,7 @@ OF_THE_CONTROLLER = [
     ("ec2:CreateTags", f"{EC2}:instance/i-1", {}, False),  # or it could make anybody's instance its own, and end it
     ("ec2:ModifyInstanceAttribute", f"{EC2}:instance/i-1", {"aws:ResourceTag/maintainer:owner": OWN}, False),
     ("ec2:DescribeInstances", "*", {}, True),
+    ("ec2:DescribeLaunchTemplateVersions", "*", {}, True),
     ("iam:PassRole", "arn:aws:iam::000000000000:role/maintainer/maintainer-servers", {"iam:PassedToService": "ec2.amazonaws.com"}, True),
     (
         "iam:PassRole",

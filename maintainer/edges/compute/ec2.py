@@ -25,6 +25,9 @@ LOOK_EVERY_S = 1.0
 SEEN_WITHIN_S = 60.0
 """EC2 is eventually consistent: a new instance is unknown to other calls for some seconds."""
 
+DECIDED = frozenset({"InstanceMarketOptions", "InstanceRequirements", "InstanceType", "Placement", "SecurityGroupIds", "SecurityGroups"})
+"""What a launch template may hold and a run decides anew: beside types, subnets and an interface of our own EC2 would refuse it."""
+
 T = TypeVar("T")
 
 
@@ -50,7 +53,7 @@ class Ec2:
         ConfigurationError for an image that is not the pinned one, NoInstanceError with what every place answered. Whatever is raised, no
         instance of this run and group is left, but where EC2 does not show it yet, or does not let us end it.
         """
-        data = self._data(shape, marks, user_data, self._check(shape))
+        data = self._data(shape, marks, user_data, self._check(shape), self._given(shape))
         try:
             return self._seen(self._launch(shape, marks, data))
         except BaseException:
@@ -127,23 +130,37 @@ class Ec2:
         raise RefusedError("no place", ", ".join(refused))
 
     @staticmethod
-    def _data(shape: Shape, marks: Marks, user_data: bytes, root_device: str) -> dict[str, Any]:
-        """Return what a launch template's data and RunInstances have in common."""
+    def _data(shape: Shape, marks: Marks, user_data: bytes, root_device: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Return what a launch template's data and RunInstances have in common: what was given, and over it all that a run decides."""
         # Only an interface of our own description can refuse the public address that a subnet may give by default.
         interface: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": False, "DeleteOnTermination": True}
         if shape.security_groups:
             interface["Groups"] = list(shape.security_groups)
         disk = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3", "VolumeSize": shape.disk_gib}
+        tags = {one["ResourceType"]: tags_of(one["Tags"]) for one in given.get("TagSpecifications", ())}
+        marked = {kind: tags.get(kind, {}) | tags_of(marks.tags()) for kind in ("instance", "volume")}
         return {
+            "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
+            **given,
             "ImageId": shape.image,
             "IamInstanceProfile": {"Name": shape.instance_profile},
             "UserData": user_data,
             "InstanceInitiatedShutdownBehavior": "terminate",
             "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
             "NetworkInterfaces": [interface],
-            "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
-            "TagSpecifications": [{"ResourceType": kind, "Tags": marks.tags()} for kind in ("instance", "volume")],
+            "TagSpecifications": [
+                {"ResourceType": kind, "Tags": [{"Key": key, "Value": value} for key, value in pairs.items()]}
+                for kind, pairs in marked.items()
+            ],
         }
+
+    def _given(self, shape: Shape) -> dict[str, Any]:
+        """Return what the group's own launch template says, without what places, markets and the interface decide."""
+        if not shape.launch_template:
+            return {}
+        answer = self._call("DescribeLaunchTemplateVersions", LaunchTemplateId=shape.launch_template, Versions=["$Default"])
+        data: dict[str, Any] = answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+        return {key: value for key, value in data.items() if key not in DECIDED}
 
     def _seen(self, instance_id: str) -> Instance:
         until = self._clock.monotonic() + SEEN_WITHIN_S

@@ -55,6 +55,7 @@ DENIED = frozenset(
 MISTAKES = {
     "InvalidAMIID": "[group.NAME.instance] image",
     "InvalidSubnetID": "[group.NAME.instance] subnets",
+    "InvalidLaunchTemplateId": "[group.NAME.instance] launch_template",
     "InvalidGroup": "[group.NAME.instance] security_groups",
     "InvalidSecurityGroupID": "[group.NAME.instance] security_groups",
     "InvalidIamInstanceProfileArn": "[group.NAME.instance] instance_profile",

@@ -19,7 +19,10 @@ OWNER, RUN, GROUP, DEADLINE, CONTROLLER, DIGEST = (
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is launched, and where it may be: every type in every subnet. `market`: both in this order where there are two."""
+    """What is launched, and where it may be: every type in every subnet. `market`: both in this order where there are two.
+
+    `launch_template`: the id of one that says what is not said here, such as a disk's key, and tags; its disks are taken before `disk_gib`.
+    """
 
     image: str
     digest: str
@@ -30,6 +33,7 @@ class Shape:
     market: tuple[Buying, ...]
     by_fleet: bool
     disk_gib: int
+    launch_template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ variable "groups" {
       types            = list(string)
       market           = list(string)
       ssh_port         = number
+      launch_template  = string
     }))
     repositories = map(object({
       location = string

@@ -27,7 +27,7 @@ resource "aws_iam_role" "controller" {
 data "aws_iam_policy_document" "controller" {
   statement {
     sid       = "Find"
-    actions   = ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplates"]
+    actions   = ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeLaunchTemplates"]
     resources = ["*"] # EC2 knows no narrower resource for these
   }
 

@@ -160,3 +160,43 @@ resource "aws_iam_instance_profile" "this" {
     }
   }
 }
+
+# What instances have beyond what a run decides: a run takes this template's default version, and lays its own over it.
+resource "aws_launch_template" "this" {
+  count                                = var.compute == "ec2" ? 1 : 0
+  name                                 = local.name
+  description                          = "instances of group ${var.group}"
+  update_default_version               = true
+  image_id                             = var.image.id
+  instance_initiated_shutdown_behavior = "terminate"
+  tags                                 = var.tags
+
+  block_device_mappings {
+    device_name = var.image.device
+    ebs {
+      encrypted             = true
+      kms_key_id            = var.disk_kms_key_arn
+      volume_type           = "gp3"
+      volume_size           = var.disk_gib
+      delete_on_termination = true
+    }
+  }
+
+  iam_instance_profile {
+    name = aws_iam_instance_profile.this[0].name
+  }
+
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  dynamic "tag_specifications" {
+    for_each = length(var.tags) == 0 ? [] : ["instance", "volume"]
+    content {
+      resource_type = tag_specifications.value
+      tags          = var.tags
+    }
+  }
+}

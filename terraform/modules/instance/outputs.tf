@@ -24,6 +24,7 @@ output "group" {
       types            = var.types
       market           = var.market
       ssh_port         = var.ssh_port
+      launch_template  = aws_launch_template.this[0].id
     }
     repositories = {
       for name, one in var.repositories : name => {

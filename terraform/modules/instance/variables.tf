@@ -60,6 +60,7 @@ variable "image" {
   type = object({
     id     = string
     digest = string
+    device = string
   })
   default = null
   validation {
@@ -107,6 +108,22 @@ variable "ssh_port" {
   default     = 22
 }
 
+variable "disk_gib" {
+  description = "Size of an instance's disk, for the verified view and restic's own cache."
+  type        = number
+  default     = 16
+  validation {
+    condition     = var.disk_gib >= 8
+    error_message = "disk_gib: at least 8: the image alone takes two."
+  }
+}
+
+variable "disk_kms_key_arn" {
+  description = "KMS key under which instances' disks are encrypted; the account's aws/ebs where left out. Its policy must let EC2's service-linked roles for spot use it."
+  type        = string
+  default     = null
+}
+
 variable "password_kms_key_arn" {
   description = "KMS key under which the passwords are encrypted in Parameter Store; the account's aws/ssm where left out."
   type        = string
@@ -114,7 +131,7 @@ variable "password_kms_key_arn" {
 }
 
 variable "tags" {
-  description = "Tags for all that is made."
+  description = "Tags for all that is made, instances and their disks too."
   type        = map(string)
   default     = {}
 }
