@@ -10,6 +10,8 @@ COPY maintainer maintainer
 RUN pip install --no-cache-dir --requirement cloudinit/requirements.lock && pip install --no-cache-dir --no-deps . && rm -rf /usr/src/maintainer
 
 WORKDIR /
+# Declared, or Fargate gives the task a /tmp that is root's alone.
+VOLUME ["/tmp"]
 USER 1000
 ENTRYPOINT ["maintainer"]
 CMD ["run", "--once", "--json"]

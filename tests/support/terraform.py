@@ -86,6 +86,22 @@ class Root:
         assert code in {0, 2}, said
         return said if code == 2 else ""
 
+    def take_down(self) -> None:
+        """Destroy all but the backups, by the commands of the README."""
+        section = (TREE / "README.md").read_text(encoding="utf-8").partition("## Taking it down")[2]
+        forget, destroy = section.split("```\n")[1].splitlines()
+        subprocess.run(
+            ["bash", "-o", "pipefail", "-c", forget],
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            timeout=LIMIT_S,
+            check=True,
+        )
+        assert destroy == "terraform destroy"
+        self.must("destroy", "-auto-approve")
+        assert self.addresses() == []
+
     def outputs(self) -> dict[str, Any]:
         """Return the outputs' values."""
         return {name: entry["value"] for name, entry in json.loads(self._plain("output", "-json")).items()}

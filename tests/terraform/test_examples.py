@@ -18,9 +18,7 @@ from tests.support.instances import Fleet, fleet, shown
 from tests.support.repositories import Repository
 from tests.support.terraform import Root
 
-KEPT = ("module.repository", "module.state", "module.instance.aws_ssm_parameter.password")
-"""The backups, and what makes them readable: never destroyed (README, "Taking it down")."""
-
+pytestmark = pytest.mark.timeout(900)  # Terraform's provider alone waits for a minute in each apply
 LOOPBACK = "127.9.0.0/24"
 """Machines of a sandbox have addresses on loopback."""
 CONTROLLER = f"acme/maintainer@sha256:{'0' * 64}"
@@ -100,9 +98,7 @@ def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own
     code, said = root.call("destroy", "-auto-approve")
     assert (code, said.count("prevent_destroy") > 0) == (1, True), said
     account.client("iam").delete_access_key(UserName=outputs["machine_user"], AccessKeyId=machine.access_key_id)
-    root.must("state", "rm", *KEPT)
-    root.must("destroy", "-auto-approve")
-    assert root.addresses() == []
+    root.take_down()
     assert client(own_sandbox, "admin").get_bucket_versioning(Bucket="acme-backups")["Status"] == "Enabled"
     for snapshot in web.trees:
         web.verify(snapshot)
@@ -159,9 +155,7 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
                 repository.verify(snapshot)
         own.nothing_is_left()
 
-        root.must("state", "rm", *KEPT)
-        root.must("destroy", "-auto-approve")
-        assert root.addresses() == []
+        root.take_down()
         for snapshot in hosts["web"].trees:
             hosts["web"].verify(snapshot)
 
@@ -188,9 +182,7 @@ def test_an_existing_network_gets_a_way_to_s3_and_keeps_all_else(tmp_path: Path)
         assert code == 3, shown(events)
         own.nothing_is_left()
 
-        root.must("state", "rm", *KEPT)
-        root.must("destroy", "-auto-approve")
-        assert root.addresses() == []
+        root.take_down()
         assert [one["SubnetId"] for one in ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]] == [subnet]
 
 
@@ -229,5 +221,6 @@ def test_storage_in_an_account_of_its_own_outlives_the_compute_account(tmp_path:
             for act in acts:
                 with pytest.raises(ClientError, match="AccessDenied"):
                     act()
+        root.take_down()
         for snapshot in web.trees:
             web.verify(snapshot)

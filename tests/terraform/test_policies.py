@@ -19,6 +19,7 @@ from tests.support.policies import Policy, Request, may
 from tests.support.terraform import Root
 from tests.support.trust import BACKUPS, BODY, CLINICAL, STATE, Row
 
+pytestmark = pytest.mark.timeout(900)  # Terraform's provider alone waits for a minute in each apply
 ROLES = {"maintenance servers": "maintainer-servers", "controller": "maintainer-controller"}
 KEYS = {
     BACKUPS: ["web/data/x", "web/data/marked", "web/locks/x", "db/data/x", "db/data/marked", "db/locks/x", "desktops/ann/data/x"],
@@ -202,3 +203,4 @@ def test_every_row_of_the_trust_table_holds(tmp_path: Path) -> None:
         assert wrong_of_the_controller(principals) == []
         assert open_with_everything_allowed(principals) == []
         assert wrong_at_the_endpoint(principals, versions) == []
+        root.take_down()
