@@ -31,6 +31,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import run_simple
 
 from maintainer.sandbox import processes
+from maintainer.sandbox.given import Given
 from maintainer.sandbox.plant import CHANGED
 from maintainer.sandbox.provision import root_client
 
@@ -175,12 +176,26 @@ def _mistake(fleets: Any, profile: str | None, groups: list[str]) -> tuple[str, 
 
 
 def one_at_a_time(application: Application) -> Application:
-    """Answer each request whole before the next: moto 5.2.5 shows what is half made, and fails where two change the same."""
+    """Answer each request whole before the next: moto 5.2.5 shows what is half made, and fails where two change the same.
+
+    The same request again, by an SDK that has lost the answer to its first try, gets that answer.
+    """
     turn = threading.Lock()
+    given = Given()
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        call = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
         with turn:
-            return list(application(environ, start_response))
+            if (before := given.again(call)) is not None:
+                status, headers, body = before
+                start_response(status, headers)
+                return [body]
+            said: list[Any] = []
+            body = b"".join(application(environ, lambda *start: said.extend(start)))
+            if said[0].startswith("2"):
+                given.keep(call, (said[0], said[1], body))
+            start_response(said[0], said[1])
+            return [body]
 
     return answer
 

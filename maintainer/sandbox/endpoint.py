@@ -15,6 +15,7 @@ from typing import Any
 
 from maintainer.edges.clock import read_offset
 from maintainer.sandbox import processes
+from maintainer.sandbox.given import Given
 
 _CONDITIONS = (
     "if-none-match",
@@ -156,6 +157,34 @@ def tell_of_faults() -> None:
     served.app = tell
 
 
+def answer_again() -> None:
+    """Give a call to a service with a query or JSON protocol its first answer where an SDK asks it again; S3's are safe to repeat."""
+    import ministack.app as served  # noqa: PLC0415 - replaced before it is served
+
+    plain, given = served.app, Given()
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        named = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == "/"
+        call = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"amz-sdk-invocation-id"), "") if named else ""
+        if (before := given.again(call)) is not None:
+            for message in before:
+                await send(message)
+            return
+        said: list[Any] = []
+
+        async def note(message: Any) -> None:
+            said.append(message)
+            await send(message)
+
+        try:
+            await plain(scope, receive, note if call else send)
+        finally:
+            if said and said[0]["status"] < 300 and not said[-1].get("more_body", False):  # noqa: PLR2004 - HTTP's own
+                given.keep(call, said)
+
+    served.app = answer
+
+
 def answer_late(seconds: float) -> None:
     """Hold every answer back, as the way to a store that is not on this machine does."""
     import ministack.app as served  # noqa: PLC0415 - replaced before it is served
@@ -181,6 +210,7 @@ def main() -> None:
     show_callers_to_other_accounts()
     count_as_tls()
     tell_of_faults()
+    answer_again()
     if latency_ms := int(sys.argv[2]):
         answer_late(latency_ms / 1000)
     sys.argv = ["ministack"]

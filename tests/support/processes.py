@@ -11,7 +11,11 @@ from pathlib import Path
 
 def children(process: int) -> list[int]:
     """Return the ids of what a process has started and that has not ended."""
-    return [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def agent_of(controller: int) -> int:

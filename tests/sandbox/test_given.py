@@ -1,0 +1,49 @@
+"""An SDK that has lost an answer gets it again, and nothing is done twice."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from maintainer.sandbox.daemon import Sandbox
+from maintainer.sandbox.ec2 import one_at_a_time
+from maintainer.sandbox.provision import root_client
+
+
+def test_the_endpoint_answers_a_call_that_comes_again_as_before(sandbox: Sandbox) -> None:
+    iam, name = root_client("iam", sandbox.endpoint), f"u-{uuid.uuid4().hex}"
+    call = {"id": "first"}
+
+    def mark(request: Any, **_: Any) -> None:
+        request.headers["amz-sdk-invocation-id"] = f"{name}-{call['id']}"
+
+    iam.meta.events.register("before-send.iam.CreateUser", mark)
+    made = iam.create_user(UserName=name)["User"]
+    assert iam.create_user(UserName=name)["User"] == made
+    call["id"] = "another"
+    with pytest.raises(ClientError, match="EntityAlreadyExists"):
+        iam.create_user(UserName=name)
+
+
+def test_ec2_does_so_too_and_keeps_no_refusal() -> None:
+    done: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        done.append(environ["HTTP_AMZ_SDK_INVOCATION_ID"])
+        start_response("200 OK" if environ["good"] else "503 Slow Down", [])
+        return [str(len(done)).encode()]
+
+    def ask(call: str, *, good: bool = True) -> tuple[str, bytes]:
+        status: list[str] = []
+        body = b"".join(answering({"HTTP_AMZ_SDK_INVOCATION_ID": call, "good": good}, lambda said, _: status.append(said)))
+        return status[0], body
+
+    answering = one_at_a_time(application)
+    assert ask("a") == ask("a") == ("200 OK", b"1")
+    assert ask("b", good=False) == ("503 Slow Down", b"2")
+    assert ask("b") == ("200 OK", b"3")
+    assert done == ["a", "b", "b"]
