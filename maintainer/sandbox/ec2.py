@@ -38,11 +38,6 @@ from maintainer.sandbox.provision import root_client
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-def replace(owner: type, name: str, by: object) -> None:
-    """Put something of ours in the place of what moto has."""
-    setattr(owner, name, by)
-
-
 def honour_client_tokens(responses: Any, action: str) -> None:
     """Answer a repeated request with what the first one made, as EC2 does; moto 5.2.5 makes a second machine."""
     act = getattr(responses, action)
@@ -133,9 +128,9 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
     fleets.create_fleet = create_fleet
 
 
-def know_profiles_of(iam: Any) -> None:
+def know_profiles_of(iam: Any, backend: Any) -> None:
     """Know the instance profiles of an IAM, and no others: on AWS there is one IAM; moto has its own."""
-    read = IAMBackend.get_instance_profile
+    read = backend.get_instance_profile
 
     def get_instance_profile(self: Any, profile_name: str) -> Any:
         try:
@@ -147,20 +142,20 @@ def know_profiles_of(iam: Any) -> None:
             self.create_instance_profile(profile_name, found["Path"], [])
         return read(self, profile_name)
 
-    replace(IAMBackend, "get_instance_profile", get_instance_profile)
+    backend.get_instance_profile = get_instance_profile
 
 
-def describe_rules_whole() -> None:
+def describe_rules_whole(rule: Any) -> None:
     """Show the descriptions of all rules: moto 5.2.5 keeps those of addresses alone, and not those of groups and prefix lists."""
-    make = SecurityGroupRule.__init__
+    make = rule.__init__
 
     def make_described(self: Any, *fields: Any, **named: Any) -> None:
         make(self, *fields, **named)
         sources = [one for one in (*fields, *named.values()) if isinstance(one, dict)]
         self.described = next((source["Description"] for source in sources if "Description" in source), None)
 
-    replace(SecurityGroupRule, "__init__", make_described)
-    replace(SecurityGroupRule, "description", property(lambda self: self.described))
+    rule.__init__ = make_described
+    rule.description = property(lambda self: self.described)
 
 
 def _mistake(fleets: Any, profile: str | None, groups: list[str]) -> tuple[str, str]:
@@ -228,8 +223,8 @@ def main() -> None:
     directory, port, endpoint = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     processes.hold(directory / "ec2.lock")
 
-    describe_rules_whole()
-    know_profiles_of(root_client("iam", endpoint))
+    describe_rules_whole(SecurityGroupRule)
+    know_profiles_of(root_client("iam", endpoint), IAMBackend)
     honour_client_tokens(InstanceResponse, "run_instances")
     honour_client_tokens(LaunchTemplates, "create_launch_template")
     launch_fleets_whole(Fleets, directory / "capacity.json")

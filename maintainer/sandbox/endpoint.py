@@ -131,55 +131,39 @@ def count_as_tls() -> None:
     served.app = secure
 
 
-def tell_of_faults() -> None:
-    """Write in the log what the endpoint failed to answer: clients try again, and say of it at most that a second try was refused."""
-    import ministack.app as served  # noqa: PLC0415 - replaced before it is served
+def answer_each_call_once() -> None:
+    """Give a call its first answer where an SDK asks it again, and write in the log what was not answered.
 
-    plain = served.app
-
-    async def tell(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await plain(scope, receive, send)
-            return
-        answered: list[int] = []
-
-        async def watch(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                answered.append(message["status"])
-            await send(message)
-
-        try:
-            await plain(scope, receive, watch)
-        finally:
-            if not answered or answered[0] >= 500:  # noqa: PLR2004 - HTTP's own
-                sys.stderr.write(f"{scope['method']} {scope['path']}: {answered or 'no answer'}\n")
-
-    served.app = tell
-
-
-def answer_again() -> None:
-    """Give a call to a service with a query or JSON protocol its first answer where an SDK asks it again; S3's are safe to repeat."""
+    Of services with a query or JSON protocol alone: S3's calls are safe to repeat, and their answers too large to keep.
+    """
     import ministack.app as served  # noqa: PLC0415 - replaced before it is served
 
     plain, given = served.app, Given()
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        named = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == "/"
+        if scope["type"] != "http":
+            await plain(scope, receive, send)
+            return
+        named = scope["method"] == "POST" and scope["path"] == "/"
         call = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"amz-sdk-invocation-id"), "") if named else ""
-        if (before := given.again(call)) is not None:
-            for message in before:
-                await send(message)
+        for message in (before := given.again(call) or []):
+            await send(message)
+        if before:
             return
         said: list[Any] = []
 
         async def note(message: Any) -> None:
-            said.append(message)
+            if call or not said:
+                said.append(message)
             await send(message)
 
         try:
-            await plain(scope, receive, note if call else send)
+            await plain(scope, receive, note)
         finally:
-            if said and said[0]["status"] < 300 and not said[-1].get("more_body", False):  # noqa: PLR2004 - HTTP's own
+            status = said[0]["status"] if said else 0
+            if not 0 < status < 500:  # noqa: PLR2004 - HTTP's own
+                sys.stderr.write(f"{scope['method']} {scope['path']}: {status or 'no answer'}\n")
+            elif status < 300 and not said[-1].get("more_body", False):  # noqa: PLR2004
                 given.keep(call, said)
 
     served.app = answer
@@ -209,8 +193,7 @@ def main() -> None:
     name_roles_of_sessions()
     show_callers_to_other_accounts()
     count_as_tls()
-    tell_of_faults()
-    answer_again()
+    answer_each_call_once()
     if latency_ms := int(sys.argv[2]):
         answer_late(latency_ms / 1000)
     sys.argv = ["ministack"]

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from maintainer.sandbox.provision import root_client
+from maintainer.sandbox.provision import Credentials, root_client
 from tests.support import trust
 from tests.support.accounts import Account
 from tests.support.instances import fleet
@@ -36,26 +36,19 @@ class Principals:
 
     def client(self, who: str) -> Callable[[str], Any]:
         """Return what makes a client of a service for this principal."""
-        key: dict[str, Any]
+        token = None
         match who:
             case "host web":
-                made = self.account.key_of("acme-backups-web")
-                key = {"aws_access_key_id": made.access_key_id, "aws_secret_access_key": made.secret_access_key}
+                key = self.account.key_of("acme-backups-web")
             case "maintenance servers":  # a session of the role, as an instance has it
                 sts = root_client("sts", self.account.sandbox.endpoint)
                 taken = sts.assume_role(RoleArn=self.arn(who), RoleSessionName="i-1")["Credentials"]
-                key = {
-                    "aws_access_key_id": taken["AccessKeyId"],
-                    "aws_secret_access_key": taken["SecretAccessKey"],
-                    "aws_session_token": taken["SessionToken"],
-                }
+                key, token = Credentials(taken["AccessKeyId"], taken["SecretAccessKey"]), taken["SessionToken"]
             case "controller":
-                made = self.account.stand_in(ROLES[who])
-                key = {"aws_access_key_id": made.access_key_id, "aws_secret_access_key": made.secret_access_key}
+                key = self.account.stand_in(ROLES[who])
             case _:
-                made = self.account.sandbox.credentials["admin"]
-                key = {"aws_access_key_id": made.access_key_id, "aws_secret_access_key": made.secret_access_key}
-        session = boto3.Session(region_name=self.account.sandbox.region, **key)
+                key = self.account.sandbox.credentials["admin"]
+        session = boto3.Session(key.access_key_id, key.secret_access_key, token, self.account.sandbox.region)
         return lambda service: session.client(service, endpoint_url=self.account.sandbox.endpoint)  # type: ignore[call-overload]
 
     def arn(self, who: str) -> str:

@@ -6,12 +6,16 @@ data "aws_region" "current" {}
 locals {
   arn = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
   # A role in another account needs both, its own policy and this one.
+  below = { for name, one in var.cross_account : name => length(one.repositories) == 0 ? ["${var.prefix}/*"] : [for repository in one.repositories : "${var.prefix}/${repository}/*"] }
   cross_account = flatten([
-    for one in values(var.cross_account) : [
-      for name in length(one.repositories) == 0 ? ["*"] : one.repositories : [
-        { role = one.role_arn, actions = concat(["s3:GetObject", "s3:GetObjectVersion"], name == "*" ? [] : ["s3:PutObject"]), below = "${var.prefix}/${trimsuffix("${name}/", "*/")}*", list = false },
-        { role = one.role_arn, actions = ["s3:ListBucket", "s3:ListBucketVersions"], below = "${var.prefix}/${trimsuffix("${name}/", "*/")}*", list = true },
-      ]
+    for name, one in var.cross_account : [
+      {
+        role      = one.role_arn
+        actions   = concat(["s3:GetObject", "s3:GetObjectVersion"], length(one.repositories) == 0 ? [] : ["s3:PutObject"])
+        resources = [for keys in local.below[name] : "${local.arn}/${keys}"]
+        prefixes  = []
+      },
+      { role = one.role_arn, actions = ["s3:ListBucket", "s3:ListBucketVersions"], resources = [local.arn], prefixes = local.below[name] },
     ]
   ])
   endpoint = coalesce(var.s3_endpoint, "https://s3.${data.aws_region.current.name}.${data.aws_partition.current.dns_suffix}")
@@ -83,7 +87,7 @@ data "aws_iam_policy_document" "bucket" {
     for_each = local.cross_account
     content {
       actions   = statement.value.actions
-      resources = statement.value.list ? [local.arn] : ["${local.arn}/${statement.value.below}"]
+      resources = statement.value.resources
       principals {
         type        = "AWS"
         identifiers = ["arn:${data.aws_partition.current.partition}:iam::${split(":", statement.value.role)[4]}:root"]
@@ -94,11 +98,11 @@ data "aws_iam_policy_document" "bucket" {
         values   = [statement.value.role]
       }
       dynamic "condition" {
-        for_each = statement.value.list ? [1] : []
+        for_each = length(statement.value.prefixes) == 0 ? [] : [1]
         content {
           test     = "StringLike"
           variable = "s3:prefix"
-          values   = [statement.value.below]
+          values   = statement.value.prefixes
         }
       }
     }
