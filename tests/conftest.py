@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maintainer.edges.clock import SystemClock
+from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
 
 
@@ -30,6 +30,18 @@ def sandbox() -> Iterator[daemon.Sandbox]:
 def own_sandbox() -> Iterator[daemon.Sandbox]:
     """A sandbox of this test's own, whose clock it may move."""
     yield from run_sandbox()
+
+
+@pytest.fixture(scope="session")
+def _sandbox_for_time() -> Iterator[daemon.Sandbox]:
+    yield from run_sandbox()
+
+
+@pytest.fixture
+def timed_sandbox(_sandbox_for_time: daemon.Sandbox) -> daemon.Sandbox:
+    """A sandbox that a worker's tests share one after the other: each may move its clock, and finds it at the real time."""
+    write_offset(Path(_sandbox_for_time.directory) / "clock", 0)
+    return _sandbox_for_time
 
 
 def run_sandbox() -> Iterator[daemon.Sandbox]:

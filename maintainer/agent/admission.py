@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs
 from maintainer.agent.run import Opened, Run, short
+from maintainer.core.admission import Blob, judge_indexes
 from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
-from maintainer.core.view import View
-from maintainer.edges import restic
-from maintainer.edges.viewserver import Permissions, scratch_version
+from maintainer.edges.viewserver import scratch_version
 from maintainer.format import files
 from maintainer.format.crypto import FormatError
 
 MOST_NEW_KEYS = 10
 HIDDEN = "it was hidden before first contact"
+WHY_DISTRUSTED = {
+    Kind.POISONED_INDEX: "it says of packs what they do not hold",
+    Kind.UNTRUSTED_INDEX: "it names packs that are doomed or evicted",
+}
 
 
 @dataclass
 class Admission:
-    """What admission came to. `changes` goes into the ledger; `taken_back` remembers the doom that was lifted, by key."""
+    """What admission came to. `changes` goes into the ledger; `taken_back` remembers the doom that was lifted, by key.
 
+    `uncommitted` is what runs of ours put that never committed: it stays out of every view.
+    """
+
+    uncommitted: Mapping[str, RepositoryFile]
     changes: dict[str, Record] = field(default_factory=dict)
     taken_back: dict[str, Record] = field(default_factory=dict)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
@@ -39,21 +48,15 @@ class Admission:
 
 
 def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, RepositoryFile]) -> Admission:
-    """Decide over everything new. `uncommitted` is what runs of ours put that never committed: it stays out of every view."""
-    made = Admission()
+    """Decide over everything new, but for what is `uncommitted`."""
+    made = Admission(uncommitted)
     for key, why in plan.evict.items():
         _evict(run, made, key, why)
     new = [key for key in plan.new if key not in uncommitted]
     parsed = _parse_small(run, new, opened, made)
     _admit_keys(run, [key for key in new if _kind(key) is FileType.KEY], made)
-    for key in new:
-        if _kind(key) is FileType.PACK:
-            if run.standing[key].version.size > MAXIMA[FileType.PACK]:
-                _evict(run, made, key, "it is larger than any pack of restic")
-            else:
-                _admit(run, made, key)
+    _admit_indexes(run, {key: one for key, one in parsed.items() if isinstance(one, files.IndexFile)}, new, opened, made)
     _admit_config(run, opened, made)
-    _admit_indexes(run, parsed, opened, made)
     _prove_snapshots(run, [key for key in parsed if _kind(key) is FileType.SNAPSHOT], opened, made)
     if plan.hidden:
         _adopt_hidden(run, plan.hidden, opened, made)
@@ -124,35 +127,74 @@ def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
     made.changes["config"] = replace(before, version=wanted, size=version.size, since=run.now, reason=f"accepted {wanted}", digest=digest)
 
 
-def _admit_indexes(run: Run, parsed: Mapping[str, object], opened: Opened, made: Admission) -> None:
-    """Believe an index unless it names packs that are doomed or evicted: then it is evicted, and the rest of it made anew."""
-    rebuild: set[str] = set()
-    for key, index in parsed.items():
-        if not isinstance(index, files.IndexFile):
-            continue
-        named = {RepositoryFile(FileType.PACK, pack).key() for pack in index.packs}
-        condemned = {pack for pack in named if (record := run.fold.records.get(pack)) and record.state in (State.DOOMED, State.EVICTED)}
-        if not condemned:
+def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Opened, made: Admission) -> dict[str, tuple[Blob, ...]]:
+    """Prove new packs by their own headers, and those that no index of ours has named so far; return what they hold."""
+    packs: dict[str, ObjectVersion] = {}
+    for key in (key for key in new if _kind(key) is FileType.PACK):
+        if run.standing[key].version.size > MAXIMA[FileType.PACK]:
+            _evict(run, made, key, "it is larger than any pack of restic")
+        else:
+            packs[key] = run.standing[key].version
+    unindexed = {key: version for key, version in run.admitted(FileType.PACK).items() if key in named}
+    proof = prove_packs(run, {**packs, **unindexed}, opened)
+    for key in packs:
+        if key in proof.unsound:
+            run.findings.append(Finding(Kind.GARBAGE, key, proof.unsound[key], run.standing[key].version.version_id))
+            _evict(run, made, key, proof.unsound[key])
+        else:
             _admit(run, made, key)
-            continue
-        run.findings.append(Finding(Kind.UNTRUSTED_INDEX, key, f"{len(condemned)} packs", run.standing[key].version.version_id))
-        _evict(run, made, key, "it names packs that are doomed or evicted")
-        for pack in condemned:
-            if (record := run.fold.records[pack]).state is State.DOOMED:
-                made.changes[pack] = replace(record, since=run.now, indexes=tuple(sorted({*record.indexes, short(key)})))
-        rebuild |= named - condemned
+    return proof.contents
+
+
+def _admit_indexes(run: Run, indexes: Mapping[str, files.IndexFile], new: list[str], opened: Opened, made: Admission) -> None:
+    """Believe an index that says of every pack what the pack says of itself; another is evicted, and one of ours put in its place."""
+    named = {pack for index in indexes.values() for pack in index.packs}
+    known = _known_contents(run, named, opened)
+    proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
+    condemned = {short(key) for key in (*made.uncommitted, *run.fold.having(State.DOOMED), *run.fold.having(State.EVICTED))}
+    claims = {key: index.packs for key, index in indexes.items()}
+    strange = {key: index.strange for key, index in indexes.items() if index.strange}
+    verdict = judge_indexes(claims, strange, {**known, **proved}, condemned & named, known)
+    for key in verdict.trusted:
+        _admit(run, made, key)
+    for key, why in verdict.poisoned.items():
+        _distrust(run, made, Finding(Kind.POISONED_INDEX, key, why, run.standing[key].version.version_id))
+    for key, revived in verdict.reviving.items():
+        _distrust(run, made, Finding(Kind.UNTRUSTED_INDEX, key, f"{len(revived)} packs", run.standing[key].version.version_id))
+    for key in (*verdict.poisoned, *verdict.reviving):
+        _keep_longer(run, claims[key].keys(), short(key), made)
     packs = {**run.admitted(FileType.PACK), **made.versions(run, FileType.PACK)}
-    wanted = {key: packs[key] for key in rebuild if key in packs}
+    wanted = {key: version for key, version in packs.items() if short(key) in verdict.reindex}
     if wanted:
         _admit_ours(run, made, index_anew(run, wanted, opened))
 
 
-def index_anew(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened) -> dict[str, bytes]:
-    """Let restic index these packs by what they hold; return the indexes that it made, by key. Nothing is put yet."""
-    indexes: dict[str, bytes] = {}
-    with run.serve(View({**run.base(opened), **packs}), Permissions(write=True), indexes) as server:
-        run.demand(server, opened, restic.repair_index_argv())
-    return indexes
+def _keep_longer(run: Run, packs: AbstractSet[str], index: str, made: Admission) -> None:
+    """Doomed packs that an index of a host's named stay for a whole grace from now: a backup may have relied on it."""
+    for pack in packs:
+        key = RepositoryFile(FileType.PACK, pack).key()
+        if (record := made.changes.get(key, run.fold.records.get(key))) is not None and record.state is State.DOOMED:
+            made.changes[key] = replace(record, since=run.now, indexes=tuple(sorted({*record.indexes, index})))
+
+
+def _distrust(run: Run, made: Admission, finding: Finding) -> None:
+    run.findings.append(finding)
+    _evict(run, made, finding.subject, WHY_DISTRUSTED[finding.kind])
+
+
+def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[str, tuple[Blob, ...]]:
+    """Return what the admitted indexes, which are proved, say of these packs."""
+    found: dict[str, tuple[Blob, ...]] = {}
+    admitted = run.admitted(FileType.PACK)
+    for version in run.admitted(FileType.INDEX).values() if packs else ():
+        index = parse(run, version, opened)
+        if isinstance(index, files.IndexFile):
+            found |= {
+                pack: blobs
+                for pack, blobs in index.packs.items()
+                if pack in packs and RepositoryFile(FileType.PACK, pack).key() in admitted
+            }
+    return found
 
 
 def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) -> None:
@@ -164,14 +206,14 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
         **run.admitted(FileType.PACK, FileType.INDEX),
         **made.versions(run, FileType.PACK, FileType.INDEX),
     }
-    failing = _failing(candidates, lambda keys: _is_complete(run, trusted, keys, opened))
+    failing = failing_among(candidates, lambda keys: is_complete(run, trusted, keys, opened))
     for key in candidates:
         if key not in failing:
             _admit(run, made, key)
     if failing and (doomed := _doomed_packs(run)):
         indexes = index_anew(run, doomed, opened)
         more = {**trusted, **doomed, **{key: scratch_version(key, body) for key, body in indexes.items()}}
-        still = _failing(failing, lambda keys: _is_complete(run, more, keys, opened, indexes))
+        still = failing_among(failing, lambda keys: is_complete(run, more, keys, opened, indexes))
         if len(still) < len(failing):
             for key in doomed:
                 made.taken_back[key] = run.fold.records[key]
@@ -203,25 +245,6 @@ def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:
     return found
 
 
-def _is_complete(
-    run: Run, shown: Mapping[str, ObjectVersion], snapshots: Iterable[str], opened: Opened, scratch: dict[str, bytes] | None = None
-) -> bool:
-    view = View({**shown, **{key: run.standing[key].version for key in snapshots}})
-    with run.serve(view, Permissions(), scratch) as server:
-        # A snapshot that crashes restic is none that could be restored: the others must not wait for it.
-        return run.ask(server, opened, restic.check_argv(read_data=False)).status == 0
-
-
-def _failing(keys: list[str], passes: Callable[[list[str]], bool]) -> list[str]:
-    """Return those that do not pass, by halving: one bad among a thousand costs twenty checks."""
-    if not keys or passes(keys):
-        return []
-    if len(keys) == 1:
-        return keys
-    half = len(keys) // 2
-    return [*_failing(keys[:half], passes), *_failing(keys[half:], passes)]
-
-
 def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: Admission) -> None:
     """First contact: take hidden snapshots that are whole without hidden packs, as suspects; doom the rest, until a person decides."""
     parsed = {key: parse(run, truth.version, opened) for key, truth in hidden.items() if _kind(key) is FileType.SNAPSHOT}
@@ -229,7 +252,7 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
     trusted = {**run.base(opened), **made.versions(run, FileType.PACK, FileType.INDEX)}
     for key in hidden:
         run.standing[key] = hidden[key]
-    failing = _failing(list(sound), lambda keys: _is_complete(run, trusted, keys, opened))
+    failing = failing_among(list(sound), lambda keys: is_complete(run, trusted, keys, opened))
     made.snapshots |= sound
     for key in sound:
         if key not in failing:

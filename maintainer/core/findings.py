@@ -25,6 +25,7 @@ class Kind(Enum):
     HIDDEN_BEFORE = "hidden-before-first-contact"
     CONFIRM = "confirm-repository"
     UNTRUSTED_INDEX = "index-names-doomed-packs"
+    POISONED_INDEX = "poisoned-index"
 
 
 WHAT_TO_DO: Mapping[Kind, str] = {
@@ -42,6 +43,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
+    Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold; the host that wrote it is not yours alone: "
+    "take it off the network, and back up again from a clean one",
     Kind.UNTRUSTED_INDEX: "evicted, and what it says of the other packs is in an index of ours; look at who ran restic on the host",
 }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from maintainer.core.admission import Blob, Contents
 from maintainer.core.moments import from_text
 from maintainer.format.crypto import FormatError, MasterKey, decrypt, derive, unpack
 
@@ -61,9 +62,11 @@ class SnapshotFile:
 
 @dataclass(frozen=True, slots=True)
 class IndexFile:
-    """An index: for each pack's id, the blobs it is said to hold as (id, type, offset, length)."""
+    """An index: for each pack's id, all the blobs that it is said to hold, wherever in the index, in order."""
 
-    packs: Mapping[str, tuple[tuple[str, str, int, int], ...]]
+    packs: Contents
+    strange: str = ""
+    """Why restic might read it otherwise than we do: then it must not be relied on, though what we read may be true."""
 
 
 def parse_key(body: bytes) -> KeyFile:
@@ -73,7 +76,7 @@ def parse_key(body: bytes) -> KeyFile:
         if raw["kdf"] != "scrypt":
             raise FormatError("a key derivation that restic does not use")
         made = KeyFile(
-            n=_count(raw["N"]),
+            n=_count(raw["n"]),
             r=_count(raw["r"]),
             p=_count(raw["p"]),
             salt=base64.b64decode(raw["salt"]),
@@ -110,49 +113,79 @@ def parse_config(key: MasterKey, body: bytes) -> Config:
     try:
         return Config(str(raw["id"]), int(raw["version"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError("no config") from error
+        raise FormatError(f"no config: {error}") from error
 
 
 def parse_snapshot(key: MasterKey, body: bytes) -> SnapshotFile:
     """Open and read a snapshot."""
     raw = _open(key, body, "snapshot")
     try:
-        paths, tags = raw.get("paths") or [], raw.get("tags") or []
+        paths, tags = raw.get("paths"), raw.get("tags")
         return SnapshotFile(from_text(_text(raw["time"])), _text(raw.get("hostname", "")), _texts(paths), _texts(tags), _text(raw["tree"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError("no snapshot") from error
+        raise FormatError(f"no snapshot: {error}") from error
 
 
 def parse_index(key: MasterKey, body: bytes) -> IndexFile:
     """Open and read an index."""
     raw = _open(key, body, "index")
     try:
-        packs = {
-            _text(pack["id"]): tuple((_text(b["id"]), _text(b["type"]), int(b["offset"]), int(b["length"])) for b in pack["blobs"] or ())
-            for pack in raw.get("packs") or ()
-        }
-        return IndexFile(packs)
+        packs: dict[str, list[Blob]] = {}
+        unknown = raw.keys() - {"packs", "supersedes"}
+        for pack in _list(raw.get("packs")):
+            unknown |= pack.keys() - {"id", "blobs"}
+            blobs = packs.setdefault(_text(pack["id"]), [])
+            for blob in _list(pack["blobs"]):
+                unknown |= blob.keys() - {"id", "type", "offset", "length", "uncompressed_length"}
+                blobs.append(_blob(blob))
+        _texts(_list(raw.get("supersedes")))
+        strange = f"it has fields that restic does not write: {', '.join(sorted(unknown))[:80]}" if unknown else ""
+        return IndexFile({pack: tuple(sorted(blobs)) for pack, blobs in packs.items()}, strange)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError("no index") from error
+        raise FormatError(f"no index: {error}") from error
 
 
 def _open(key: MasterKey, body: bytes, kind: str) -> dict[str, Any]:
     return _object(unpack(decrypt(key, body), INFLATED[kind]))
 
 
+def _blob(raw: Mapping[str, Any]) -> Blob:
+    offset, length, uncompressed = raw["offset"], raw["length"], raw.get("uncompressed_length", 0)
+    if any(type(number) is not int for number in (offset, length, uncompressed)):
+        raise FormatError("a blob's place that is no whole number")
+    return _text(raw["id"]), _text(raw["type"]), offset, length, uncompressed
+
+
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        raw = json.loads(body)
+        # As strict as Go, which restic is read by: UTF-8 alone. Python would guess at UTF-16.
+        raw = json.loads(body.decode(), object_pairs_hook=_folded)
     except (ValueError, RecursionError) as error:
-        raise FormatError("no JSON") from error
+        raise FormatError(f"no JSON: {error}") from error
     if not isinstance(raw, dict):
         raise FormatError("no JSON object")
+    return raw
+
+
+def _folded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Read an object as Go does, to which `PACKS` and `packs` are one field: who says both wants to be read in two ways."""
+    raw = {name.casefold(): value for name, value in pairs}
+    if len(raw) != len(pairs):
+        raise FormatError("a field that is there twice")
     return raw
 
 
 def _count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise FormatError("a cost that is no positive number")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise FormatError("a field that should be a list")
     return value
 
 
@@ -163,6 +196,4 @@ def _text(value: object) -> str:
 
 
 def _texts(values: object) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        raise FormatError("a field that should be a list")
-    return tuple(_text(value) for value in values)
+    return tuple(_text(value) for value in _list(values))

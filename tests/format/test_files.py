@@ -115,3 +115,32 @@ def test_json_of_the_wrong_shape_never_crashes(raw: dict[str, object]) -> None:
     for parse in (parse_config, parse_snapshot, parse_index):
         with suppress(FormatError):
             parse(KEY, body)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"packs":[],"PACKS":[]}', "there twice"),
+        ('{"packs":[],"pack\u017f":[]}', "there twice"),
+        ('{"packs":{}}', "a list"),
+        ('{"packs":[{"id":"a","blobs":[{"id":"b","type":"data","offset":1.0,"length":5}]}]}', "whole number"),
+        ('{"packs":[{"id":"a","blobs":[{"id":"b","type":"data","offset":"1","length":5}]}]}', "whole number"),
+        ('{"packs":[],"supersedes":[1]}', "text"),
+    ],
+)
+def test_an_index_that_restic_might_read_otherwise_is_none(text: str, says: str) -> None:
+    with pytest.raises(FormatError, match=says):
+        parse_index(KEY, sealed(text.encode()))
+    with pytest.raises(FormatError, match="no JSON"):
+        parse_index(KEY, sealed(text.encode("utf-16-le")))
+
+
+def test_a_pack_that_an_index_names_twice_holds_all_that_either_says() -> None:
+    named = '{"id":"a","blobs":[{"id":"%s","type":"data","offset":0,"length":5}]}'
+    packs = parse_index(KEY, sealed(f'{{"packs":[{named % "b"},{named % "c"}]}}'.encode())).packs
+    assert packs == {"a": (("b", "data", 0, 5, 0), ("c", "data", 0, 5, 0))}
+
+
+def test_a_field_that_restic_does_not_write_makes_an_index_strange() -> None:
+    assert "restic does not write: more" in parse_index(KEY, sealed(b'{"packs":[],"more":1}')).strange
+    assert not parse_index(KEY, sealed(b'{"PACKS":null}')).strange

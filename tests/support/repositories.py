@@ -87,6 +87,10 @@ class Repository:
                     self.s3("admin").delete_object(Bucket=self.sandbox.bucket, Key=version["Key"], VersionId=version["VersionId"])
             _MADE[self.password] = {"config": self.get("config"), cheap: body}
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (str(self.source),)
+
     def master_key(self) -> MasterKey:
         """Open the repository as whoever holds the password can."""
         for key in self.objects("keys/"):

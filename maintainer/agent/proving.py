@@ -1,0 +1,120 @@
+"""Proofs by restic itself, each on a view that shows no more than what is to be proved: packs, indexes, and whole snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from maintainer.agent.run import Opened, Run, short
+from maintainer.core.admission import Blob
+from maintainer.core.errors import StoreError
+from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import View
+from maintainer.edges import restic
+from maintainer.edges.viewserver import Permissions, ViewServer, scratch_version
+from maintainer.format import files
+
+LONGEST_SPOOLED = 512 << 20
+"""The largest pack that is held in memory to be judged apart from the network: four times the largest that restic makes."""
+
+
+@dataclass
+class Proof:
+    """What packs hold by their own headers, by id, and which are not sound: by key, why."""
+
+    contents: dict[str, tuple[Blob, ...]] = field(default_factory=dict)
+    unsound: dict[str, str] = field(default_factory=dict)
+
+
+def prove_packs(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened) -> Proof:
+    """Let restic read every byte of these packs, with an index that it makes from their headers alone.
+
+    A pack that restic accuses is judged once more, alone and out of memory: a failing network must not condemn an honest pack.
+    """
+    found = _prove(run, packs, opened, {})
+    for key in list(found.unsound):
+        if packs[key].size <= LONGEST_SPOOLED:
+            body = run.store.read(packs[key], LONGEST_SPOOLED)
+            again = _prove(run, {key: scratch_version(key, body)}, opened, {key: body})
+            del found.unsound[key]
+            found.unsound |= again.unsound
+            found.contents |= again.contents
+    return found
+
+
+def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: Mapping[str, bytes]) -> Proof:
+    """Prove these packs at once; where restic dies of one, find it by halving."""
+    if not packs:
+        return Proof()
+    scratch = dict(held)
+    with run.serve(View({**run.base(opened), **packs}), Permissions(write=True), scratch) as server:
+        indexed = run.ask(server, opened, restic.repair_index_argv())
+        checked = run.ask(server, opened, restic.check_argv(read_data=True)) if indexed.status == 0 else indexed
+        raise_failures(server, "admission of packs")
+    if indexed.status != 0 or checked.status not in (0, 1):
+        if len(packs) == 1:
+            return Proof(unsound=dict.fromkeys(packs, f"restic fails over it: {restic.last_words(checked)}"))
+        return _halved(run, packs, opened, held)
+    broken = set(restic.parse_check(checked).get("broken_packs") or ())
+    if checked.status and not broken and len(packs) > 1:
+        return _halved(run, packs, opened, held)
+    proof = Proof()
+    contents = _contents(opened, scratch)
+    for key in packs:
+        if short(key) not in contents:
+            proof.unsound[key] = "its header can not be read"
+        elif short(key) in broken:
+            proof.unsound[key] = "it holds something else than its header says"
+        elif checked.status and len(packs) == 1:
+            proof.unsound[key] = restic.last_words(checked)
+        else:
+            proof.contents[short(key)] = contents[short(key)]
+    return proof
+
+
+def _halved(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: Mapping[str, bytes]) -> Proof:
+    ordered = list(packs.items())
+    half = len(ordered) // 2
+    left, right = (_prove(run, dict(part), opened, held) for part in (ordered[:half], ordered[half:]))
+    return Proof({**left.contents, **right.contents}, {**left.unsound, **right.unsound})
+
+
+def _contents(opened: Opened, scratch: Mapping[str, bytes]) -> dict[str, tuple[Blob, ...]]:
+    indexes = (files.parse_index(opened.master, body) for key, body in scratch.items() if key.startswith("index/"))
+    return {pack: blobs for index in indexes for pack, blobs in index.packs.items()}
+
+
+def index_anew(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened) -> dict[str, bytes]:
+    """Let restic index these packs by what they hold; return the indexes that it made, by key. Nothing is put yet."""
+    indexes: dict[str, bytes] = {}
+    with run.serve(View({**run.base(opened), **packs}), Permissions(write=True), indexes) as server:
+        run.demand(server, opened, restic.repair_index_argv())
+    return indexes
+
+
+def is_complete(
+    run: Run, shown: Mapping[str, ObjectVersion], snapshots: Iterable[str], opened: Opened, scratch: dict[str, bytes] | None = None
+) -> bool:
+    """Tell whether these snapshots have all that they name among what is shown."""
+    view = View({**shown, **{key: run.standing[key].version for key in snapshots}})
+    with run.serve(view, Permissions(), scratch) as server:
+        # A snapshot that crashes restic is none that could be restored: the others must not wait for it.
+        sound = run.ask(server, opened, restic.check_argv(read_data=False)).status == 0
+        raise_failures(server, "admission of snapshots")
+    return sound
+
+
+def raise_failures(server: ViewServer, what: str) -> None:
+    """Raise StoreError where the store failed the view: what restic says of it then is no proof of anything."""
+    if server.failures:
+        raise StoreError(f"{what}: {server.failures[0]}", guidance="the next run begins anew")
+
+
+def failing_among(keys: list[str], passes: Callable[[list[str]], bool]) -> list[str]:
+    """Return those that do not pass, by halving: one bad among a thousand costs twenty checks."""
+    if not keys or passes(keys):
+        return []
+    if len(keys) == 1:
+        return keys
+    half = len(keys) // 2
+    return [*failing_among(keys[:half], passes), *failing_among(keys[half:], passes)]

@@ -1,0 +1,104 @@
+"""Files of a repository that lie: well-formed, authentic under its key, and not what an honest restic writes (restic's design document)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import zstandard
+
+from maintainer.core.moments import to_text
+from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.format.crypto import COMPRESSED, MasterKey, encrypt
+
+PLAIN_TYPE = {"data": 0, "tree": 1}
+IV_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One blob of a pack, under the id that it claims, which honest ones hash to."""
+
+    id: str
+    type: str
+    offset: int
+    length: int
+
+    def entry(self) -> dict[str, Any]:
+        """Return the blob as an index names it."""
+        return {"id": self.id, "type": self.type, "offset": self.offset, "length": self.length}
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """A file under its own true hash. `blobs` are those of a pack."""
+
+    key: str
+    body: bytes = field(repr=False)
+    blobs: tuple[Blob, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Return the file's id."""
+        return self.key.rpartition("/")[2]
+
+
+def forged(kind: FileType, body: bytes, blobs: tuple[Blob, ...] = ()) -> Forged:
+    """Return content under the name that it hashes to."""
+    return Forged(RepositoryFile(kind, hashlib.sha256(body).hexdigest()).key(), body, blobs)
+
+
+def seal(key: MasterKey, plain: bytes) -> bytes:
+    """Encrypt as restic does, under a fresh nonce."""
+    return encrypt(key, plain, os.urandom(IV_BYTES))
+
+
+def pack(key: MasterKey, contents: Iterable[tuple[str, bytes, str]]) -> Forged:
+    """Return a pack of (type, content, id) blobs: an empty id means the true one. The header opens, whatever the ids claim."""
+    body = bytearray()
+    header = bytearray()
+    blobs: list[Blob] = []
+    for kind, content, claimed in contents:
+        sealed = seal(key, content)
+        blob = Blob(claimed or hashlib.sha256(content).hexdigest(), kind, len(body), len(sealed))
+        blobs.append(blob)
+        body += sealed
+        header += struct.pack("<BI32s", PLAIN_TYPE[kind], len(sealed), bytes.fromhex(blob.id))
+    end = seal(key, bytes(header))
+    return forged(FileType.PACK, bytes(body + end + struct.pack("<I", len(end))), tuple(blobs))
+
+
+def index(key: MasterKey, packs: Mapping[str, Iterable[Blob]]) -> Forged:
+    """Return an index that says these packs hold these blobs."""
+    listed = [{"id": name, "blobs": [blob.entry() for blob in blobs]} for name, blobs in packs.items()]
+    return forged(FileType.INDEX, seal(key, json.dumps({"packs": listed}).encode()))
+
+
+def tree(nodes: Iterable[Mapping[str, Any]] = ()) -> bytes:
+    """Return a tree's content, as restic writes it: with a newline at its end."""
+    return json.dumps({"nodes": list(nodes)}, separators=(",", ":")).encode() + b"\n"
+
+
+def snapshot(
+    key: MasterKey, *, time: datetime, host: str, paths: Iterable[str], tree: str, more: Mapping[str, Any] | None = None
+) -> Forged:
+    """Return a snapshot over a tree. `more` are further fields: a summary, tags, a parent."""
+    raw = {"time": to_text(time), "tree": tree, "paths": list(paths), "hostname": host, "username": "root", **(more or {})}
+    return forged(FileType.SNAPSHOT, seal(key, json.dumps(raw).encode()))
+
+
+def bomb(key: MasterKey, kind: FileType, inflated: int) -> Forged:
+    """Return an authentic compressed file, of some kilobytes, that inflates to so many bytes of JSON."""
+    compressor = zstandard.ZstdCompressor(level=19).compressobj()
+    spaces = b" " * (1 << 20)
+    body = bytearray([COMPRESSED]) + compressor.compress(b'{"time":"')
+    for _ in range(inflated >> 20):
+        body += compressor.compress(spaces)
+    body += compressor.compress(b'"}') + compressor.flush()
+    return forged(kind, seal(key, bytes(body)))

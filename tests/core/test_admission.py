@@ -1,0 +1,56 @@
+"""Which indexes are believed: exactly those that say of every pack what it holds; what others named truly is named anew."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maintainer.core.admission import IndexVerdict, judge_indexes
+
+ONE, TWO, LIE = (("1", "data", 0, 50, 0),), (("2", "tree", 0, 60, 90),), (("1", "data", 0, 50, 1),)
+TRUTH = {"p": ONE, "q": TWO}
+
+
+def test_the_truth_is_trusted_and_nothing_is_named_anew() -> None:
+    assert judge_indexes({"i": TRUTH}, {}, TRUTH, set(), ()) == IndexVerdict(trusted=("i",))
+
+
+def test_one_lie_among_truths_costs_an_index_its_trust_and_the_truths_are_named_anew() -> None:
+    verdict = judge_indexes({"i": {"p": ONE, "q": ONE}}, {}, TRUTH, set(), ())
+    assert (verdict.trusted, set(verdict.poisoned), verdict.reindex) == ((), {"i"}, frozenset({"p", "q"}))
+
+
+def test_what_another_index_names_truly_is_not_named_anew() -> None:
+    verdict = judge_indexes({"lie": {"p": LIE, "q": LIE}, "true": {"q": TWO}}, {}, TRUTH, set(), {"p"})
+    assert (verdict.trusted, verdict.reindex) == (("true",), frozenset())
+
+
+def test_a_pack_that_is_not_there_or_not_sound_makes_a_lie() -> None:
+    assert "0 hold something else, and 1 are not there" in judge_indexes({"i": {"x": ONE}}, {}, TRUTH, set(), ()).poisoned["i"]
+
+
+def test_naming_condemned_packs_is_no_lie_and_yet_not_believed() -> None:
+    verdict = judge_indexes({"i": {"p": ONE, "gone": TWO}}, {}, TRUTH, {"gone", "other"}, ())
+    assert (verdict.poisoned, verdict.reviving, verdict.reindex) == ({}, {"i": frozenset({"gone"})}, frozenset({"p"}))
+
+
+def test_what_could_be_read_otherwise_is_not_believed_however_true() -> None:
+    verdict = judge_indexes({"i": TRUTH}, {"i": "it has fields"}, TRUTH, set(), ())
+    assert (verdict.poisoned, verdict.reindex) == ({"i": "it has fields"}, frozenset({"p", "q"}))
+
+
+_PACKS = st.sampled_from(["p", "q", "gone", "absent"])
+_CLAIM = st.dictionaries(_PACKS, st.sampled_from([ONE, TWO, LIE, ()]))
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c"]), _CLAIM), st.sets(_PACKS), st.sets(st.sampled_from(["p", "q"])))
+def test_no_lie_is_ever_trusted_and_no_sound_pack_loses_its_name(
+    claims: dict[str, dict[str, object]], condemned: set[str], covered: set[str]
+) -> None:
+    verdict = judge_indexes(claims, {}, TRUTH, condemned, covered)  # type: ignore[arg-type]
+    for key in verdict.trusted:
+        assert all(TRUTH.get(pack) == blobs and pack not in condemned for pack, blobs in claims[key].items())
+    assert {*verdict.trusted, *verdict.poisoned, *verdict.reviving} == claims.keys()
+    named = {pack for claim in claims.values() for pack in claim} & TRUTH.keys()
+    trusted = {pack for key in verdict.trusted for pack in claims[key]}
+    assert named <= {*verdict.reindex, *covered, *trusted}
