@@ -26,6 +26,8 @@ from maintainer.edges.statestore import Chains, StateStore
 from maintainer.edges.viewserver import Permissions, ViewServer
 from maintainer.format.crypto import MasterKey
 
+SURVEYED_FIRST = (f"{FileType.SNAPSHOT.value}/", f"{FileType.INDEX.value}/")
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -75,8 +77,15 @@ class Run:
         return Terms(now=self.now, grace=self.job.grace, probation=self.job.probation, may_mark=self.may_mark)
 
     def survey(self) -> None:
-        """List every version below the prefix. Before the ledger is read: an entry that arrives meanwhile must be known first."""
-        self.histories = {history.key: history for history in histories(self.store.survey())}
+        """List every version below the prefix. Before the ledger is read: an entry that arrives meanwhile must be known first.
+
+        What refers to others is listed before them, as hosts put it after them: all that a listed snapshot or index names is listed too.
+        """
+        found: dict[str, KeyHistory] = {}
+        for folder in SURVEYED_FIRST:
+            found |= {history.key: history for history in histories(self.store.survey(folder))}
+        later = {history.key: history for history in histories(self.store.survey())}
+        self.histories = {key: history for key, history in later.items() if key in found or not key.startswith(SURVEYED_FIRST)} | found
         versions = sum(len(history.versions) for history in self.histories.values())
         self.recorder.record("store.surveyed", keys=len(self.histories), versions=versions)
 

@@ -35,8 +35,8 @@ UNREADABLE_CODES = {"InvalidObjectState": "it is in an archive class", "InvalidR
 class ObjectStore(Protocol):
     """What the steps need of a repository's bucket. Keys are below the prefix."""
 
-    def survey(self) -> Iterator[ObjectVersion]:
-        """List every version and marker: keys in order, newest first."""
+    def survey(self, folder: str = "") -> Iterator[ObjectVersion]:
+        """List every version and marker, or those of a folder (`index/`): keys in order, newest first."""
 
     def look(self, version: ObjectVersion) -> Look:
         """Hash one version's content by streaming, and tell whether it is plain."""
@@ -66,9 +66,9 @@ class S3Store:
         self._root = f"{prefix}/" if prefix else ""
         self._now = now
 
-    def survey(self) -> Iterator[ObjectVersion]:
-        """List every version and marker below the prefix."""
-        for version in self._s3.versions(self._bucket, self._root):
+    def survey(self, folder: str = "") -> Iterator[ObjectVersion]:
+        """List every version and marker below the prefix, or below a folder of it."""
+        for version in self._s3.versions(self._bucket, self._root + folder):
             yield replace(version, key=version.key.removeprefix(self._root))
 
     def current_keys(self, folder: str) -> Iterator[str]:

@@ -42,6 +42,12 @@ def test_a_survey_lists_keys_in_order_and_versions_newest_first_with_markers_amo
     assert listed == [("a", only, False, 0), ("b", second, False, 2), ("b", marker, True, 0), ("b", first, False, 1)]
 
 
+def test_a_survey_of_a_folder_lists_what_lies_below_it_alone(any_store: ObjectStore) -> None:
+    for key in ("index/1", "indexes", "snapshots/1"):
+        any_store.put(key, b"")
+    assert [v.key for v in any_store.survey("index/")] == ["index/1"]
+
+
 def test_a_look_hashes_the_version_and_not_the_key(any_store: ObjectStore) -> None:
     good = any_store.put("x", GOOD)
     any_store.put("x", b"bad")

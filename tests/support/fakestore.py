@@ -24,9 +24,9 @@ class FakeStore:
     looked: list[str] = field(default_factory=list)
     _made: int = 0
 
-    def survey(self) -> Iterator[ObjectVersion]:
+    def survey(self, folder: str = "") -> Iterator[ObjectVersion]:
         for key in sorted(self.versions):
-            yield from list(self.versions[key])
+            yield from list(self.versions[key]) if key.startswith(folder) else ()
 
     def histories(self) -> list[KeyHistory]:
         return [KeyHistory(key, tuple(self.versions[key])) for key in sorted(self.versions)]
