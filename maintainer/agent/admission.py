@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs
 from maintainer.agent.run import Opened, Run, short
-from maintainer.core.admission import Blob, judge_indexes
+from maintainer.core.admission import contents, judge_indexes
 from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
@@ -19,8 +20,11 @@ from maintainer.core.versions import ObjectVersion
 from maintainer.edges.viewserver import scratch_version
 from maintainer.format import files
 from maintainer.format.crypto import FormatError
+from maintainer.format.indexes import StrangeError, read_index
 
 MOST_NEW_KEYS = 10
+INFLATES = 50
+"""How much room a snapshot is given for each of its bytes: one that is made to grow beyond is read alone, or not at all."""
 HIDDEN = "it was hidden before first contact"
 WHY_DISTRUSTED = {
     Kind.POISONED_INDEX: "it says of packs what they do not hold",
@@ -53,42 +57,70 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     for key, why in plan.evict.items():
         _evict(run, made, key, why)
     new = [key for key in plan.new if key not in uncommitted]
-    parsed = _parse_small(run, new, opened, made)
+    small = _open_small(run, new, opened, made)
+    made.snapshots |= small.snapshots
     _admit_keys(run, [key for key in new if _kind(key) is FileType.KEY], made)
-    _admit_indexes(run, {key: one for key, one in parsed.items() if isinstance(one, files.IndexFile)}, new, opened, made)
+    _admit_indexes(run, small, new, opened, made)
     _admit_config(run, opened, made)
-    _prove_snapshots(run, [key for key in parsed if _kind(key) is FileType.SNAPSHOT], opened, made)
+    _prove_snapshots(run, list(small.snapshots), opened, made)
     if plan.hidden:
         _adopt_hidden(run, plan.hidden, opened, made)
     return made
 
 
-def _parse_small(run: Run, new: list[str], opened: Opened, made: Admission) -> dict[str, files.IndexFile | files.SnapshotFile]:
-    """Open and parse new indexes and snapshots; garbage under its own true hash is evicted."""
+@dataclass
+class _Small:
+    """New small files that open: what indexes claim, which of them are strange and why, and snapshots; by key."""
+
+    claims: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    strange: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
+
+
+def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _Small:
+    """Open and read new indexes and snapshots; garbage under its own true hash is evicted."""
+    small = _Small()
+
+    def read(key: str) -> dict[str, bytes] | files.SnapshotFile | FormatError:
+        version = run.standing[key].version
+        try:
+            return read_contents(run, version, opened) if _kind(key) is FileType.INDEX else read_snapshot(run, version, opened)
+        except FormatError as error:
+            return error
+
     wanted = [key for key in new if _kind(key) in (FileType.INDEX, FileType.SNAPSHOT)]
-    parsed: dict[str, files.IndexFile | files.SnapshotFile] = {}
     with ThreadPoolExecutor(8, thread_name_prefix="admit") as pool:
-        for key, result in pool.map(lambda key: (key, parse(run, run.standing[key].version, opened)), wanted):
-            if isinstance(result, str):
-                run.findings.append(Finding(Kind.GARBAGE, key, result, run.standing[key].version.version_id))
-                _evict(run, made, key, result)
-            else:
-                parsed[key] = result
-                if isinstance(result, files.SnapshotFile):
-                    made.snapshots[key] = result
-    return parsed
+        for key, result in zip(wanted, pool.map(read, wanted), strict=True):
+            match result:
+                case StrangeError():
+                    small.strange[key] = str(result)
+                case FormatError():
+                    run.findings.append(Finding(Kind.GARBAGE, key, str(result), run.standing[key].version.version_id))
+                    _evict(run, made, key, str(result))
+                case files.SnapshotFile():
+                    small.snapshots[key] = result
+                case _:
+                    small.claims[key] = result
+    return small
 
 
-def parse(run: Run, version: ObjectVersion, opened: Opened) -> files.IndexFile | files.SnapshotFile | str:
-    """Open one index or snapshot, or say why it is none."""
-    kind = _kind(version.key)
+def read_contents(run: Run, version: ObjectVersion, opened: Opened) -> dict[str, bytes]:
+    """Return what an index says of each pack; FormatError where it is none, or too large."""
+    with run.room.hold(version.size):
+        return contents(read_index(opened.master, _read(run, version)))
+
+
+def read_snapshot(run: Run, version: ObjectVersion, opened: Opened) -> files.SnapshotFile:
+    """Open a snapshot; FormatError where it is none, or too large."""
+    with run.room.hold(INFLATES * version.size):
+        return files.parse_snapshot(opened.master, _read(run, version))
+
+
+def _read(run: Run, version: ObjectVersion) -> bytes:
     try:
-        body = run.kept.read(version, MAXIMA[kind])
-        return files.parse_index(opened.master, body) if kind is FileType.INDEX else files.parse_snapshot(opened.master, body)
-    except FormatError as error:
-        return str(error)
-    except ValueError:
-        return f"it is larger than {MAXIMA[kind]} bytes"
+        return run.kept.read(version, MAXIMA[_kind(version.key)])
+    except ValueError as error:
+        raise FormatError(f"it is larger than {MAXIMA[_kind(version.key)]} bytes") from error
 
 
 def _admit_keys(run: Run, new: list[str], made: Admission) -> None:
@@ -127,7 +159,7 @@ def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
     made.changes["config"] = replace(before, version=wanted, size=version.size, since=run.now, reason=f"accepted {wanted}", digest=digest)
 
 
-def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Opened, made: Admission) -> dict[str, tuple[Blob, ...]]:
+def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Opened, made: Admission) -> dict[str, bytes]:
     """Prove new packs by their own headers, and those that no index of ours has named so far; return what they hold."""
     packs: dict[str, ObjectVersion] = {}
     for key in (key for key in new if _kind(key) is FileType.PACK):
@@ -146,15 +178,15 @@ def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Open
     return proof.contents
 
 
-def _admit_indexes(run: Run, indexes: Mapping[str, files.IndexFile], new: list[str], opened: Opened, made: Admission) -> None:
+def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made: Admission) -> None:
     """Believe an index that says of every pack what the pack says of itself; another is evicted, and one of ours put in its place."""
-    named = {pack for index in indexes.values() for pack in index.packs}
-    known = _known_contents(run, named, opened)
+    before = run.admitted(FileType.PACK)
+    # A strange one may name any pack: all that no index of ours names are looked into.
+    named = {pack for claim in small.claims.values() for pack in claim} | ({short(key) for key in before} if small.strange else set())
+    known = _known_contents(run, named & {short(key) for key in before}, opened)
     proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
     condemned = {short(key) for key in (*made.uncommitted, *run.fold.having(State.DOOMED), *run.fold.having(State.EVICTED))}
-    claims = {key: index.packs for key, index in indexes.items()}
-    strange = {key: index.strange for key, index in indexes.items() if index.strange}
-    verdict = judge_indexes(claims, strange, {**known, **proved}, condemned & named, known)
+    verdict = judge_indexes(small.claims, small.strange, {**known, **proved}, condemned & named, known)
     for key in verdict.trusted:
         _admit(run, made, key)
     for key, why in verdict.poisoned.items():
@@ -162,7 +194,7 @@ def _admit_indexes(run: Run, indexes: Mapping[str, files.IndexFile], new: list[s
     for key, revived in verdict.reviving.items():
         _distrust(run, made, Finding(Kind.UNTRUSTED_INDEX, key, f"{len(revived)} packs", run.standing[key].version.version_id))
     for key in (*verdict.poisoned, *verdict.reviving):
-        _keep_longer(run, claims[key].keys(), short(key), made)
+        _keep_longer(run, small.claims.get(key, {}).keys(), short(key), made)
     packs = {**run.admitted(FileType.PACK), **made.versions(run, FileType.PACK)}
     wanted = {key: version for key, version in packs.items() if short(key) in verdict.reindex}
     if wanted:
@@ -182,18 +214,11 @@ def _distrust(run: Run, made: Admission, finding: Finding) -> None:
     _evict(run, made, finding.subject, WHY_DISTRUSTED[finding.kind])
 
 
-def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[str, tuple[Blob, ...]]:
+def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[str, bytes]:
     """Return what the admitted indexes, which are proved, say of these packs."""
-    found: dict[str, tuple[Blob, ...]] = {}
-    admitted = run.admitted(FileType.PACK)
+    found: dict[str, bytes] = {}
     for version in run.admitted(FileType.INDEX).values() if packs else ():
-        index = parse(run, version, opened)
-        if isinstance(index, files.IndexFile):
-            found |= {
-                pack: blobs
-                for pack, blobs in index.packs.items()
-                if pack in packs and RepositoryFile(FileType.PACK, pack).key() in admitted
-            }
+        found |= {pack: holds for pack, holds in read_contents(run, version, opened).items() if pack in packs}
     return found
 
 
@@ -247,8 +272,11 @@ def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:
 
 def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: Admission) -> None:
     """First contact: take hidden snapshots that are whole without hidden packs, as suspects; doom the rest, until a person decides."""
-    parsed = {key: parse(run, truth.version, opened) for key, truth in hidden.items() if _kind(key) is FileType.SNAPSHOT}
-    sound = {key: one for key, one in parsed.items() if isinstance(one, files.SnapshotFile)}
+    sound: dict[str, files.SnapshotFile] = {}
+    for key, truth in hidden.items():
+        if _kind(key) is FileType.SNAPSHOT:
+            with suppress(FormatError):
+                sound[key] = read_snapshot(run, truth.version, opened)
     trusted = {**run.base(opened), **made.versions(run, FileType.PACK, FileType.INDEX)}
     for key in hidden:
         run.standing[key] = hidden[key]

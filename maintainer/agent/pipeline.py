@@ -24,7 +24,6 @@ from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions, ViewServer
-from maintainer.format.files import IndexFile
 
 PROGRESS_S = 5.0
 
@@ -332,10 +331,8 @@ def _named_by(run: Run, opened: Opened, deleted: list[str]) -> dict[str, set[str
         file = parse_key(key)
         if file is None or file.type is not FileType.INDEX or record.state is State.EVICTED or key not in run.standing:
             continue
-        index = admission.parse(run, run.standing[key].version, opened)
-        if isinstance(index, IndexFile):
-            for pack in index.packs:
-                named.setdefault(RepositoryFile(FileType.PACK, pack).key(), set()).add(file.id)
+        for pack in admission.read_contents(run, run.standing[key].version, opened):
+            named.setdefault(RepositoryFile(FileType.PACK, pack).key(), set()).add(file.id)
     return named
 
 

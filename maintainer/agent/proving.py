@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from maintainer.agent.run import Opened, Run, short
-from maintainer.core.admission import Blob
+from maintainer.core.admission import contents
 from maintainer.core.errors import StoreError
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions, ViewServer, scratch_version
-from maintainer.format import files
+from maintainer.format.indexes import read_index
 
 LONGEST_SPOOLED = 512 << 20
 """The largest pack that is held in memory to be judged apart from the network: four times the largest that restic makes."""
+
+LEAST_TIME = timedelta(minutes=10)
+SLOWEST = 1 << 20
+"""Bytes a second: a proof may take its least time and so much more. A blob may be made to take hours; an honest one does not."""
 
 
 @dataclass
 class Proof:
     """What packs hold by their own headers, by id, and which are not sound: by key, why."""
 
-    contents: dict[str, tuple[Blob, ...]] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
     unsound: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,8 +53,9 @@ def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: M
         return Proof()
     scratch = dict(held)
     with run.serve(View({**run.base(opened), **packs}), Permissions(write=True), scratch) as server:
-        indexed = run.ask(server, opened, restic.repair_index_argv())
-        checked = run.ask(server, opened, restic.check_argv(read_data=True)) if indexed.status == 0 else indexed
+        enough = LEAST_TIME + sum(version.size for version in packs.values()) / SLOWEST * timedelta(seconds=1)
+        indexed = run.ask(server, opened, restic.repair_index_argv(), time=enough)
+        checked = run.ask(server, opened, restic.check_argv(read_data=True), time=enough) if indexed.status == 0 else indexed
         raise_failures(server, "admission of packs")
     if indexed.status != 0 or checked.status not in (0, 1):
         if len(packs) == 1:
@@ -59,16 +65,16 @@ def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: M
     if checked.status and not broken and len(packs) > 1:
         return _halved(run, packs, opened, held)
     proof = Proof()
-    contents = _contents(opened, scratch)
+    headers = _contents(opened, scratch)
     for key in packs:
-        if short(key) not in contents:
+        if short(key) not in headers:
             proof.unsound[key] = "its header can not be read"
         elif short(key) in broken:
             proof.unsound[key] = "it holds something else than its header says"
         elif checked.status and len(packs) == 1:
             proof.unsound[key] = restic.last_words(checked)
         else:
-            proof.contents[short(key)] = contents[short(key)]
+            proof.contents[short(key)] = headers[short(key)]
     return proof
 
 
@@ -79,9 +85,8 @@ def _halved(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: 
     return Proof({**left.contents, **right.contents}, {**left.unsound, **right.unsound})
 
 
-def _contents(opened: Opened, scratch: Mapping[str, bytes]) -> dict[str, tuple[Blob, ...]]:
-    indexes = (files.parse_index(opened.master, body) for key, body in scratch.items() if key.startswith("index/"))
-    return {pack: blobs for index in indexes for pack, blobs in index.packs.items()}
+def _contents(opened: Opened, scratch: Mapping[str, bytes]) -> dict[str, bytes]:
+    return contents(found for key, body in scratch.items() if key.startswith("index/") for found in read_index(opened.master, body))
 
 
 def index_anew(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened) -> dict[str, bytes]:

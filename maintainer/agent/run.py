@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from maintainer.agent.room import Room
 from maintainer.core.entries import Entry, Group, Record, State
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
 from maintainer.core.findings import Finding, Reported, settle
@@ -26,6 +27,8 @@ from maintainer.edges.statestore import Chains, StateStore
 from maintainer.edges.viewserver import Permissions, ViewServer
 from maintainer.format.crypto import MasterKey
 
+ROOM = 64 << 20
+"""Bytes of small files that are read at the same time."""
 SURVEYED_FIRST = (f"{FileType.SNAPSHOT.value}/", f"{FileType.INDEX.value}/")
 
 
@@ -51,6 +54,7 @@ class Run:
     clock: Clock
     looks: Looks = field(init=False)
     kept: KeptFiles = field(init=False)
+    room: Room = field(init=False)
     histories: dict[str, KeyHistory] = field(default_factory=dict)
     chains: Chains = field(default_factory=lambda: Chains((), (), ()))
     fold: Fold = field(default_factory=Fold)
@@ -66,6 +70,7 @@ class Run:
         """Start with an empty memory of looks and of small files."""
         self.looks = Looks(self.store)
         self.kept = KeptFiles(self.store)
+        self.room = Room(ROOM)
 
     @property
     def now(self) -> datetime:
@@ -159,10 +164,10 @@ class Run:
             self.redirect = self.store.honours_ranges(config)
         return ViewServer(view, self.kept, permissions, redirect=self.redirect, scratch=scratch)
 
-    def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> Outcome:
+    def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...], *, time: timedelta | None = None) -> Outcome:
         """Run one restic command on a view; its time is counted as restic's."""
         with self.recorder.restic():
-            return self.restic.run(server.address, opened.password, argv)
+            return self.restic.run(server.address, opened.password, argv, time=time)
 
     def demand(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> str:
         """Run one restic command that must succeed. Where the store failed it, the store's own error is the reason."""

@@ -43,8 +43,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
-    Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold; the host that wrote it is not yours alone: "
-    "take it off the network, and back up again from a clean one",
+    Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold. Unless another program than restic wrote it, "
+    "the host is in somebody else's hands: take it off the network",
     Kind.UNTRUSTED_INDEX: "evicted, and what it says of the other packs is in an index of ours; look at who ran restic on the host",
 }
 

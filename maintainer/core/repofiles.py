@@ -54,7 +54,7 @@ def parse_key(key: str) -> RepositoryFile | None:
 
 MAXIMA: Mapping[FileType, int] = {
     FileType.PACK: 4 << 30,
-    FileType.INDEX: 256 << 20,
+    FileType.INDEX: 64 << 20,
     FileType.SNAPSHOT: 16 << 20,
     FileType.KEY: 64 << 10,
     FileType.CONFIG: 64 << 10,

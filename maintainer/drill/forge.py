@@ -18,6 +18,7 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.format.crypto import COMPRESSED, MasterKey, encrypt
 
 PLAIN_TYPE = {"data": 0, "tree": 1}
+COMPRESSED_DATA = 2
 IV_BYTES = 16
 
 
@@ -54,6 +55,11 @@ def forged(kind: FileType, body: bytes, blobs: tuple[Blob, ...] = ()) -> Forged:
     return Forged(RepositoryFile(kind, hashlib.sha256(body).hexdigest()).key(), body, blobs)
 
 
+def compact(raw: Any) -> bytes:
+    """Write JSON as Go does: without a space."""
+    return json.dumps(raw, separators=(",", ":")).encode()
+
+
 def seal(key: MasterKey, plain: bytes) -> bytes:
     """Encrypt as restic does, under a fresh nonce."""
     return encrypt(key, plain, os.urandom(IV_BYTES))
@@ -77,12 +83,12 @@ def pack(key: MasterKey, contents: Iterable[tuple[str, bytes, str]]) -> Forged:
 def index(key: MasterKey, packs: Mapping[str, Iterable[Blob]]) -> Forged:
     """Return an index that says these packs hold these blobs."""
     listed = [{"id": name, "blobs": [blob.entry() for blob in blobs]} for name, blobs in packs.items()]
-    return forged(FileType.INDEX, seal(key, json.dumps({"packs": listed}).encode()))
+    return forged(FileType.INDEX, seal(key, compact({"packs": listed})))
 
 
 def tree(nodes: Iterable[Mapping[str, Any]] = ()) -> bytes:
     """Return a tree's content, as restic writes it: with a newline at its end."""
-    return json.dumps({"nodes": list(nodes)}, separators=(",", ":")).encode() + b"\n"
+    return compact({"nodes": list(nodes)}) + b"\n"
 
 
 def snapshot(
@@ -90,15 +96,26 @@ def snapshot(
 ) -> Forged:
     """Return a snapshot over a tree. `more` are further fields: a summary, tags, a parent."""
     raw = {"time": to_text(time), "tree": tree, "paths": list(paths), "hostname": host, "username": "root", **(more or {})}
-    return forged(FileType.SNAPSHOT, seal(key, json.dumps(raw).encode()))
+    return forged(FileType.SNAPSHOT, seal(key, compact(raw)))
+
+
+def bomb_pack(key: MasterKey, inflated: int) -> Forged:
+    """Return a pack of one data blob, of some kilobytes, that inflates to so many bytes; its header says a thousand."""
+    compressor = zstandard.ZstdCompressor(level=3).compressobj()
+    zeros = bytes(1 << 20)
+    body = b"".join(compressor.compress(zeros) for _ in range(inflated >> 20)) + compressor.flush()
+    sealed = seal(key, body)
+    end = seal(key, struct.pack("<BII32s", COMPRESSED_DATA, len(sealed), 1000, os.urandom(32)))
+    return forged(FileType.PACK, sealed + end + struct.pack("<I", len(end)))
 
 
 def bomb(key: MasterKey, kind: FileType, inflated: int) -> Forged:
-    """Return an authentic compressed file, of some kilobytes, that inflates to so many bytes of JSON."""
-    compressor = zstandard.ZstdCompressor(level=19).compressobj()
-    spaces = b" " * (1 << 20)
-    body = bytearray([COMPRESSED]) + compressor.compress(b'{"time":"')
-    for _ in range(inflated >> 20):
-        body += compressor.compress(spaces)
-    body += compressor.compress(b'"}') + compressor.flush()
+    """Return an authentic compressed file, of some kilobytes, that inflates to so many bytes of JSON, sound to its end."""
+    compressor = zstandard.ZstdCompressor(level=3).compressobj()
+    start = b'{"packs":[' if kind is FileType.INDEX else b'{"time":"2026-01-01T00:00:00Z","hostname":"'
+    more = b'{"id":"%b","blobs":[]},' % (b"a" * 64) * (1 << 14) if kind is FileType.INDEX else b"a" * (1 << 20)
+    body = bytearray([COMPRESSED]) + compressor.compress(start)
+    for _ in range(inflated // len(more)):
+        body += compressor.compress(more)
+    body += compressor.compress(b"null]}" if kind is FileType.INDEX else b'"}') + compressor.flush()
     return forged(kind, seal(key, bytes(body)))

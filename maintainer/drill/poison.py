@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -51,9 +50,7 @@ def read_in_two_ways(key: MasterKey, named: Named) -> tuple[Forged, ...]:
     """Say the truth to a reader that minds upper case, and a lie to one that does not, as restic's."""
     pack = forge.forged(FileType.PACK, os.urandom(LARGE))
     true, lie = _raw(named), _raw({pack.id: _claimed(named)})
-    files = (
-        forge.forged(FileType.INDEX, forge.seal(key, json.dumps(raw).encode())) for raw in ({"packs": true, "PACKS": lie}, {"PACKS": lie})
-    )
+    files = (forge.forged(FileType.INDEX, forge.seal(key, forge.compact(raw))) for raw in ({"packs": true, "PACKS": lie}, {"PACKS": lie}))
     return pack, *files
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from maintainer.core.admission import Blob
 from maintainer.drill.forge import Forged
 from maintainer.format.crypto import MasterKey
-from maintainer.format.files import parse_index
+from maintainer.format.indexes import read_index
 
 
 class Target(Protocol):
@@ -46,6 +46,8 @@ def put_all(target: Target, *files: Forged) -> None:
 
 def true_contents(target: Target) -> Mapping[str, tuple[Blob, ...]]:
     """Return what the repository's indexes say, by pack."""
-    key = target.master_key()
-    indexes = [parse_index(key, target.get(name)) for name in target.objects("index/")]
-    return {pack: blobs for index in indexes for pack, blobs in index.packs.items()}
+    found: dict[str, tuple[Blob, ...]] = {}
+    for name in target.objects("index/"):
+        for pack, blobs in read_index(target.master_key(), target.get(name)):
+            found[pack] = (*found.get(pack, ()), *blobs)
+    return found

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -40,11 +40,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a restic ended: its exit status, standard output whole, and the end of standard error."""
+    """How a restic ended: its exit status, standard output whole, the end of standard error, and whether its time was over."""
 
     status: int
     output: str
     errors: str
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,8 @@ class Restic:
         self._limits = limits
         self._running: subprocess.Popen[str] | None = None
 
-    def run(self, address: str, password: str, argv: Sequence[str], on_line: Callable[[str], None] = lambda _: None) -> Outcome:
-        """Run one command to its end, or to its time limit: then it is stopped, and the status says so. `on_line` sees its output."""
+    def run(self, address: str, password: str, argv: Sequence[str], *, time: timedelta | None = None) -> Outcome:
+        """Run one command to its end, or to its time limit (`time`, where that is less): then it is stopped, and the outcome says so."""
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
         environment |= {"RESTIC_PASSWORD": password, "GOMEMLIMIT": str(self._limits.memory * 9 // 10), "RESTIC_PROGRESS_FPS": "1"}
         command = (
@@ -128,16 +129,20 @@ class Restic:
         with subprocess.Popen(  # noqa: S603 - argv is ours, ids are hex
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         ) as process:
-            timer = threading.Timer(self._limits.time.total_seconds(), self.stop)
+            late = threading.Event()
+
+            def end() -> None:
+                late.set()
+                self.stop()
+
+            timer = threading.Timer(min(self._limits.time, time or self._limits.time).total_seconds(), end)
             timer.daemon = True  # a signal may arrive before it can be cancelled: it must not keep the agent alive
             drain = threading.Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
             try:
                 self._running = process
                 timer.start()
                 drain.start()
-                for line in process.stdout or ():
-                    output.append(line)
-                    on_line(line.rstrip("\n"))
+                output.extend(process.stdout or ())
                 status = process.wait()
                 drain.join(SOFT_STOP_S)
             except BaseException:
@@ -148,7 +153,7 @@ class Restic:
                 self._running = None
         said = _SIGNED.sub("?…", "".join(errors))
         crash = _CRASH.search(said)
-        return Outcome(status, "".join(output), said[crash.start() :][:KEPT_TAIL] if crash else said[-KEPT_TAIL:])
+        return Outcome(status, "".join(output), said[crash.start() :][:KEPT_TAIL] if crash else said[-KEPT_TAIL:], late.is_set())
 
     def stop(self) -> None:
         """End the restic that runs, if one does: by SIGINT, so that it ends in order, then for good."""
@@ -161,9 +166,9 @@ class Restic:
         except subprocess.TimeoutExpired:
             process.kill()
 
-    def demand(self, address: str, password: str, argv: Sequence[str], on_line: Callable[[str], None] = lambda _: None) -> str:
+    def demand(self, address: str, password: str, argv: Sequence[str]) -> str:
         """Run one command that must succeed; return its output. Raises ResticError with the reason."""
-        outcome = self.run(address, password, argv, on_line)
+        outcome = self.run(address, password, argv)
         if outcome.status != 0:
             raise failure(argv[0], outcome)
         return outcome.output
@@ -173,6 +178,8 @@ def failure(command: str, outcome: Outcome) -> ResticError:
     """Return the error for a restic that failed: what it said, and what that calls for."""
     said = last_words(outcome)
     match outcome.status:
+        case _ if outcome.late:
+            do = "it takes longer than it may: raise [restic] time, or look at what a host has put there"
         case 10:
             do = "is the location right? `restic init` makes a repository"
         case 11:
@@ -196,7 +203,9 @@ def is_sound(outcome: Outcome) -> bool:
 
 
 def last_words(outcome: Outcome) -> str:
-    """Return what restic said last on standard error, in one line; of a crash, why."""
+    """Return what restic said last on standard error, in one line; of a crash, why; of one that was stopped, that its time was over."""
+    if outcome.late:
+        return "its time was over"
     if (crash := _CRASH.search(outcome.errors)) is not None:
         return crash[0][:400]
     lines = [line.strip() for line in outcome.errors.splitlines() if line.strip()]

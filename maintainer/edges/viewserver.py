@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from aiohttp import web
 
 from maintainer.core.errors import MaintainerError
-from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
+from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges.scratch import Scratch
@@ -26,6 +26,8 @@ from maintainer.edges.scratch import Scratch
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
 WRITABLE = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
 LONGEST_LOCK = 64 << 10
+LONGEST_POST = 256 << 20
+"""Bytes: restic's largest pack has 128 MiB, and may exceed that by a blob."""
 SCRATCH = "scratch"
 """The version id of what is held in memory."""
 WHOLE_KEPT = 4
@@ -93,8 +95,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self._directory.close()
 
     async def _start(self) -> None:
-        largest = MAXIMA[FileType.INDEX] + 1
-        application = web.Application(client_max_size=largest)
+        application = web.Application(client_max_size=LONGEST_POST)
         kind = r"{kind:data|index|snapshots|keys|locks}"
         application.add_routes(
             [

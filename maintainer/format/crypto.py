@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -16,6 +17,9 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 IV, MAC = 16, 16
 COMPRESSED = 2
 """The first byte of a compressed unpacked file in repository format 2."""
+PIECE = 1 << 20
+LARGEST_WINDOW = 1 << 25
+"""Bytes that decompression may look back: restic's own encoder looks back 8 MiB at most."""
 
 
 class FormatError(ValueError):
@@ -59,21 +63,29 @@ def encrypt(key: MasterKey, plain: bytes, iv: bytes) -> bytes:
 
 def unpack(plain: bytes, limit: int) -> bytes:
     """Return an unpacked file's JSON, decompressed if need be; FormatError beyond `limit` bytes."""
+    return b"".join(inflate(plain, limit))
+
+
+def inflate(plain: bytes, limit: int) -> Iterator[bytes]:
+    """Yield an unpacked file's JSON piece by piece, decompressed if need be; FormatError beyond `limit` bytes."""
     if not plain or plain[0] in b"{[":
         if len(plain) > limit:
             raise FormatError(f"more than {limit} bytes")
-        return plain
+        yield plain
+        return
     if plain[0] != COMPRESSED:
         raise FormatError("neither JSON nor a compressed file")
+    left = limit
     try:
         # decompress(max_output_size=) is ignored where the frame names its size; a reader is bounded both ways.
-        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(BytesIO(plain[1:])) as reader:
-            body = reader.read(limit + 1)
+        with zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).stream_reader(BytesIO(plain[1:])) as reader:
+            while piece := reader.read(min(PIECE, left + 1)):
+                left -= len(piece)
+                if left < 0:
+                    raise FormatError(f"it inflates to more than {limit} bytes")
+                yield piece
     except zstandard.ZstdError as error:
         raise FormatError("its compressed frame is broken") from error
-    if len(body) > limit:
-        raise FormatError(f"it inflates to more than {limit} bytes")
-    return bytes(body)
 
 
 def _mac(key: MasterKey, iv: bytes, ciphertext: bytes) -> bytes:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from maintainer.core.admission import Blob, Contents
 from maintainer.core.moments import from_text
 from maintainer.format.crypto import FormatError, MasterKey, decrypt, derive, unpack
 
-MEMORY_LIMIT = 256 << 20
+MEMORY_LIMIT = 128 << 20
 WORK_LIMIT = 1 << 24
 """What opening a key may cost, apart: restic's own calibration gives N=32768, r=8, p=6."""
-INFLATED = {"snapshot": 16 << 20, "index": 512 << 20, "config": 64 << 10}
+INFLATED = {"snapshot": 16 << 20, "config": 64 << 10}
 """The largest JSON of each kind that is parsed, in bytes."""
+PARSED = 96 << 20
+"""The most memory, in bytes, that any JSON may come to as objects of Python's: lists of nothing come to twenty times their text."""
 MASTER_KEY_JSON = 4096
 
 
@@ -58,15 +58,6 @@ class SnapshotFile:
     paths: tuple[str, ...]
     tags: tuple[str, ...]
     tree: str
-
-
-@dataclass(frozen=True, slots=True)
-class IndexFile:
-    """An index: for each pack's id, all the blobs that it is said to hold, wherever in the index, in order."""
-
-    packs: Contents
-    strange: str = ""
-    """Why restic might read it otherwise than we do: then it must not be relied on, though what we read may be true."""
 
 
 def parse_key(body: bytes) -> KeyFile:
@@ -126,37 +117,14 @@ def parse_snapshot(key: MasterKey, body: bytes) -> SnapshotFile:
         raise FormatError(f"no snapshot: {error}") from error
 
 
-def parse_index(key: MasterKey, body: bytes) -> IndexFile:
-    """Open and read an index."""
-    raw = _open(key, body, "index")
-    try:
-        packs: dict[str, list[Blob]] = {}
-        unknown = raw.keys() - {"packs", "supersedes"}
-        for pack in _list(raw.get("packs")):
-            unknown |= pack.keys() - {"id", "blobs"}
-            blobs = packs.setdefault(_text(pack["id"]), [])
-            for blob in _list(pack["blobs"]):
-                unknown |= blob.keys() - {"id", "type", "offset", "length", "uncompressed_length"}
-                blobs.append(_blob(blob))
-        _texts(_list(raw.get("supersedes")))
-        strange = f"it has fields that restic does not write: {', '.join(sorted(unknown))[:80]}" if unknown else ""
-        return IndexFile({pack: tuple(sorted(blobs)) for pack, blobs in packs.items()}, strange)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"no index: {error}") from error
-
-
 def _open(key: MasterKey, body: bytes, kind: str) -> dict[str, Any]:
     return _object(unpack(decrypt(key, body), INFLATED[kind]))
 
 
-def _blob(raw: Mapping[str, Any]) -> Blob:
-    offset, length, uncompressed = raw["offset"], raw["length"], raw.get("uncompressed_length", 0)
-    if any(type(number) is not int for number in (offset, length, uncompressed)):
-        raise FormatError("a blob's place that is no whole number")
-    return _text(raw["id"]), _text(raw["type"]), offset, length, uncompressed
-
-
 def _object(body: bytes) -> dict[str, Any]:
+    dearest = _dearest(body)
+    if dearest > PARSED:
+        raise FormatError(f"its JSON may take {dearest >> 20} MiB of memory")
     try:
         # As strict as Go, which restic is read by: UTF-8 alone. Python would guess at UTF-16.
         raw = json.loads(body.decode(), object_pairs_hook=_folded)
@@ -165,6 +133,12 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise FormatError("no JSON object")
     return raw
+
+
+def _dearest(text: bytes) -> int:
+    """Return how many bytes this JSON may take as Python's objects, at the very most: the text decoded, and 64-bit CPython's own sizes."""
+    separators = text.count(b",") + text.count(b":")
+    return (3 if text.isascii() else 9) * len(text) + 232 * text.count(b"{") + 64 * text.count(b"[") + 110 * separators
 
 
 def _folded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

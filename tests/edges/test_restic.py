@@ -47,14 +47,17 @@ def script(tmp_path: Path, body: str, limits: Limits) -> Restic:
     return Restic(str(binary), "0", limits)
 
 
-def test_a_time_limit_stops_it_by_sigint_first(tmp_path: Path) -> None:
-    tool = script(
-        tmp_path, "trap 'echo stopped; exit 130' INT; for i in $(seq 100); do sleep 0.1; done", Limits(time=timedelta(seconds=0.5))
-    )
+@pytest.mark.parametrize(("of_all", "of_one"), [(0.5, None), (60, 0.5), (0.5, 60)])
+def test_the_shorter_time_limit_stops_it_by_sigint_first_and_is_named(tmp_path: Path, of_all: float, of_one: float | None) -> None:
+    limits = Limits(time=timedelta(seconds=of_all))
+    tool = script(tmp_path, "trap 'echo stopped; exit 130' INT; for i in $(seq 100); do sleep 0.1; done", limits)
     started = time.monotonic()
-    outcome = tool.run("x", "secret", ("check",))
-    assert (outcome.status, outcome.output) == (130, "stopped\n")
+    outcome = tool.run("x", "secret", ("check",), time=timedelta(seconds=of_one) if of_one else None)
+    assert (outcome.status, outcome.output, outcome.late) == (130, "stopped\n", True)
     assert time.monotonic() - started < 8
+    error = restic.failure("check", outcome)
+    assert "its time was over" in error.message
+    assert "[restic] time" in error.guidance
 
 
 def test_a_memory_limit_holds(tmp_path: Path) -> None:

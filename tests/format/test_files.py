@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import time
+import tracemalloc
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintainer.format.crypto import FormatError, MasterKey, decrypt, encrypt
-from maintainer.format.files import WrongPasswordError, open_key, parse_config, parse_index, parse_key, parse_snapshot
+from maintainer.format.files import WrongPasswordError, open_key, parse_config, parse_key, parse_snapshot
+from maintainer.format.indexes import read_index
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.repositories import Repository
 
@@ -40,7 +42,7 @@ def test_every_file_of_a_real_repository_is_read_as_restic_reads_it(sandbox: San
     snapshot = parse_snapshot(key, repository.get(f"snapshots/{snapshot_id}"))
     assert (snapshot.tree, snapshot.host, list(snapshot.paths)) == (told["tree"], "web1", told["paths"])
     (index_key,) = repository.objects("index/")
-    packs = parse_index(key, repository.get(index_key)).packs
+    packs = dict(read_index(key, repository.get(index_key)))
     assert {f"data/{pack[:2]}/{pack}" for pack in packs} == set(repository.objects("data/"))
     assert snapshot.tree in {blob[0] for blobs in packs.values() for blob in blobs}
 
@@ -112,35 +114,25 @@ def test_garbage_under_the_right_key_is_a_format_error_and_nothing_else(plain: b
 )
 def test_json_of_the_wrong_shape_never_crashes(raw: dict[str, object]) -> None:
     body = sealed(json.dumps(raw).encode())
-    for parse in (parse_config, parse_snapshot, parse_index):
+    for parse in (parse_config, parse_snapshot, lambda key, body: list(read_index(key, body))):
         with suppress(FormatError):
             parse(KEY, body)
 
 
+@pytest.mark.parametrize("text", ['{"time":"x","TIME":"y"}', '{"tree":"x","tree":"y"}', '{"paths":[],"path\u017f":[]}'])
+def test_what_says_a_thing_twice_wants_to_be_read_in_two_ways(text: str) -> None:
+    with pytest.raises(FormatError, match="there twice"):
+        parse_snapshot(KEY, sealed(text.encode()))
+
+
 @pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ('{"packs":[],"PACKS":[]}', "there twice"),
-        ('{"packs":[],"pack\u017f":[]}', "there twice"),
-        ('{"packs":{}}', "a list"),
-        ('{"packs":[{"id":"a","blobs":[{"id":"b","type":"data","offset":1.0,"length":5}]}]}', "whole number"),
-        ('{"packs":[{"id":"a","blobs":[{"id":"b","type":"data","offset":"1","length":5}]}]}', "whole number"),
-        ('{"packs":[],"supersedes":[1]}', "text"),
-    ],
+    "text", [b"[" * 4_000_000, b'{"a":[' + b"[]," * 3_000_000 + b"[]]}", ('{"a":"' + "x" * 12_000_000 + '\U0001f600"}').encode()]
 )
-def test_an_index_that_restic_might_read_otherwise_is_none(text: str, says: str) -> None:
-    with pytest.raises(FormatError, match=says):
-        parse_index(KEY, sealed(text.encode()))
-    with pytest.raises(FormatError, match="no JSON"):
-        parse_index(KEY, sealed(text.encode("utf-16-le")))
-
-
-def test_a_pack_that_an_index_names_twice_holds_all_that_either_says() -> None:
-    named = '{"id":"a","blobs":[{"id":"%s","type":"data","offset":0,"length":5}]}'
-    packs = parse_index(KEY, sealed(f'{{"packs":[{named % "b"},{named % "c"}]}}'.encode())).packs
-    assert packs == {"a": (("b", "data", 0, 5, 0), ("c", "data", 0, 5, 0))}
-
-
-def test_a_field_that_restic_does_not_write_makes_an_index_strange() -> None:
-    assert "restic does not write: more" in parse_index(KEY, sealed(b'{"packs":[],"more":1}')).strange
-    assert not parse_index(KEY, sealed(b'{"PACKS":null}')).strange
+def test_json_that_would_grow_in_memory_is_refused_before_it_does(text: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="MiB of memory"):
+            parse_snapshot(KEY, sealed(text))
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(text)
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,73 @@
+"""Attack 22: what inflates to gigabytes, or wants them, is set aside at a limit; the run goes on, and takes no more memory than ever."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from maintainer.drill import bombs
+from maintainer.drill.target import Target
+from maintainer.sandbox.daemon import Sandbox
+from tests.support.agents import Maintained, Ran
+from tests.support.repositories import Repository
+
+MOST_MEMORY_KIB = 256 << 10
+BOMBS: dict[str, tuple[Callable[[Target], None], str]] = {
+    "snapshot": (bombs.snapshot, "garbage"),
+    "index": (bombs.index, "garbage"),
+    "pack": (bombs.pack, "garbage"),
+    "config": (bombs.config, "overwritten"),
+    "key": (bombs.key, "garbage"),
+}
+
+
+@pytest.fixture
+def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
+    repository = Repository(timed_sandbox, f"b-{uuid.uuid4().hex[:12]}", tmp_path)
+    repository.init()
+    repository.write("file1", 100_000, 1)
+    repository.backup()
+    made = Maintained(repository)
+    made.expect_host()
+    assert made.run().code == 0
+    return made
+
+
+def measured(maintained: Maintained) -> tuple[Ran, int]:
+    """Run the agent with little memory for restic; return the most memory that the agent itself had, in KiB."""
+    most = 0
+    process = maintained.start(replace(maintained.job(), memory=512 << 20))
+
+    def watch() -> None:
+        nonlocal most
+        while process.poll() is None:
+            with suppress(OSError, StopIteration):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                most = max(most, int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]))
+            time.sleep(0.02)
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    ran = maintained.finish(process)
+    watcher.join()
+    return ran, most
+
+
+@pytest.mark.parametrize(("attack", "kind"), BOMBS.values(), ids=BOMBS)
+def test_a_bomb_is_set_aside_in_little_memory(maintained: Maintained, attack: Callable[[Target], None], kind: str) -> None:
+    attack(maintained.repository)
+    ran, memory = measured(maintained)
+    assert (ran.code, set(ran.findings())) == (3, {kind}), ran.why()
+    assert 0 < memory <= MOST_MEMORY_KIB
+    maintained.repository.restic("check", "--no-lock", "--read-data")
+    for snapshot in maintained.repository.trees:
+        maintained.repository.verify(snapshot)
+    again = maintained.run()
+    assert (again.code, again.findings()) == (0, []), again.why()
