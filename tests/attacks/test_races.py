@@ -1,18 +1,73 @@
-"""Honest backups that are in flight while a run looks: they are taken as they are, and nobody is alarmed."""
+"""Attack 23, and honest backups that are in flight while runs come and go: they are whole in the end, and nobody is alarmed for nothing."""
 
 from __future__ import annotations
 
+import json
+import random
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from maintainer.core.job import Keep
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges.objectstore import S3Store
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
-from tests.support.repositories import Repository
+from tests.support.instances import until
+from tests.support.repositories import RESTIC, Repository
+
+RESTIC_COMMAND = (RESTIC, "--no-cache", "-o", "s3.bucket-lookup=path")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("locks", ["its locks stay", "its locks are deleted"])
+def test_a_real_backup_that_lasts_three_weeks_is_whole(timed_sandbox: Sandbox, tmp_path: Path, locks: str) -> None:
+    """It relies on data that is forgotten, pruned and marked meanwhile, and so are the packs that it puts itself."""
+    repository = Repository(timed_sandbox, f"r-{uuid.uuid4().hex[:12]}", tmp_path)
+    repository.init()
+    old, *new = (random.Random(seed).randbytes(14 << 20) for seed in range(4))
+    (repository.source / "old").write_bytes(old)
+    repository.backup(good=False)
+    (repository.source / "old").unlink()
+    repository.write("file", 50_000, 9)
+    repository.backup()
+    maintained = Maintained(repository, Keep(last=1))
+    maintained.expect_host()
+    assert maintained.run().code == 0
+    relied_on = set(repository.objects("data/"))
+    command = [*RESTIC_COMMAND, "-r", repository.location, "backup", "--json", "--pack-size", "4", "--stdin", "--stdin-filename", "dump"]
+    told = repository.root / "told"
+    with told.open("wb") as output, subprocess.Popen(command, env=repository.environment(), stdin=subprocess.PIPE, stdout=output) as backup:
+        assert backup.stdin is not None
+        backup.stdin.write(old)
+        for day, content in zip((15, 19, 23), new, strict=True):
+            before = set(repository.objects("data/"))
+            backup.stdin.write(content)
+            backup.stdin.flush()
+            until(lambda: bool(set(repository.objects("data/")) - before))  # noqa: B023 - asked at once
+            if locks == "its locks are deleted":
+                for lock in repository.objects("locks/"):
+                    repository.hide(lock)
+            maintained.pass_days(day)
+            ran = maintained.run()
+            assert ran.code in (0, 3), ran.why()
+        assert relied_on - set(repository.objects("data/"))  # marked by now
+        backup.stdin.close()
+        assert backup.wait() == 0
+    snapshot = json.loads(told.read_bytes().splitlines()[-1])["snapshot_id"]
+    ran = maintained.run()
+    assert ran.named("object.taken_back"), ran.why()
+    assert not ran.named("snapshot.incomplete")
+    for day in (31, 39, 60):
+        maintained.pass_days(day)
+        assert maintained.run().code in (0, 3)
+    repository.restic("check", "--no-lock", "--read-data")
+    repository.restic("restore", "--no-lock", snapshot, "--target", str(tmp_path / "dumped"))
+    assert (tmp_path / "dumped/dump").read_bytes() == b"".join((old, *new))
+    repository.verify(list(repository.trees)[-1])
 
 
 def test_a_backup_that_ends_while_the_bucket_is_listed_alarms_nobody(
