@@ -107,16 +107,17 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
 def read_contents(run: Run, version: ObjectVersion, opened: Opened) -> dict[str, bytes]:
     """Return what an index says of each pack; FormatError where it is none, or too large."""
     with run.room.hold(version.size):
-        return contents(read_index(opened.master, _read(run, version)))
+        return contents(read_index(opened.master, read_small(run, version)))
 
 
 def read_snapshot(run: Run, version: ObjectVersion, opened: Opened) -> files.SnapshotFile:
     """Open a snapshot; FormatError where it is none, or too large."""
     with run.room.hold(INFLATES * version.size):
-        return files.parse_snapshot(opened.master, _read(run, version))
+        return files.parse_snapshot(opened.master, read_small(run, version))
 
 
-def _read(run: Run, version: ObjectVersion) -> bytes:
+def read_small(run: Run, version: ObjectVersion) -> bytes:
+    """Return a small file's content; FormatError where it is larger than any of its kind."""
     try:
         return run.kept.read(version, MAXIMA[_kind(version.key)])
     except ValueError as error:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
-from maintainer.agent import admission, unlock
+from maintainer.agent import admission, forgetting, unlock
 from maintainer.agent.admission import Admission
 from maintainer.agent.beside import again
+from maintainer.agent.forgetting import Judged
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core import retention
-from maintainer.core.entries import UNDELETED, Record, State
+from maintainer.core.entries import Record, State
 from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
-from maintainer.core.retention import Candidate
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
@@ -34,8 +33,7 @@ class Work:
 
     view: View
     frozen: Mapping[str, ObjectVersion]
-    forgotten: tuple[str, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
+    judged: Judged = field(default_factory=Judged)
     checked: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -86,7 +84,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
             with step("check"):
                 _check_first(run, server, opened, work)
         with step("forget"):
-            forget(run, server, opened, work)
+            _forget(run, server, opened, work)
         with step("prune"):
             prune(run, server, opened, work)
         with step("check"):
@@ -183,67 +181,15 @@ def _progress(run: Run, server: ViewServer, packs: Sequence[int]) -> AbstractCon
     return again(tell, PROGRESS_S, "progress")
 
 
-def forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
-    """Let restic apply the policy to the snapshots that count, and forget exactly those."""
-    listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
-    records = run.fold.records
-    work.candidates = tuple(
-        Candidate(s.id, s.time, s.host, s.paths, record.first_seen, record.suspect)
-        for s in listed
-        if (record := records.get(f"snapshots/{s.id}")) is not None
-    )
-    expected = frozenset({*run.fold.expected, *((one.host, one.paths) for one in run.job.expect)})
-    verdict = retention.judge(work.candidates, expected, run.job.probation, now=run.now)
-    held = _why_nothing_is_forgotten(run, work)
-    if not held:
-        for candidate, reasons in verdict.suspect:
-            if not candidate.suspect.startswith(UNDELETED):
-                run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))
-            run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
-    ids = () if held else _policy(run, opened, work, verdict.counting)
-    if held:
-        run.recorder.record("retention.held", reason=held)
-    else:
-        run.recorder.record(
-            "retention.judged",
-            counting=len(verdict.counting),
-            in_probation=len(verdict.in_probation),
-            suspect=len(verdict.suspect),
-            forget=len(ids),
-        )
+def _forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
+    """Judge, and forget exactly what the guard allows."""
+    work.judged = forgetting.judge(run, opened, work.frozen)
+    ids = work.judged.forget
     if ids:
         run.demand(server, opened, restic.forget_argv(ids))
-        known = {candidate.id: candidate for candidate in work.candidates}
+        known = {candidate.id: candidate for candidate in work.judged.candidates}
         for snapshot in ids:
             run.recorder.record("snapshot.forgotten", snapshot=snapshot, time=to_text(known[snapshot].time), host=known[snapshot].host)
-    work.forgotten = ids
-
-
-def _why_nothing_is_forgotten(run: Run, work: Work) -> str:
-    observed = retention.groups(work.candidates)
-    if not run.fold.accepted and not run.job.expect:
-        if observed:
-            shown = "; ".join(f"{host}: {', '.join(paths)}" for host, paths in observed)
-            evidence = hashlib.sha256(repr(observed).encode()).hexdigest()[:16]
-            run.findings.append(Finding(Kind.CONFIRM, run.job.name, shown, evidence))
-        return "hosts and paths are not confirmed yet"
-    if run.fold.is_first_contact:
-        return "first contact forgets nothing"
-    if run.job.keep.is_empty():
-        return "the policy has no rule"
-    return ""
-
-
-def _policy(run: Run, opened: Opened, work: Work, counting: tuple[str, ...]) -> tuple[str, ...]:
-    """Ask restic's own policy, on a view that shows the counting snapshots alone."""
-    if not counting:
-        return ()
-    shown = {key: version for key, version in work.frozen.items() if not key.startswith("snapshots/") or short(key) in counting}
-    with run.serve(View(shown), Permissions()) as server:
-        proposal = restic.parse_policy(run.demand(server, opened, restic.policy_argv(run.job.keep)))
-    for snapshot, reasons in proposal.keep.items():
-        run.recorder.record("snapshot.kept", snapshot=snapshot, reasons=list(reasons))
-    return tuple(snapshot for snapshot in proposal.remove if snapshot in counting)
 
 
 def prune(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
@@ -258,6 +204,10 @@ def prune(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
 def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitted: Mapping[str, RepositoryFile]) -> ExitCode:
     """Append the one entry that dooms what restic deleted, and admits what it wrote."""
     changes = _pins(run)
+    for snapshot, extent in work.judged.extents.items():
+        key = f"snapshots/{snapshot}"
+        if run.fold.records[key].extent != extent:
+            changes[key] = replace(changes.get(key, run.fold.records[key]), extent=extent)
     changes |= _doomed(run, opened, work, admitted)
     for key, version in work.view.written.items():
         state = State.DOOMED if key in work.view.deleted else State.ADMITTED
@@ -273,7 +223,7 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
     run.append(
         "commit",
         changes,
-        observed=retention.groups(work.candidates),
+        observed=retention.groups(work.judged.candidates),
         findings=settled,
         checked=work.checked,
     )
@@ -281,7 +231,7 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
     for reported in settled:
         tell(run, reported)
     doomed = sum(record.state is State.DOOMED for record in changes.values())
-    run.recorder.record("run.committed", sequence=run.fold.head[0] - 1, forgotten=len(work.forgotten), doomed=doomed)
+    run.recorder.record("run.committed", sequence=run.fold.head[0] - 1, forgotten=len(work.judged.forget), doomed=doomed)
     return ExitCode.ATTENTION if any(r.standing is Standing.NEW for r in settled) else ExitCode.COMMITTED
 
 
@@ -316,7 +266,7 @@ def _doomed(run: Run, opened: Opened, work: Work, admitted: Admission) -> dict[s
         before = admitted.taken_back.get(key, run.fold.records[key])
         since = before.since if key in admitted.taken_back else run.now
         version = work.frozen[key].version_id
-        reason = "forgotten" if short(key) in work.forgotten else "pruned"
+        reason = "forgotten" if short(key) in work.judged.forget else "pruned"
         indexes = tuple(sorted({*before.indexes, *named_by.get(key, ())}))
         changes[key] = replace(before, state=State.DOOMED, version=version, since=since, reason=reason, indexes=indexes)
     return changes

@@ -51,12 +51,27 @@ LEGAL: Mapping[State | None, frozenset[State]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """What a snapshot reaches, in bytes of distinct data blobs, by the lengths in indexes that are proved.
+
+    `base` is the size of its plausible predecessor when it was measured (0 without one), `shared` what of that it still reaches.
+    `beside` names that predecessor by its date and id, in order of time. `strange` says why its trees can not be followed as restic would.
+    """
+
+    size: int
+    base: int = 0
+    shared: int = 0
+    beside: str = ""
+    strange: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What the ledger knows of one key.
 
     `version` is the pinned version id (empty where none is current), `size` in bytes, `first_seen` the date of the oldest true version,
     `since` when this state began. `digest` is config's SHA-256; `indexes` the ids of the indexes that named a doomed pack; `ours` what a
-    run of ours put; `suspect` why a snapshot may never count, if so.
+    run of ours put; `suspect` why a snapshot may never count, if so; `extent` what a snapshot reaches, once it was measured.
     """
 
     state: State
@@ -69,6 +84,7 @@ class Record:
     indexes: tuple[str, ...] = ()
     ours: bool = False
     suspect: str = ""
+    extent: Extent | None = None
 
 
 Group: TypeAlias = tuple[str, tuple[str, ...]]
@@ -205,6 +221,7 @@ def _write_record(record: Record) -> dict[str, Any]:
         "indexes": list(record.indexes),
         "ours": record.ours,
         "suspect": record.suspect,
+        "extent": asdict(record.extent) if record.extent else None,
     }
     return {**raw, **{name: value for name, value in optional.items() if value}}
 
@@ -217,6 +234,7 @@ def _read_record(raw: dict[str, Any]) -> Record:
             "first_seen": from_text(raw["first_seen"]),
             "since": from_text(raw["since"]),
             "indexes": tuple(raw.get("indexes", ())),
+            "extent": Extent(**raw["extent"]) if "extent" in raw else None,
         }
     )
 

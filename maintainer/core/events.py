@@ -49,7 +49,9 @@ VOCABULARY: Mapping[str, Level] = {
     "object.taken_back": "info",  # key
     "snapshot.incomplete": "warning",  # key
     "retention.judged": "info",  # counting, forget, suspect, in_probation
-    "retention.held": "warning",  # reason
+    "retention.held": "warning",  # reason: nothing is forgotten
+    "retention.limited": "warning",  # host, paths, reason: of these not all that the policy proposes is forgotten
+    "snapshots.measured": "debug",  # snapshots, trees, bytes: read for it
     "snapshot.suspected": "warning",  # snapshot, reasons
     "snapshot.kept": "debug",  # snapshot, reasons
     "snapshot.forgotten": "info",  # snapshot, time, host

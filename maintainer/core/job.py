@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.retention import Limits
 
 VERSION = 1
 
@@ -54,17 +55,20 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A host and the paths that it backs up."""
+    """A host, the paths that it backs up, and how often, in seconds (0 where its history says it)."""
 
     host: str
     paths: tuple[str, ...]
+    every_s: float = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryJob:
     """One repository. `password` names a source; `probation_s` and `grace_s` are seconds; `expect` is empty where a person confirms.
 
-    `host_profile` names the host's own credentials, where they are known here: then its reach is checked.
+    `at_least` counting snapshots of a host and paths always stay, one run forgets no more than `share` of them, and none while the newest
+    plausible one is older than `stale_s` seconds. `host_profile` names the host's own credentials, where they are known here: then its
+    reach is checked.
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does.
     """
 
@@ -75,8 +79,17 @@ class RepositoryJob:
     expect: tuple[Expected, ...] = ()
     probation_s: float = 14 * 86_400
     grace_s: float = 7 * 86_400
+    at_least: int = 3
+    share: float = 0.5
+    stale_s: float = 7 * 86_400
     host_profile: str = ""
     kms_key: str = ""
+
+    @property
+    def limits(self) -> Limits:
+        """Return the guard's margins."""
+        stale = timedelta(seconds=self.stale_s)
+        return Limits(probation=self.probation, at_least=self.at_least, share=self.share, stale=stale)
 
     @property
     def probation(self) -> timedelta:
@@ -151,6 +164,6 @@ def _repository(raw: dict[str, Any]) -> RepositoryJob:
             **raw,
             "place": Place(**raw["place"]),
             "keep": Keep(**{**raw["keep"], "tags": tuple(raw["keep"]["tags"])}),
-            "expect": tuple(Expected(one["host"], tuple(one["paths"])) for one in raw["expect"]),
+            "expect": tuple(Expected(**{**one, "paths": tuple(one["paths"])}) for one in raw["expect"]),
         }
     )

@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from statistics import median
+from typing import TypeAlias
 
-from maintainer.core.entries import Group
+from maintainer.core.amounts import size
+from maintainer.core.entries import Extent, Group
+from maintainer.core.moments import to_text
 
-SKEW = timedelta(minutes=10)
-"""How far a host's clock may be ahead of the store's."""
-LONGEST_BACKUP = timedelta(days=7)
-"""A snapshot's time is its backup's start: it may lie so far before its object's."""
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Every margin of the guard."""
+
+    skew: timedelta = timedelta(minutes=10)
+    """How far a host's clock may be ahead of the store's."""
+    longest_backup: timedelta = timedelta(days=7)
+    """A snapshot's time is its backup's start: it may lie so far before its object's."""
+    probation: timedelta = timedelta(days=14)
+    """How long a snapshot must have been seen before it counts."""
+    collapsed_below: float = 0.5
+    """A snapshot smaller than this share of what is usual has collapsed. Usual is the larger of its predecessor, and the median before."""
+    rewritten_below: float = 0.25
+    """One that holds less than this share of what its predecessors usually leave to the next has been rewritten."""
+    history: int = 14
+    """How many plausible predecessors, and days, say what is usual."""
+    per_day_at_first: int = 26
+    """How many snapshots of a host and paths a day may bring before it is known what is usual: one an hour, and two by hand. Later:
+    twice what is usual, and one more."""
+    stale: timedelta = timedelta(days=7)
+    """How old the newest plausible snapshot may be before nothing is forgotten; or three times what is usual, where that is more."""
+    at_least: int = 3
+    """How many counting snapshots of a host and paths always stay."""
+    share: float = 0.5
+    """Which share of the counting snapshots of a host and paths one run may forget at most."""
+
+
+ENOUGH = 3
+"""How many say what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A snapshot as it claims to be, `first_seen` by the store's clock, and what the ledger holds against it (`suspect`)."""
+    """A snapshot as it claims to be, `first_seen` by the store's clock, and what the ledger holds of it.
+
+    `suspect` is what speaks against it whatever else; `endorsed` tells that a person found it good; `extent` is what was measured before.
+    """
 
     id: str
     time: datetime
@@ -24,49 +60,194 @@ class Candidate:
     paths: tuple[str, ...]
     first_seen: datetime
     suspect: str = ""
+    endorsed: bool = False
+    extent: Extent | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what names it in the order of time."""
+        return f"{to_text(self.first_seen)} {self.id}"
+
+    @property
+    def group(self) -> Group:
+        """Return its host and paths."""
+        return (self.host, self.paths)
+
+
+Measure: TypeAlias = Callable[[Candidate, Candidate | None], Extent]
+"""What a snapshot reaches, beside its plausible predecessor: trees are read, at its dearest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What counts, what is plausible and waits (`in_probation`), and what is suspect, with the reasons."""
+    """What counts, what is plausible and waits (`in_probation`), and what is suspect, with the reasons.
 
-    counting: tuple[str, ...]
-    in_probation: tuple[str, ...]
-    suspect: tuple[tuple[Candidate, tuple[str, ...]], ...]
+    `stale` says of a group why nothing of it is forgotten now; `extents` what was measured, by id.
+    """
 
-
-def suspicion(candidate: Candidate, expected: frozenset[Group]) -> tuple[str, ...]:
-    """Return why a snapshot may not be the reason to forget another: no reasons, no suspicion."""
-    reasons: list[str] = []
-    if candidate.suspect:
-        reasons.append(candidate.suspect)
-    if candidate.time > candidate.first_seen + SKEW:
-        reasons.append(f"claims {candidate.time:%Y-%m-%d %H:%M}, but was there at {candidate.first_seen:%Y-%m-%d %H:%M}")
-    if candidate.time < candidate.first_seen - LONGEST_BACKUP:
-        reasons.append(
-            f"claims {candidate.time:%Y-%m-%d %H:%M}, more than 7 days before it arrived at {candidate.first_seen:%Y-%m-%d %H:%M}"
-        )
-    if (candidate.host, candidate.paths) not in expected:
-        reasons.append(f"host {candidate.host!r} with {', '.join(map(repr, candidate.paths))} is not expected")
-    return tuple(reasons)
+    counting: tuple[Candidate, ...] = ()
+    in_probation: tuple[Candidate, ...] = ()
+    suspect: tuple[tuple[Candidate, tuple[str, ...]], ...] = ()
+    stale: Mapping[Group, str] = field(default_factory=dict)
+    extents: Mapping[str, Extent] = field(default_factory=dict)
 
 
-def judge(candidates: Sequence[Candidate], expected: frozenset[Group], probation: timedelta, *, now: datetime) -> Verdict:
-    """Say which snapshots count."""
-    counting: list[str] = []
-    waiting: list[str] = []
+Expectation: TypeAlias = Mapping[Group, timedelta]
+"""The hosts and paths that are expected, and how often; never, where history says how often."""
+
+
+def judge(candidates: Sequence[Candidate], expected: Expectation, limits: Limits, measure: Measure, *, now: datetime) -> Verdict:
+    """Say which snapshots count, each host and paths in the order in which the store saw them."""
+    by_group: dict[Group, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda one: (one.first_seen, one.time, one.id)):
+        by_group.setdefault(candidate.group, []).append(candidate)
+    counting: list[Candidate] = []
+    waiting: list[Candidate] = []
     suspect: list[tuple[Candidate, tuple[str, ...]]] = []
-    for candidate in candidates:
-        reasons = suspicion(candidate, expected)
-        if reasons:
-            suspect.append((candidate, reasons))
-        elif candidate.first_seen + probation > now:
-            waiting.append(candidate.id)
+    stale: dict[Group, str] = {}
+    extents: dict[str, Extent] = {}
+    for group, found in by_group.items():
+        judged = _Group(limits, measure, expected.get(group, timedelta(0)))
+        judged.take(found, "" if group in expected else f"host {group[0]!r} with {', '.join(map(repr, group[1]))} is not expected")
+        extents |= judged.extents
+        suspect += judged.suspect
+        for candidate in judged.plausible:
+            (waiting if candidate.first_seen + limits.probation > now else counting).append(candidate)
+        if why := judged.why_stale(now):
+            stale[group] = why
+    return Verdict(tuple(counting), tuple(waiting), tuple(suspect), stale, extents)
+
+
+class _Group:
+    """One host's history as it is judged, oldest first. Mutable, and never seen outside `judge`."""
+
+    def __init__(self, limits: Limits, measure: Measure, every: timedelta) -> None:
+        self._limits = limits
+        self._every = every
+        self._measure = measure
+        self._usual_from = 0
+        self.plausible: list[Candidate] = []
+        self.suspect: list[tuple[Candidate, tuple[str, ...]]] = []
+        self.extents: dict[str, Extent] = {}
+
+    def take(self, found: Sequence[Candidate], unexpected: str) -> None:
+        crowded = self._crowded(found)
+        for candidate in found:
+            said = (candidate.suspect, unexpected, *self._why_its_time_is(candidate), crowded.get(candidate.id, ""))
+            reasons = () if candidate.endorsed else tuple(filter(None, said))
+            reasons = reasons or self._why_its_content_is(candidate)
+            if reasons:
+                self.suspect.append((candidate, reasons))
+            else:
+                self.plausible.append(candidate)
+
+    def _why_its_time_is(self, candidate: Candidate) -> tuple[str, ...]:
+        limits = self._limits
+        claims, arrived = f"{candidate.time:%Y-%m-%d %H:%M}", f"{candidate.first_seen:%Y-%m-%d %H:%M}"
+        if candidate.time > candidate.first_seen + limits.skew:
+            return (f"claims {claims}, but was there at {arrived}",)
+        if candidate.time < candidate.first_seen - limits.longest_backup:
+            return (f"claims {claims}, more than {limits.longest_backup.days} days before it arrived at {arrived}",)
+        return ()
+
+    def _crowded(self, found: Sequence[Candidate]) -> dict[str, str]:
+        """Return those that came with more others within a day than is usual: nobody knows which of them are true.
+
+        Usual is what the days before had; those that were too many themselves say nothing, or a flood would make the next one usual.
+        """
+        reasons: dict[str, str] = {}
+        days: dict[date, int] = {}
+        first = marked = 0
+        for last, candidate in enumerate(found):
+            while found[first].first_seen <= candidate.first_seen - DAY:
+                one = found[first]
+                if one.id not in reasons:
+                    days[one.first_seen.date()] = days.get(one.first_seen.date(), 0) + 1
+                first += 1
+            count = last - first + 1
+            if count > (most := self._most_a_day(list(days.values())[-self._limits.history :])):
+                for one in found[max(first, marked) : last + 1]:
+                    reasons[one.id] = f"one of {count} within a day, where {most} would be usual at most"
+                marked = last + 1
+        return reasons
+
+    def _most_a_day(self, days: Sequence[int]) -> int:
+        if self._every:
+            return 2 * max(round(DAY / self._every), 1) + 1
+        return 2 * round(median(days)) + 1 if len(days) >= ENOUGH else self._limits.per_day_at_first
+
+    def _why_its_content_is(self, candidate: Candidate) -> tuple[str, ...]:
+        """Measure it beside its predecessor. With a person's word for it, it begins what is usual anew."""
+        extent = self.extents[candidate.id] = self._extent(candidate)
+        if candidate.endorsed:
+            self._usual_from = len(self.plausible)
+            return ()
+        if extent.strange:
+            return (extent.strange,)
+        past = [self.extents[one.id] for one in self.plausible[self._usual_from :][-self._limits.history :]]
+        usual = max(extent.base, median(one.size for one in past)) if past else 0
+        if extent.size < self._limits.collapsed_below * usual:
+            return (f"holds {size(extent.size)}, where {size(usual)} are usual: it has shrunk",)
+        if extent.base:
+            left = [one.shared / one.base for one in past if one.base]
+            least = self._limits.rewritten_below * (median(left) if len(left) >= ENOUGH else 1)
+            share = extent.shared / extent.base
+            if share < least:
+                return (f"holds {share:.0%} of what the one before it held, where {least:.0%} would be little: it was rewritten",)
+        return ()
+
+    def _extent(self, candidate: Candidate) -> Extent:
+        """Return what was measured before, unless a later predecessor is plausible by now: one that is forgotten changes nothing."""
+        previous = self.plausible[-1] if self.plausible else None
+        if candidate.extent is not None and (previous is None or previous.name <= candidate.extent.beside):
+            return candidate.extent
+        return self._measure(candidate, previous)
+
+    def why_stale(self, now: datetime) -> str:
+        if not self.plausible:
+            return "no snapshot is plausible"
+        every = self._every
+        if not every:
+            seen = [one.first_seen for one in self.plausible[-self._limits.history :]]
+            gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(seen)]
+            every = timedelta(seconds=median(gaps) if len(gaps) >= ENOUGH else 0)
+        limit = max(self._limits.stale, 3 * every)
+        newest = self.plausible[-1].first_seen
+        return f"the newest plausible snapshot is of {newest:%Y-%m-%d %H:%M}" if newest + limit < now else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What of a policy's proposal is carried out, and for each group why not all of it."""
+
+    forget: tuple[str, ...] = ()
+    held: Mapping[Group, str] = field(default_factory=dict)
+
+
+def allow(proposed: Iterable[str], verdict: Verdict, limits: Limits) -> Allowed:
+    """Cut a policy's proposal down to what the limits allow, oldest first; what is no counting snapshot is never forgotten."""
+    wanted = set(proposed)
+    groups: dict[Group, list[Candidate]] = {}
+    for candidate in verdict.counting:
+        groups.setdefault(candidate.group, []).append(candidate)
+    forget: list[str] = []
+    held: dict[Group, str] = {}
+    for group, counting in groups.items():
+        asked = [candidate.id for candidate in sorted(counting, key=lambda one: (one.time, one.id)) if candidate.id in wanted]
+        most = min(len(counting) - limits.at_least, int(limits.share * len(counting)))
+        if asked and group in verdict.stale:
+            held[group] = verdict.stale[group]
+        elif len(asked) > most:
+            most = max(most, 0)
+            held[group] = (
+                f"{len(asked)} of {len(counting)} counting snapshots would go; {most} may in one run, and {limits.at_least} always stay"
+            )
+            forget += asked[:most]
         else:
-            counting.append(candidate.id)
-    return Verdict(tuple(counting), tuple(waiting), tuple(suspect))
+            forget += asked
+    return Allowed(tuple(forget), held)
 
 
 def groups(candidates: Iterable[Candidate]) -> tuple[Group, ...]:
     """Return the distinct hosts and paths, in order: what a person is asked to confirm."""
-    return tuple(sorted({(candidate.host, candidate.paths) for candidate in candidates}))
+    return tuple(sorted({candidate.group for candidate in candidates}))

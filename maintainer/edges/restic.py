@@ -56,6 +56,7 @@ class Snapshot:
     time: datetime
     host: str
     paths: tuple[str, ...]
+    tree: str
     tags: tuple[str, ...] = ()
 
 
@@ -249,7 +250,8 @@ def parse_check(outcome: Outcome) -> dict[str, Any]:
 
 
 def _snapshot(raw: Mapping[str, Any]) -> Snapshot:
-    return Snapshot(raw["id"], from_text(raw["time"]), raw.get("hostname", ""), tuple(raw.get("paths") or ()), tuple(raw.get("tags") or ()))
+    paths, tags = tuple(raw.get("paths") or ()), tuple(raw.get("tags") or ())
+    return Snapshot(raw["id"], from_text(raw["time"]), raw.get("hostname", ""), paths, raw["tree"], tags)
 
 
 def find(configured: str = "restic", limits: Limits = Limits()) -> Restic:

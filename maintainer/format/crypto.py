@@ -75,10 +75,15 @@ def inflate(plain: bytes, limit: int) -> Iterator[bytes]:
         return
     if plain[0] != COMPRESSED:
         raise FormatError("neither JSON nor a compressed file")
+    yield from decompress(plain[1:], limit)
+
+
+def decompress(frame: bytes, limit: int) -> Iterator[bytes]:
+    """Yield what a zstd frame holds piece by piece; FormatError beyond `limit` bytes."""
     left = limit
     try:
         # decompress(max_output_size=) is ignored where the frame names its size; a reader is bounded both ways.
-        with zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).stream_reader(BytesIO(plain[1:])) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW).stream_reader(BytesIO(frame)) as reader:
             while piece := reader.read(min(PIECE, left + 1)):
                 left -= len(piece)
                 if left < 0:

@@ -127,7 +127,7 @@ def _object(body: bytes) -> dict[str, Any]:
         raise FormatError(f"its JSON may take {dearest >> 20} MiB of memory")
     try:
         # As strict as Go, which restic is read by: UTF-8 alone. Python would guess at UTF-16.
-        raw = json.loads(body.decode(), object_pairs_hook=_folded)
+        raw = json.loads(body.decode(), object_pairs_hook=folded)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"no JSON: {error}") from error
     if not isinstance(raw, dict):
@@ -141,7 +141,7 @@ def _dearest(text: bytes) -> int:
     return (3 if text.isascii() else 9) * len(text) + 232 * text.count(b"{") + 64 * text.count(b"[") + 110 * separators
 
 
-def _folded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def folded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Read an object as Go does, to which `PACKS` and `packs` are one field: who says both wants to be read in two ways."""
     raw = {name.casefold(): value for name, value in pairs}
     if len(raw) != len(pairs):

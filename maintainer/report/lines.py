@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from maintainer.core.amounts import size
 from maintainer.core.events import Event
 from maintainer.core.repofiles import parse_key
 
@@ -20,16 +21,6 @@ def _short(key: object) -> str:
     if parse_key(str(key)) is None:
         return str(key)
     return f"{folder.partition('/')[0]}{slash}{name[:ID]}"
-
-
-def size(count: Any) -> str:
-    """Write a number of bytes for people."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:  # noqa: PLR2004 - the step between units
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
 
 
 Fields = Mapping[str, Any]
@@ -62,6 +53,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
         f"{f['counting']} snapshots count, {f['in_probation']} wait in probation, {f['suspect']} are suspect; to forget: {f['forget']}"
     ),
     "retention.held": lambda f: f"nothing is forgotten: {f['reason']}",
+    "retention.limited": lambda f: f"{f['host']} {', '.join(f['paths'])}: {f['reason']}",
     "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
     "prune.finished": lambda f: f"pruned: {f['deleted']} files go, {f['written']} were written",
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",

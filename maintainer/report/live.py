@@ -10,9 +10,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from maintainer.core.amounts import size
 from maintainer.core.events import Event
 from maintainer.core.moments import from_text
-from maintainer.report.lines import size
 
 COUNTED: Mapping[str, str] = {
     "object.healed": "healed",

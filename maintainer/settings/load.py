@@ -110,12 +110,20 @@ def _repository(one: RepositorySection) -> RepositoryJob:
             "" if keep.within == "0h" else keep.within,
             keep.tags,
         ),
-        expect=(Expected(one.expect.host, one.expect.paths),) if one.expect else (),
+        expect=tuple(Expected(each.host, each.paths, each.every.total_seconds()) for each in one.expect),
         probation_s=one.probation.total_seconds(),
         grace_s=one.grace.total_seconds(),
+        at_least=one.at_least,
+        share=one.share,
+        stale_s=one.stale.total_seconds(),
         host_profile=one.host_profile,
         kms_key=one.kms_key,
     )
+
+
+def _with_tuples(table: object) -> object:
+    """TOML has arrays where the frozen values are tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()} if isinstance(table, dict) else table
 
 
 def load(path: Path) -> Settings:
@@ -225,6 +233,7 @@ class _Reader:
                 found = f"{state.location} is the place of repository {one.name!r}, or within it or around it"
                 self._add(("state", "location"), Mistake(found, "a bucket that no backup host reaches", "move the state store"))
         self._check_passwords(groups, repositories)
+        self._check_policies(repositories)
         self._compare(repositories)
 
     def _check_passwords(self, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]) -> None:
@@ -237,6 +246,17 @@ class _Reader:
                 do = "put the password where the instance's role may read it"
                 expected = "`ssm:` or `secretsmanager:`, since its group runs on an instance"
                 self._add(("repository", number, "password"), Mistake(f"a source on this machine ({scheme}:)", expected, do))
+
+    def _check_policies(self, repositories: list[tuple[int, RepositorySection]]) -> None:
+        """Refuse a policy by which even honest backups would fall below the floor: the guard would hold it for ever."""
+        for number, one in repositories:
+            keep = one.keep
+            counts = (keep.last, keep.hourly, keep.daily, keep.weekly, keep.monthly, keep.yearly)
+            has_rule = any(counts) or keep.tags or keep.within != "0h"
+            if has_rule and keep.within == "0h" and -1 not in counts and max(counts) < one.at_least:
+                kept = f"a policy that keeps {max(counts)} snapshots" if max(counts) else "a policy that keeps nothing but tagged snapshots"
+                expected = f"one that keeps the {one.at_least} that always stay (at_least)"
+                self._add(("repository", number, "keep"), Mistake(kept, expected, "keep more, or set at_least = 1 for this repository"))
 
     def _compare(self, repositories: list[tuple[int, RepositorySection]]) -> None:
         for (_, left), (number, right) in combinations(repositories, 2):
@@ -257,18 +277,19 @@ class _Reader:
         if not isinstance(table, dict):
             self._add(at, Mistake("a single value", f"a section {shown}", "write a section with its keys below"))
             return None
-        if model is GroupSection and isinstance(instance := table.get("instance"), dict):
-            # TOML has arrays where the frozen values are tuples.
-            table = {**table, "instance": {key: tuple(value) if isinstance(value, list) else value for key, value in instance.items()}}
-        if model is RepositorySection and isinstance(paths := table.get("expect"), dict) and isinstance(paths.get("paths"), list):
-            table = {**table, "expect": {**paths, "paths": tuple(paths["paths"])}}
-        if model is RepositorySection and isinstance(keep := table.get("keep"), dict) and isinstance(keep.get("tags"), list):
-            table = {**table, "keep": {**keep, "tags": tuple(keep["tags"])}}
+        if model is GroupSection and "instance" in table:
+            table = {**table, "instance": _with_tuples(table["instance"])}
+        is_single = model is RepositorySection and isinstance(table.get("expect"), dict)
+        if model is RepositorySection and isinstance(expect := table.get("expect"), dict | list):
+            table = {**table, "expect": tuple(_with_tuples(one) for one in ([expect] if isinstance(expect, dict) else expect))}
+        if model is RepositorySection and "keep" in table:
+            table = {**table, "keep": _with_tuples(table["keep"])}
         try:
             return model.model_validate(table)
         except ValidationError as error:
             for details in error.errors():
-                self._add((*at, *details["loc"]), wording.explain(details, model, shown))
+                key = tuple(part for part in details["loc"] if not (is_single and part == 0 and details["loc"][0] == "expect"))
+                self._add((*at, *key), wording.explain({**details, "loc": key}, model, shown))
             return None
 
     def _add(self, key: Key, mistake: Mistake) -> None:

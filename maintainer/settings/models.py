@@ -111,14 +111,21 @@ class KeepSection(Section):
 
 
 class ExpectSection(Section):
-    """`[repository.expect]`: which host backs up which paths. Without it a person confirms what the first run saw."""
+    """`[repository.expect]`: which host backs up which paths, and how often; or `[[repository.expect]]`, once for each.
+
+    Without it a person confirms what the first run saw. Without `every` history says how often.
+    """
 
     host: Word
     paths: Annotated[tuple[Word, ...], Field(min_length=1)]
+    every: Duration = timedelta(0)
 
 
 class RepositorySection(Section):
     """`[[repository]]`. `group` may be left out where there is only one; `host_profile` names the host's own credentials.
+
+    The guard: at least `at_least` counting snapshots of a host and paths stay, one run forgets no more than `share` of them, and nothing
+    while the newest plausible one is older than `stale`.
 
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does: any other counts as an attack.
     """
@@ -128,8 +135,11 @@ class RepositorySection(Section):
     password: Annotated[str, AfterValidator(values.parse_password)]
     group: str = ""
     keep: KeepSection = KeepSection()
-    expect: ExpectSection | None = None
+    expect: tuple[ExpectSection, ...] = ()
     probation: Duration = timedelta(days=14)
     grace: Duration = timedelta(days=7)
+    at_least: Annotated[int, Field(ge=1)] = 3
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    stale: Duration = timedelta(days=7)
     host_profile: Word = ""
     kms_key: Annotated[str, AfterValidator(values.parse_kms_key)] = ""

@@ -14,11 +14,12 @@ _INNER: dict[str, type[BaseModel]] = {"keep": KeepSection, "expect": ExpectSecti
 _KINDS = {
     "string": "text in quotes",
     "int": "a whole number",
+    "float": "a number",
     "tuple": 'a list such as ["a", "b"]',
     "list": 'a list such as ["a", "b"]',
     "model": "a table such as { daily = 7 }",
 }
-_BOUNDS = {"ge": "at least", "min_length": "at least"}
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "min_length": "at least"}
 
 
 def explain(details: ErrorDetails, model: type[BaseModel], table: str) -> Mistake:

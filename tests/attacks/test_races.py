@@ -29,6 +29,7 @@ def test_a_real_backup_that_lasts_three_weeks_is_whole(timed_sandbox: Sandbox, t
     repository = Repository(timed_sandbox, f"r-{uuid.uuid4().hex[:12]}", tmp_path)
     repository.init()
     old, *new = (random.Random(seed).randbytes(14 << 20) for seed in range(4))
+    repository.write("stays", 16 << 20, 7)
     (repository.source / "old").write_bytes(old)
     repository.backup(good=False)
     (repository.source / "old").unlink()

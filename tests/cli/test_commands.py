@@ -13,6 +13,7 @@ import pytest
 
 from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
+from tests.support.agents import UNGUARDED
 from tests.support.commands import command
 from tests.support.instances import until
 from tests.support.processes import agent_of, is_pending, runs_restic, stop
@@ -31,7 +32,7 @@ class User:
         (tmp_path / "password").write_text(self.repository.password)
         with Path(sandbox.config).open("a") as config:
             config.write(f'[[repository]]\nname = "web"\nlocation = "{self.repository.location}"\npassword = "file:{tmp_path}/password"\n')
-            config.write("[repository.keep]\nlast = 1\n")
+            config.write(f"{UNGUARDED}[repository.keep]\nlast = 1\n")
 
     def __call__(self, *words: str, code: int = 0) -> str:
         returned, output, errors = command(self.sandbox.config, *words)
@@ -111,6 +112,7 @@ def test_serve_shows_the_truth_in_the_middle_of_an_attack(user: User) -> None:
 
 def test_undelete_takes_back_what_was_forgotten(user: User) -> None:
     repository = user.repository
+    repository.write("stays", 150_000, 0)
     for seed in (1, 2):
         repository.write("file", 150_000, seed)
         repository.backup()

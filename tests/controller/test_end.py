@@ -19,6 +19,7 @@ from maintainer.edges import userdata
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.ssh import generate_key
 from maintainer.sandbox import daemon, processes
+from tests.support.agents import UNGUARDED
 from tests.support.instances import Fleet, agents_of, shown, until
 from tests.support.repositories import Repository
 
@@ -244,7 +245,7 @@ def test_the_deadline_and_the_agent_are_units_where_systemd_is_pid_1_and_session
 @pytest.mark.long
 @pytest.mark.parametrize("killed", ["machine", "controller"])
 def test_attack_18_killed_at_each_step_every_good_snapshot_stays(park: Fleet, killed: str) -> None:
-    repository = park.repository("killed", more="[repository.keep]\nlast = 1\n")
+    repository = park.repository("killed", more=f"{UNGUARDED}[repository.keep]\nlast = 1\n")
     repository.write("file", 150_000, 99)
     repository.backup()
     assert park.run("--repository", "killed")[0] == 0
@@ -294,7 +295,7 @@ def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_n
     seed = time.time_ns()
     print(f"seed {seed}")
     chance = random.Random(seed)
-    repository = park.repository("anytime", more="[repository.keep]\nlast = 1\n")
+    repository = park.repository("anytime", more=f"{UNGUARDED}[repository.keep]\nlast = 1\n")
     repository.write("file", 150_000, 99)
     repository.backup()
     started = time.monotonic()

@@ -47,6 +47,18 @@ def test_a_good_file_becomes_a_job(tmp_path: Path) -> None:
     assert settings.repositories[0].group == "servers"
 
 
+def test_several_hosts_may_be_expected_each_as_often_as_it_is(tmp_path: Path) -> None:
+    more = '[[repository.expect]]\nhost = "db"\npaths = ["/a", "/b"]\nevery = "6h"\n'
+    text = GOOD.replace("[repository.expect]", f"{more}[[repository.expect]]")
+    (one,) = read(tmp_path, text).job("run", read(tmp_path, text).repositories).repositories
+    assert [(each.host, each.paths, each.every_s) for each in one.expect] == [("db", ("/a", "/b"), 21_600), ("web1", ("/srv",), 0)]
+
+
+@pytest.mark.parametrize("keep", ["daily = 3", "last = -1", 'within = "1y"', "last = 1\nyearly = 3"])
+def test_a_policy_that_keeps_the_floor_is_taken(tmp_path: Path, keep: str) -> None:
+    read(tmp_path, GOOD.replace("daily = 14", keep))
+
+
 SECOND = '[[repository]]\nname = "{}"\npassword = "env:X"\nlocation = "s3:http://127.0.0.1:9000/{}"\n'
 MISTAKES = [
     ("unknown key", GOOD.replace("grace =", "gracee ="), ":9 repository[web].gracee: unknown key; expected `grace`"),
@@ -72,6 +84,17 @@ MISTAKES = [
     ("missing", GOOD.replace('password = "file:/etc/maintainer/web"\n', ""), "repository[web].password: it is missing"),
     ("single brackets", GOOD.replace("[[repository]]", "[repository]"), "double the brackets"),
     ("unknown group", GOOD.replace("grace", 'group = "server"\ngrace'), "rename it to `servers`"),
+    ("less than the floor", GOOD.replace("daily = 14", "daily = 2\nlast = 1"), ":13 repository[web].keep: a policy that keeps 2 snapshots"),
+    ("tags alone", GOOD.replace("daily = 14\n", ""), "keeps nothing but tagged snapshots; expected one that keeps the 3 that always stay"),
+    ("share", GOOD.replace("grace", "share = 0\ngrace"), "more than 0"),
+    ("share", GOOD.replace("grace", "share = 50\ngrace"), "at most 1"),
+    ("no floor", GOOD.replace("grace", "at_least = 0\ngrace"), "at least 1"),
+    ("expect", GOOD.replace("paths =", 'every = "daily"\npaths ='), "repository[web].expect.every"),
+    (
+        "one of several",
+        GOOD.replace("[repository.expect]", "[[repository.expect]]").replace("paths", "path"),
+        "repository[web].expect.path: unknown",
+    ),
     ("compute", GOOD.replace('"local"', '"lambda"'), "'local'"),
     ("not TOML", GOOD.replace('"web"', '"web'), "valid TOML"),
     ("no state", GOOD.replace("location =", "#", 1), "state.location: it is missing"),

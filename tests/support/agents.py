@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from maintainer.agent.main import attend
 from maintainer.core.entries import accept_subjects
@@ -40,6 +41,10 @@ class Ran:
         return "; ".join(f"{e.fields['reason']}" for e in self.named("run.failed")) + self.errors
 
 
+UNGUARDED = 'at_least = 1\nshare = 1.0\nstale = "1000d"\n'
+"""A repository's keys for tests that are not about the guard's limits: a few snapshots, and weeks without a backup."""
+
+
 @dataclass
 class Maintained:
     """A repository in the care of maintainer: runs, judgements, and the sandbox's time."""
@@ -48,6 +53,8 @@ class Maintained:
     keep: Keep = field(default_factory=Keep)
     expect: tuple[Expected, ...] = ()
     name: str = ""
+    limits: dict[str, Any] = field(default_factory=lambda: {"at_least": 1, "share": 1.0, "stale_s": 1000 * 86_400})
+    """As UNGUARDED says."""
 
     def __post_init__(self) -> None:
         self.name = self.name or self.repository.prefix
@@ -78,6 +85,7 @@ class Maintained:
                     f"file:{self.password_file}",
                     self.keep,
                     self.expect,
+                    **self.limits,
                 ),
             ),
         )

@@ -1,0 +1,101 @@
+"""What a run forgets: snapshots are judged, restic's own policy is asked on those that count, and the limits cut what it proposes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from maintainer.agent.extents import Extents
+from maintainer.agent.run import Opened, Run, short
+from maintainer.core import retention
+from maintainer.core.entries import UNDELETED, Extent, Group
+from maintainer.core.findings import Finding, Kind
+from maintainer.core.retention import Candidate, Expectation, Verdict
+from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import View
+from maintainer.edges import restic
+from maintainer.edges.viewserver import Permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What judging came to: `forget` by full id, and what was measured, by id."""
+
+    candidates: tuple[Candidate, ...] = ()
+    forget: tuple[str, ...] = ()
+    extents: Mapping[str, Extent] = field(default_factory=dict)
+
+
+def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judged:
+    """Judge the snapshots of a view, tell it, and say what may be forgotten."""
+    with run.serve(View(shown), Permissions()) as server:
+        listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
+    candidates = _candidates(run, listed)
+    if not run.fold.accepted and not run.job.expect:
+        _ask_to_confirm(run, retention.groups(candidates))
+        run.recorder.record("retention.held", reason="hosts and paths are not confirmed yet")
+        return Judged(candidates)
+    extents = Extents(run, opened, shown, {one.id: bytes.fromhex(one.tree) for one in listed})
+    extents.ahead(one.id for one in candidates if one.extent is None)
+    limits = run.job.limits
+    verdict = retention.judge(candidates, _expected(run), limits, extents.measure, now=run.now)
+    run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=extents.trees_read, bytes=extents.bytes_read)
+    _tell(run, verdict)
+    held = "first contact forgets nothing" if run.fold.is_first_contact else "the policy has no rule" if run.job.keep.is_empty() else ""
+    if held:
+        run.recorder.record("retention.held", reason=held)
+        return Judged(candidates, (), verdict.extents)
+    allowed = retention.allow(_policy(run, opened, shown, verdict), verdict, limits)
+    for (host, paths), why in allowed.held.items():
+        run.recorder.record("retention.limited", host=host, paths=list(paths), reason=why)
+    run.recorder.record(
+        "retention.judged",
+        counting=len(verdict.counting),
+        in_probation=len(verdict.in_probation),
+        suspect=len(verdict.suspect),
+        forget=len(allowed.forget),
+    )
+    return Judged(candidates, allowed.forget, verdict.extents)
+
+
+def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidate, ...]:
+    records = run.fold.records
+    return tuple(
+        Candidate(s.id, s.time, s.host, s.paths, record.first_seen, record.suspect, extent=record.extent)
+        for s in listed
+        if (record := records.get(f"snapshots/{s.id}")) is not None
+    )
+
+
+def _expected(run: Run) -> Expectation:
+    confirmed = dict.fromkeys(run.fold.expected, timedelta(0))
+    return {**confirmed, **{(one.host, one.paths): timedelta(seconds=one.every_s) for one in run.job.expect}}
+
+
+def _tell(run: Run, verdict: Verdict) -> None:
+    for candidate, reasons in verdict.suspect:
+        if not candidate.suspect.startswith(UNDELETED):
+            run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))
+        run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
+
+
+def _ask_to_confirm(run: Run, observed: tuple[Group, ...]) -> None:
+    if observed:
+        shown = "; ".join(f"{host}: {', '.join(paths)}" for host, paths in observed)
+        evidence = hashlib.sha256(repr(observed).encode()).hexdigest()[:16]
+        run.findings.append(Finding(Kind.CONFIRM, run.job.name, shown, evidence))
+
+
+def _policy(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion], verdict: Verdict) -> tuple[str, ...]:
+    """Ask restic's own policy, on a view that shows the counting snapshots alone."""
+    counting = {candidate.id for candidate in verdict.counting}
+    if not counting:
+        return ()
+    view = View({key: version for key, version in shown.items() if not key.startswith("snapshots/") or short(key) in counting})
+    with run.serve(view, Permissions()) as server:
+        proposal = restic.parse_policy(run.demand(server, opened, restic.policy_argv(run.job.keep)))
+    for snapshot, reasons in proposal.keep.items():
+        run.recorder.record("snapshot.kept", snapshot=snapshot, reasons=list(reasons))
+    return tuple(snapshot for snapshot in proposal.remove if snapshot in counting)
