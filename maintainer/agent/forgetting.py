@@ -63,9 +63,9 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
 def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidate, ...]:
     records = run.fold.records
     return tuple(
-        Candidate(s.id, s.time, s.host, s.paths, record.first_seen, record.suspect, extent=record.extent)
+        Candidate(s.id, s.time, s.host, s.paths, record.first_seen, record.suspect, key in run.fold.endorsed, record.extent)
         for s in listed
-        if (record := records.get(f"snapshots/{s.id}")) is not None
+        if (record := records.get(key := f"snapshots/{s.id}")) is not None
     )
 
 

@@ -1,29 +1,34 @@
-"""`maintainer accept | undelete | ack`: a person's judgement, appended to a chain of its own."""
+"""`maintainer accept | endorse | reject | undelete | ack`: a person's judgement, appended to a chain of its own."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
+import hashlib
 import json
 
 from maintainer.cli import common
 from maintainer.cli.output import say
+from maintainer.core.amounts import size
 from maintainer.core.entries import ADOPTED, CONFIG_AT, State, accept_subjects
 from maintainer.core.errors import ConfigurationError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
 from maintainer.core.ledger import Fold, fold
 from maintainer.core.moments import to_text
+from maintainer.core.repofiles import FileType
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the three commands."""
+    """Declare the commands."""
     helps = {
         "accept": (
             "confirm a repository's hosts and paths, and that what was hidden before may go; or `config`, or a new key's id",
             "WHAT",
             "*",
         ),
+        "endorse": ("say that snapshots are good, whatever speaks against them: they count from then on", "ID", "+"),
+        "reject": ("let snapshots go that are not good: shown first, and done when told to --confirm", "ID", "+"),
         "undelete": ("take snapshots back that were evicted, doomed or hidden", "ID", "+"),
         "ack": ("acknowledge findings: they stay, and are no news any more", "FINDING", "+"),
     }
@@ -31,6 +36,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser = commands.add_parser(action, help=text)
         parser.add_argument("repository", metavar="REPOSITORY")
         parser.add_argument("subjects", metavar=subject, nargs=count)
+        if action == "reject":
+            parser.add_argument("--confirm", metavar="CODE", default="", help="the code that was shown with what would go")
         common.add_config(parser)
         parser.set_defaults(run=run, action=action)
 
@@ -49,6 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
             told = [f"accepts {subject}" for subject in subjects]
         case "accept":
             subjects, told = accept_subjects(known.observed), _accepting(known, repository.name)
+        case "endorse":
+            subjects = _snapshots(known, arguments.subjects, repository.name, (State.ADMITTED,))
+            told = [f"endorses {line}" for line in _described(known, subjects)]
+        case "reject":
+            subjects = _snapshots(known, arguments.subjects, repository.name, (State.ADMITTED, State.INCOMPLETE))
+            told = [f"rejects {line}" for line in _described(known, subjects)]
+            if (code := _code(known, subjects)) != arguments.confirm:
+                return _show_first(arguments, told, code)
         case "undelete":
             subjects = _records(known, arguments.subjects, repository.name)
             told = [f"takes back {len(subjects)} files of {repository.name}"]
@@ -63,6 +78,54 @@ def run(arguments: argparse.Namespace) -> int:
         for one in told:
             say(escape(one))
         say("the next run heeds it")
+    return ExitCode.COMMITTED
+
+
+def _snapshots(known: Fold, ids: list[str], name: str, states: tuple[State, ...]) -> tuple[str, ...]:
+    """Return the keys of the snapshots that are meant."""
+    folder = f"{FileType.SNAPSHOT.value}/"
+    subjects: set[str] = set()
+    for one in ids:
+        wanted = one.removeprefix(folder)
+        found = [key for key in known.records if key.startswith(folder + wanted)]
+        fitting = [key for key in found if known.records[key].state in states]
+        if len(fitting) != 1:
+            what = (
+                "several snapshots" if fitting else f"a snapshot that is {known.records[found[0]].state.value}" if found else "no snapshot"
+            )
+            problem = Problem(f"{name}: {one}", what, f"the id of one that is {' or '.join(s.value for s in states)}", "restic snapshots")
+            raise ConfigurationError((problem,))
+        subjects.add(fitting[0])
+    return tuple(sorted(subjects))
+
+
+def _described(known: Fold, subjects: tuple[str, ...]) -> list[str]:
+    """Say of each snapshot what the ledger knows."""
+    lines = []
+    for key in subjects:
+        record = known.records[key]
+        reach = f", reaches {size(record.extent.size)}" if record.extent else ""
+        found = [r.finding for r in known.findings.values() if r.finding.subject == key and r.standing is not Standing.GONE]
+        why = "; ".join(f"{one.kind.value}: {one.detail}" for one in found) or "nothing speaks against it"
+        lines.append(f"{key.rpartition('/')[2][:12]}, seen {record.first_seen:%Y-%m-%d %H:%M}{reach} ({why})")
+    return lines
+
+
+def _code(known: Fold, subjects: tuple[str, ...]) -> str:
+    """Return what proves that a person has seen these, as the ledger has them now."""
+    return hashlib.sha256(repr((known.head, known.judgements, subjects)).encode()).hexdigest()[:6]
+
+
+def _show_first(arguments: argparse.Namespace, told: list[str], code: str) -> int:
+    if arguments.confirm:
+        found = f"the code {arguments.confirm}"
+        raise ConfigurationError((Problem("--confirm", found, "the code for these snapshots, as they stand now", "run it again without"),))
+    if arguments.json:
+        say(json.dumps({"would": told, "confirm": code}))
+    else:
+        for one in told:
+            say(escape(one))
+        say(f"nothing was done. They go with the next run, and what only they need a week later: add --confirm {code} to do it")
     return ExitCode.COMMITTED
 
 

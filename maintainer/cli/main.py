@@ -16,6 +16,8 @@ MODULES = {
     "plan": "plan",
     "status": "status",
     "accept": "judge",
+    "endorse": "judge",
+    "reject": "judge",
     "undelete": "judge",
     "ack": "judge",
     "logs": "ledger",

@@ -39,6 +39,8 @@ REPOSITORY = "repository"
 """The subject that lets the policy apply, and what was hidden before first contact go."""
 UNDELETED = "undeleted by "
 """How a snapshot's `suspect` begins that a person took back: kept, never counting, and no finding."""
+REJECTED = "rejected by "
+"""How a snapshot's reason begins that a person let go."""
 
 LEGAL: Mapping[State | None, frozenset[State]] = {
     None: frozenset(State),
@@ -132,7 +134,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a person decided: `accept` (its subjects name what), `undelete` (keys), `ack` (identities of findings)."""
+    """What a person decided: `accept` (its subjects name what), `endorse`, `reject`, `undelete` (keys), `ack` (identities of findings)."""
 
     number: int
     previous: str

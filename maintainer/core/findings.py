@@ -39,8 +39,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.UNDECIDED: "it has more versions than one run hashes, and none of these was true; nothing relies on it: move it away",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
     Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
-    Kind.SUSPECT: "kept, and never the reason to forget another; look at the host's clock and at what it backed up",
-    Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now",
+    Kind.SUSPECT: "kept, and never the reason to forget another; if good `maintainer endorse REPOSITORY ID`, else `maintainer reject`",
+    Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now. `maintainer reject REPOSITORY ID` lets it go",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
     Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold. Unless another program than restic wrote it, "

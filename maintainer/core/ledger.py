@@ -12,6 +12,7 @@ from maintainer.core.entries import (
     GENESIS,
     GROUP_AT,
     LEGAL,
+    REJECTED,
     REPOSITORY,
     UNDELETED,
     Entry,
@@ -44,6 +45,8 @@ class Fold:
     """The version id of a changed config that a person accepted last."""
     head: tuple[int, str] = (0, GENESIS)
     judgements: int = 0
+    endorsed: frozenset[str] = frozenset()
+    """Keys of snapshots that a person found good, whatever speaks against them."""
     pending_undeletes: frozenset[str] = frozenset()
     """Keys that a person took back since the last entry: their markers are no attack."""
     committed_runs: frozenset[str] = frozenset()
@@ -92,6 +95,7 @@ def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
         accepted=state.accepted,
         accepted_keys=frozenset(state.accepted_keys),
         accepted_config=state.accepted_config,
+        endorsed=frozenset(state.endorsed),
         head=(len(bodies), previous),
         judgements=len(judgements),
         pending_undeletes=frozenset(key for one in pending if one.action == "undelete" for key in one.subjects),
@@ -113,6 +117,7 @@ class _Folding:
         self.accepted = False
         self.accepted_keys: set[str] = set()
         self.accepted_config = ""
+        self.endorsed: set[str] = set()
         self.committed: set[str] = set()
         self.last_commit = ""
         self.folded = 0
@@ -144,6 +149,11 @@ class _Folding:
                 case "undelete":
                     for key in judgement.subjects:
                         self._undelete(key, judgement)
+                case "endorse":
+                    self.endorsed |= set(judgement.subjects)
+                case "reject":
+                    for key in judgement.subjects:
+                        self._reject(key, judgement)
                 case "ack":
                     self.acknowledged |= set(judgement.subjects)
                 case other:
@@ -167,6 +177,13 @@ class _Folding:
         for key, record in self.records.items():
             if record.reason == ADOPTED:
                 self.records[key] = replace(record, reason=f"{ADOPTED}, accepted")
+
+    def _reject(self, key: str, judgement: Judgement) -> None:
+        """Let a snapshot go: one that is whole as a policy would; one that never was for good, unless a person takes it back."""
+        self.endorsed.discard(key)
+        if (before := self.records.get(key)) is not None and before.state in (State.ADMITTED, State.INCOMPLETE):
+            state = State.DOOMED if before.state is State.ADMITTED else State.EVICTED
+            self.records[key] = replace(before, state=state, reason=f"{REJECTED}{judgement.who}", since=from_text(judgement.at))
 
     def _undelete(self, key: str, judgement: Judgement) -> None:
         """Take a key back. A snapshot comes back incomplete: admission proves it, and takes back the packs that it needs."""

@@ -141,12 +141,17 @@ class Narrator:
 def _findings(group: list[Event]) -> str:
     """Tell all findings of one kind and standing at once."""
     first = group[0].fields
-    subjects = ", ".join(_short(event.fields["subject"]) for event in group[:SHOWN])
     more = f" and {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+    indent = f"\n{' ' * 17}"
+    if len({event.fields["detail"] for event in group}) > 1 and first["standing"] != "open":
+        # Each for a reason of its own: all are told.
+        each = "".join(f"{indent}{_short(event.fields['subject'])}: {event.fields['detail']}" for event in group[:SHOWN])
+        return _line(group[0], f"NEW: {len(group)} {first['kind']}:{each}{indent * bool(more)}{more.lstrip()}{indent}→ {first['do']}")
+    subjects = ", ".join(_short(event.fields["subject"]) for event in group[:SHOWN])
     if first["standing"] == "open":
         return _line(group[0], f"still open: {len(group)} {first['kind']}: {subjects}{more} (maintainer status)")
     detail = f" — {first['detail']}" if first["detail"] else ""
-    return _line(group[0], f"NEW: {first['kind']}: {subjects}{more}{detail}\n{' ' * 17}→ {first['do']}")
+    return _line(group[0], f"NEW: {first['kind']}: {subjects}{more}{detail}{indent}→ {first['do']}")
 
 
 def _line(event: Event, text: str) -> str:

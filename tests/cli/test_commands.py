@@ -127,6 +127,37 @@ def test_undelete_takes_back_what_was_forgotten(user: User) -> None:
     repository.verify(oldest)
 
 
+def test_a_person_settles_what_the_guard_will_not_decide(user: User) -> None:
+    """One snapshot that shrank for a good reason, and one that is none of ours."""
+    repository = user.repository
+    repository.write("file1", 300_000, 1)
+    repository.backup()
+    user("run", "--once", code=3)
+    user("accept", "web")
+    (repository.source / "file1").unlink()
+    repository.write("file2", 10_000, 2)
+    small = repository.backup()
+    foreign = repository.backup(host="mallory", good=False)
+    told = user("run", "--once", code=3)
+    assert "it has shrunk" in told
+    assert "host 'mallory'" in told
+    user("endorse", "web", small[:10])
+    shown = user("reject", "web", foreign[:10])
+    assert "nothing was done" in shown
+    assert "host 'mallory'" in shown
+    code = shown.rpartition("--confirm ")[2].split()[0]
+    assert "code for these snapshots" in user("reject", "web", small[:10], "--confirm", code, code=2)
+    user("reject", "web", foreign[:10], "--confirm", code)
+    user("run", "--once", code=0)
+    assert f"snapshots/{foreign}" not in repository.objects()
+    assert user("status", code=0).count("!") == 0
+    repository.backup()
+    assert "shrunk" not in user("run", "--once", code=0)
+    assert "a snapshot that is doomed" in user("endorse", "web", foreign[:10], code=2)
+    for snapshot in repository.trees:
+        repository.verify(snapshot)
+
+
 def test_ack_makes_a_finding_no_news(user: User) -> None:
     user.repository.put("notes.txt", b"x")
     assert "foreign-name" in user("run", "--once", code=3)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maintainer.core.entries import ADOPTED, GENESIS, LEGAL, Entry, Judgement, Record, State, accept_subjects, decode_entry, digest
+from maintainer.core.entries import ADOPTED, GENESIS, LEGAL, Entry, Extent, Judgement, Record, State, accept_subjects, decode_entry, digest
 from maintainer.core.errors import LedgerError
 from maintainer.core.findings import Finding, Kind, Reported, Standing, bundle, settle
 from maintainer.core.ledger import fold
@@ -46,7 +46,9 @@ def entry(kind: str = "commit", run: str = "r", **more: object) -> Entry:
 def test_an_entry_reads_back_as_it_was_written() -> None:
     reported = Reported(Finding(Kind.OVERWRITTEN, "config", "x\n\x1b", "v2"), to_text(WHEN), Standing.NEW)
     full = entry(
-        changes={KEY: record(State.DOOMED, indexes=("1", "2"), ours=True, digest="d", reason="r", suspect="s")},
+        changes={
+            KEY: record(State.DOOMED, indexes=("1", "2"), ours=True, digest="d", reason="r", suspect="s", extent=Extent(5, 4, 3, "x", "y"))
+        },
         observed=(GROUP,),
         findings=(reported,),
         checked={"packs": 3},
@@ -156,3 +158,20 @@ def test_more_than_a_hundred_of_a_kind_are_one_finding() -> None:
 @given(st.integers(0, 10**9))
 def test_moments_sort_as_their_texts(seconds: int) -> None:
     assert (to_text(WHEN) < to_text(WHEN + timedelta(seconds=seconds))) is (seconds > 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "after"), [(State.ADMITTED, State.DOOMED), (State.INCOMPLETE, State.EVICTED), (State.DOOMED, State.DOOMED), (None, None)]
+)
+def test_what_a_person_rejects_goes_and_is_endorsed_no_more(state: State | None, after: State | None) -> None:
+    entries = chain(entry("first"), entry(changes={KEY: record(state)} if state else {}))
+    told = fold(entries, judged(("endorse", (KEY,)), ("reject", (KEY,))))
+    assert told.endorsed == frozenset()
+    found = told.records.get(KEY)
+    assert (found.state if found else None) is after
+    assert found is None or state is State.DOOMED or found.reason == "rejected by ann"
+
+
+def test_what_a_person_endorses_stays_endorsed() -> None:
+    entries = chain(entry("first"), entry(changes={KEY: record(State.ADMITTED)}), entry(judgements=1))
+    assert fold(entries, judged(("endorse", (KEY,)))).endorsed == {KEY}
