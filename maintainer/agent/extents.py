@@ -61,7 +61,7 @@ class Extents:
         blobs, strange = self._reach(self._roots[candidate.id])
         size = self._sum(blobs)
         if previous is None:
-            return Extent(size, strange=strange)
+            return Extent(size, why=strange)
         before, _ = self._reach(self._roots[previous.id])
         return Extent(size, self._sum(before), self._sum(before & blobs), previous.name, strange)
 

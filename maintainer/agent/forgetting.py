@@ -21,11 +21,12 @@ from maintainer.edges.viewserver import Permissions
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What judging came to: `forget` by full id, and what was measured, by id."""
+    """What judging came to: `forget` by full id, and by id what was measured, and why a snapshot will never count."""
 
     candidates: tuple[Candidate, ...] = ()
     forget: tuple[str, ...] = ()
     extents: Mapping[str, Extent] = field(default_factory=dict)
+    crowded: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judged:
@@ -46,7 +47,7 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
     held = "first contact forgets nothing" if run.fold.is_first_contact else "the policy has no rule" if run.job.keep.is_empty() else ""
     if held:
         run.recorder.record("retention.held", reason=held)
-        return Judged(candidates, (), verdict.extents)
+        return Judged(candidates, (), verdict.extents, verdict.crowded)
     allowed = retention.allow(_policy(run, opened, shown, verdict), verdict, limits)
     for (host, paths), why in allowed.held.items():
         run.recorder.record("retention.limited", host=host, paths=list(paths), reason=why)
@@ -57,7 +58,7 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
         suspect=len(verdict.suspect),
         forget=len(allowed.forget),
     )
-    return Judged(candidates, allowed.forget, verdict.extents)
+    return Judged(candidates, allowed.forget, verdict.extents, verdict.crowded)
 
 
 def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidate, ...]:
@@ -75,6 +76,8 @@ def _expected(run: Run) -> Expectation:
 
 
 def _tell(run: Run, verdict: Verdict) -> None:
+    for (host, paths), why in verdict.late.items():
+        run.findings.append(Finding(Kind.LATE, f"{host}: {', '.join(paths)}", why, why))
     for candidate, reasons in verdict.suspect:
         if not candidate.suspect.startswith(UNDELETED):
             run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))

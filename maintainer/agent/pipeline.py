@@ -204,10 +204,7 @@ def prune(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
 def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitted: Mapping[str, RepositoryFile]) -> ExitCode:
     """Append the one entry that dooms what restic deleted, and admits what it wrote."""
     changes = _pins(run)
-    for snapshot, extent in work.judged.extents.items():
-        key = f"snapshots/{snapshot}"
-        if run.fold.records[key].extent != extent:
-            changes[key] = replace(changes.get(key, run.fold.records[key]), extent=extent)
+    changes |= _judged(run, work.judged, changes)
     changes |= _doomed(run, opened, work, admitted)
     for key, version in work.view.written.items():
         state = State.DOOMED if key in work.view.deleted else State.ADMITTED
@@ -256,6 +253,18 @@ def _pins(run: Run) -> dict[str, Record]:
         for key, truth in run.standing.items()
         if (record := run.fold.records.get(key)) is not None and record.version != truth.version.version_id
     }
+
+
+def _judged(run: Run, judged: Judged, changes: Mapping[str, Record]) -> dict[str, Record]:
+    """Remember what was found of each snapshot when it was new."""
+    found: dict[str, Record] = {}
+    for snapshot, extent in judged.extents.items():
+        key = f"{FileType.SNAPSHOT.value}/{snapshot}"
+        before = changes.get(key, run.fold.records[key])
+        after = replace(before, extent=extent, suspect=before.suspect or judged.crowded.get(snapshot, ""))
+        if after != before:
+            found[key] = after
+    return found
 
 
 def _doomed(run: Run, opened: Opened, work: Work, admitted: Admission) -> dict[str, Record]:

@@ -57,14 +57,14 @@ class Extent:
     """What a snapshot reaches, in bytes of distinct data blobs, by the lengths in indexes that are proved.
 
     `base` is the size of its plausible predecessor when it was measured (0 without one), `shared` what of that it still reaches.
-    `beside` names that predecessor by its date and id, in order of time. `strange` says why its trees can not be followed as restic would.
+    `beside` names that predecessor by its date and id, in order of time. `why` says what of it is suspect.
     """
 
     size: int
     base: int = 0
     shared: int = 0
     beside: str = ""
-    strange: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

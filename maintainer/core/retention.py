@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from statistics import median
@@ -30,6 +30,8 @@ class Limits:
     """A snapshot smaller than this share of what is usual has collapsed. Usual is the larger of its predecessor, and the median before."""
     rewritten_below: float = 0.25
     """One that holds less than this share of what its predecessors usually leave to the next has been rewritten."""
+    telling_share: float = 0.2
+    """Where predecessors usually leave less than this to the next, as compressed dumps do, it tells nothing that one left less still."""
     history: int = 14
     """How many plausible predecessors, and days, say what is usual."""
     per_day_at_first: int = 26
@@ -51,7 +53,8 @@ ENOUGH = 3
 class Candidate:
     """A snapshot as it claims to be, `first_seen` by the store's clock, and what the ledger holds of it.
 
-    `suspect` is what speaks against it whatever else; `endorsed` tells that a person found it good; `extent` is what was measured before.
+    `suspect` is what speaks against it whatever else; `endorsed` tells that a person found it good. `extent` is what was measured when it
+    was new: its content is judged then, and not again when a policy has thinned what came before.
     """
 
     id: str
@@ -82,13 +85,16 @@ Measure: TypeAlias = Callable[[Candidate, Candidate | None], Extent]
 class Verdict:
     """What counts, what is plausible and waits (`in_probation`), and what is suspect, with the reasons.
 
-    `stale` says of a group why nothing of it is forgotten now; `extents` what was measured, by id.
+    `crowded` are those that came with too many others: the ledger must remember it, for later the others may be gone.
+    `stale` says of a group why nothing of it is forgotten now, `late` since when a snapshot is missing; `extents` what was measured, by id.
     """
 
     counting: tuple[Candidate, ...] = ()
     in_probation: tuple[Candidate, ...] = ()
     suspect: tuple[tuple[Candidate, tuple[str, ...]], ...] = ()
+    crowded: Mapping[str, str] = field(default_factory=dict)
     stale: Mapping[Group, str] = field(default_factory=dict)
+    late: Mapping[Group, str] = field(default_factory=dict)
     extents: Mapping[str, Extent] = field(default_factory=dict)
 
 
@@ -105,17 +111,22 @@ def judge(candidates: Sequence[Candidate], expected: Expectation, limits: Limits
     waiting: list[Candidate] = []
     suspect: list[tuple[Candidate, tuple[str, ...]]] = []
     stale: dict[Group, str] = {}
+    late: dict[Group, str] = {group: "none has ever come" for group in expected if group not in by_group}
     extents: dict[str, Extent] = {}
+    crowded: dict[str, str] = {}
     for group, found in by_group.items():
         judged = _Group(limits, measure, expected.get(group, timedelta(0)))
         judged.take(found, "" if group in expected else f"host {group[0]!r} with {', '.join(map(repr, group[1]))} is not expected")
         extents |= judged.extents
+        crowded |= judged.crowded
         suspect += judged.suspect
         for candidate in judged.plausible:
             (waiting if candidate.first_seen + limits.probation > now else counting).append(candidate)
         if why := judged.why_stale(now):
             stale[group] = why
-    return Verdict(tuple(counting), tuple(waiting), tuple(suspect), stale, extents)
+        if group in expected and (why := judged.why_late(now)):
+            late[group] = why
+    return Verdict(tuple(counting), tuple(waiting), tuple(suspect), crowded, stale, late, extents)
 
 
 class _Group:
@@ -126,16 +137,18 @@ class _Group:
         self._every = every
         self._measure = measure
         self._usual_from = 0
+        self._usual_share = 1.0
         self.plausible: list[Candidate] = []
         self.suspect: list[tuple[Candidate, tuple[str, ...]]] = []
         self.extents: dict[str, Extent] = {}
+        self.crowded: dict[str, str] = {}
 
     def take(self, found: Sequence[Candidate], unexpected: str) -> None:
-        crowded = self._crowded(found)
+        self.crowded = self._find_crowded(found)
         for candidate in found:
-            said = (candidate.suspect, unexpected, *self._why_its_time_is(candidate), crowded.get(candidate.id, ""))
+            crowded = self.crowded.get(candidate.id, "")
+            said = (candidate.suspect or crowded, unexpected, *self._why_its_time_is(candidate), self._why_its_content_is(candidate))
             reasons = () if candidate.endorsed else tuple(filter(None, said))
-            reasons = reasons or self._why_its_content_is(candidate)
             if reasons:
                 self.suspect.append((candidate, reasons))
             else:
@@ -150,10 +163,11 @@ class _Group:
             return (f"claims {claims}, more than {limits.longest_backup.days} days before it arrived at {arrived}",)
         return ()
 
-    def _crowded(self, found: Sequence[Candidate]) -> dict[str, str]:
-        """Return those that came with more others within a day than is usual: nobody knows which of them are true.
+    def _find_crowded(self, found: Sequence[Candidate]) -> dict[str, str]:
+        """Return what is new and came with more others within a day than is usual, and those others: nobody knows which of them are true.
 
-        Usual is what the days before had; those that were too many themselves say nothing, or a flood would make the next one usual.
+        Usual is what the last days before had, of what was judged and found plausible: no flood makes the next one usual, and what a policy
+        has thinned says nothing.
         """
         reasons: dict[str, str] = {}
         days: dict[date, int] = {}
@@ -161,57 +175,71 @@ class _Group:
         for last, candidate in enumerate(found):
             while found[first].first_seen <= candidate.first_seen - DAY:
                 one = found[first]
-                if one.id not in reasons:
+                if one.extent is not None and not one.suspect and not one.extent.why:
                     days[one.first_seen.date()] = days.get(one.first_seen.date(), 0) + 1
                 first += 1
+            if candidate.extent is not None:
+                continue
             count = last - first + 1
-            if count > (most := self._most_a_day(list(days.values())[-self._limits.history :])):
+            if count > (most := self._most_a_day(days, candidate.first_seen - DAY)):
                 for one in found[max(first, marked) : last + 1]:
                     reasons[one.id] = f"one of {count} within a day, where {most} would be usual at most"
                 marked = last + 1
         return reasons
 
-    def _most_a_day(self, days: Sequence[int]) -> int:
+    def _most_a_day(self, days: Mapping[date, int], before: datetime) -> int:
+        """Return how many may come within a day; the day that is not over yet says nothing."""
         if self._every:
             return 2 * max(round(DAY / self._every), 1) + 1
-        return 2 * round(median(days)) + 1 if len(days) >= ENOUGH else self._limits.per_day_at_first
+        whole = sorted(day for day in days if day < before.date())[-self._limits.history :]
+        recent = [days[day] for day in whole if day > whole[-1] - self._limits.probation]
+        return 2 * round(median(recent)) + 1 if len(recent) >= ENOUGH else self._limits.per_day_at_first
 
-    def _why_its_content_is(self, candidate: Candidate) -> tuple[str, ...]:
-        """Measure it beside its predecessor. With a person's word for it, it begins what is usual anew."""
-        extent = self.extents[candidate.id] = self._extent(candidate)
+    def _why_its_content_is(self, candidate: Candidate) -> str:
+        """Measure it beside its predecessor, unless that was done and no later one is plausible by now.
+
+        With a person's word for it, it begins what is usual anew.
+        """
+        previous = self.plausible[-1] if self.plausible else None
+        known = candidate.extent
+        if known is None or (previous is not None and previous.name > known.beside and known.why):
+            known = self._measure(candidate, previous)
+            known = replace(known, why=known.why or self._why_unusual(known))
+        self.extents[candidate.id] = known
         if candidate.endorsed:
             self._usual_from = len(self.plausible)
-            return ()
-        if extent.strange:
-            return (extent.strange,)
+            self._usual_share = known.shared / known.base if known.base else 1
+        return known.why
+
+    def _why_unusual(self, extent: Extent) -> str:
         past = [self.extents[one.id] for one in self.plausible[self._usual_from :][-self._limits.history :]]
         usual = max(extent.base, median(one.size for one in past)) if past else 0
         if extent.size < self._limits.collapsed_below * usual:
-            return (f"holds {size(extent.size)}, where {size(usual)} are usual: it has shrunk",)
+            return f"holds {size(extent.size)}, where {size(usual)} are usual: it has shrunk"
         if extent.base:
             left = [one.shared / one.base for one in past if one.base]
-            least = self._limits.rewritten_below * (median(left) if len(left) >= ENOUGH else 1)
+            usually = median(left) if len(left) >= ENOUGH else self._usual_share
+            least = self._limits.rewritten_below * usually
             share = extent.shared / extent.base
-            if share < least:
-                return (f"holds {share:.0%} of what the one before it held, where {least:.0%} would be little: it was rewritten",)
-        return ()
-
-    def _extent(self, candidate: Candidate) -> Extent:
-        """Return what was measured before, unless a later predecessor is plausible by now: one that is forgotten changes nothing."""
-        previous = self.plausible[-1] if self.plausible else None
-        if candidate.extent is not None and (previous is None or previous.name <= candidate.extent.beside):
-            return candidate.extent
-        return self._measure(candidate, previous)
+            if share < least and usually >= self._limits.telling_share:
+                return f"holds {share:.0%} of what the one before it held, where {least:.0%} would be little: it was rewritten"
+        return ""
 
     def why_stale(self, now: datetime) -> str:
-        if not self.plausible:
-            return "no snapshot is plausible"
         every = self._every
         if not every:
             seen = [one.first_seen for one in self.plausible[-self._limits.history :]]
             gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(seen)]
             every = timedelta(seconds=median(gaps) if len(gaps) >= ENOUGH else 0)
-        limit = max(self._limits.stale, 3 * every)
+        return self._why_older(max(self._limits.stale, 3 * every), now)
+
+    def why_late(self, now: datetime) -> str:
+        """Tell since when a snapshot is missing: one that is expected so often, or else that was usual."""
+        return self._why_older(2 * self._every, now) if self._every else self.why_stale(now)
+
+    def _why_older(self, limit: timedelta, now: datetime) -> str:
+        if not self.plausible:
+            return "no snapshot is plausible"
         newest = self.plausible[-1].first_seen
         return f"the newest plausible snapshot is of {newest:%Y-%m-%d %H:%M}" if newest + limit < now else ""
 

@@ -246,7 +246,7 @@ def test_the_deadline_and_the_agent_are_units_where_systemd_is_pid_1_and_session
 @pytest.mark.parametrize("killed", ["machine", "controller"])
 def test_attack_18_killed_at_each_step_every_good_snapshot_stays(park: Fleet, killed: str) -> None:
     repository = park.repository("killed", more=f"{UNGUARDED}[repository.keep]\nlast = 1\n")
-    repository.write("file", 150_000, 99)
+    repository.write("another", 150_000, 99)
     repository.backup()
     assert park.run("--repository", "killed")[0] == 0
     for number, step in enumerate(("survey", "revert", "admit", "forget", "prune", "check", "commit", "mark")):
@@ -296,7 +296,7 @@ def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_n
     print(f"seed {seed}")
     chance = random.Random(seed)
     repository = park.repository("anytime", more=f"{UNGUARDED}[repository.keep]\nlast = 1\n")
-    repository.write("file", 150_000, 99)
+    repository.write("another", 150_000, 99)
     repository.backup()
     started = time.monotonic()
     assert park.run("--repository", "anytime")[0] == 0

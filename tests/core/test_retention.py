@@ -34,17 +34,29 @@ def history(days: Iterable[float], size: int = SIZE) -> list[Candidate]:
     return found
 
 
+MEASURED: dict[str, Extent] = {}
+"""What new ones will be measured at, by id."""
+
+
 def follow(past: list[Candidate], day: float, extent: Extent, **more: object) -> Candidate:
+    """Return a new one, which no run has judged yet."""
     at = WHEN + day * DAY
-    return replace(GOOD, id=f"n{day}", time=at, first_seen=at, extent=replace(extent, beside=past[-1].name), **more)  # type: ignore[arg-type]
+    MEASURED[f"n{day}"] = extent
+    return replace(GOOD, id=f"n{day}", time=at, first_seen=at, **more)  # type: ignore[arg-type]
 
 
-def never(candidate: Candidate, _: Candidate | None) -> Extent:
-    raise AssertionError(candidate.id)
+def fresh(days: Iterable[float]) -> list[Candidate]:
+    """Return new ones that hold what is usual."""
+    return [follow([], day, Extent(SIZE, SIZE, SIZE)) for day in days]
+
+
+def measure(candidate: Candidate, previous: Candidate | None) -> Extent:
+    extent = MEASURED.get(candidate.id, Extent(SIZE, SIZE, SIZE))
+    return replace(extent, beside=previous.name) if previous else Extent(extent.size)
 
 
 def verdict(found: list[Candidate], *, day: float = 100, limits: Limits = LIMITS, expected: Expectation = EXPECTED) -> Verdict:
-    return judge(found, expected, limits, lambda *_: Extent(SIZE, SIZE, SIZE), now=WHEN + day * DAY)
+    return judge(found, expected, limits, measure, now=WHEN + day * DAY)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +67,7 @@ def verdict(found: list[Candidate], *, day: float = 100, limits: Limits = LIMITS
         ({"host": "web2"}, "host 'web2' with '/srv' is not expected"),
         ({"paths": ("/srv", "/etc")}, "is not expected"),
         ({"suspect": "it was hidden before first contact"}, "hidden"),
-        ({"extent": Extent(0, strange="names tree 1234, which no index has")}, "names tree"),
+        ({"extent": Extent(0, why="names tree 1234, which no index has")}, "names tree"),
     ],
 )
 def test_a_suspect_is_told_why(changes: dict[str, object], says: str) -> None:
@@ -95,7 +107,7 @@ PAST = history(range(20))
     ],
 )
 def test_what_shrinks_by_half_or_is_rewritten_is_suspect(extent: Extent, says: str) -> None:
-    judged = judge([*PAST, follow(PAST, 20, extent)], EXPECTED, LIMITS, never, now=WHEN + 20 * DAY)
+    judged = judge([*PAST, follow(PAST, 20, extent)], EXPECTED, LIMITS, measure, now=WHEN + 20 * DAY)
     assert [says in reasons[0] for _, reasons in judged.suspect] == ([True] if says else [])
 
 
@@ -104,67 +116,76 @@ def test_who_shrinks_a_little_each_day_is_noticed_before_half_is_gone() -> None:
     for day in range(20, 30):
         size = int(SIZE * 0.9 ** (day - 19))
         found.append(follow(found, day, Extent(size, int(size / 0.9), size)))
-    ((first, _), *_) = verdict(found).suspect
-    assert first.extent is not None
-    assert first.extent.size > 0.4 * SIZE
+    judged = verdict(found)
+    assert judged.extents[judged.suspect[0][0].id].size > 0.4 * SIZE
 
 
 def test_a_host_whose_backups_share_little_is_not_rewritten_each_day() -> None:
-    """A compressed dump of a database, say: only the other half of the size speaks."""
+    """A compressed dump of a database, say: once a person has endorsed one, only the size speaks."""
     found = history([0])
-    for day in range(1, 30):
-        found.append(follow(found, day, Extent(SIZE, SIZE, SIZE // 3)))
-    for day in range(30, 60):
-        found.append(follow(found, day, Extent(SIZE, SIZE, SIZE // 11)))
+    for day in range(1, 60):
+        found.append(follow(found, day, Extent(SIZE, SIZE, SIZE // (day + 9))))
+    assert verdict(found, day=200).suspect
+    found[1] = replace(found[1], endorsed=True)
     assert not verdict(found, day=200).suspect
+    found.append(follow(found, 60, Extent(SIZE // 3, SIZE, 0)))
+    assert len(verdict(found, day=200).suspect) == 1
 
 
 def test_what_a_person_endorsed_begins_what_is_usual_anew() -> None:
-    small = follow(PAST, 20, Extent(MIB, SIZE, MIB), endorsed=True)
+    small = follow(PAST, 20, Extent(MIB, SIZE, MIB))
     after = follow([small], 21, Extent(MIB, MIB, MIB))
-    assert not verdict([*PAST, small, after]).suspect
-    assert len(verdict([*PAST, replace(small, endorsed=False), after]).suspect) == 2
+    judged = verdict([*PAST, small, after])
+    assert len(judged.suspect) == 2
+    known = [replace(one, extent=judged.extents[one.id]) for one in (small, after)]
+    assert not verdict([*PAST, replace(known[0], endorsed=True), known[1]]).suspect
 
 
-def test_a_later_predecessor_is_measured_and_a_forgotten_one_changes_nothing() -> None:
+def test_content_is_judged_once_and_again_only_when_a_later_predecessor_is_plausible() -> None:
     asked: list[tuple[str, str]] = []
 
-    def measure(candidate: Candidate, previous: Candidate | None) -> Extent:
+    def ask(candidate: Candidate, previous: Candidate | None) -> Extent:
         asked.append((candidate.id, previous.id if previous else ""))
         return Extent(SIZE, SIZE, SIZE, previous.name if previous else "")
 
     past = history(range(5))
-    judge([past[0], *past[3:]], EXPECTED, LIMITS, measure, now=WHEN + 5 * DAY)
+    bad = replace(past[4], extent=Extent(0, SIZE, 0, past[1].name, "it has shrunk"))
+    judge([past[0], *past[3:]], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
+    judge([*past[:2], bad], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
     assert asked == []
-    fresh = replace(past[4], extent=None)
-    judge([*past[:4], fresh], EXPECTED, LIMITS, measure, now=WHEN + 5 * DAY)
-    assert asked == [(past[4].id, past[3].id)]
-    judge([*past[:3], replace(past[4], extent=Extent(SIZE, SIZE, 0, past[1].name))], EXPECTED, LIMITS, measure, now=WHEN + 5 * DAY)
-    assert asked[1:] == [(past[4].id, past[2].id)]
+    judge([*past[:3], bad], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
+    judge([*past[:4], replace(past[4], extent=None)], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
+    assert asked == [(bad.id, past[2].id), (past[4].id, past[3].id)]
 
 
 @pytest.mark.parametrize(("fakes", "suspects"), [(2, 0), (3, 4), (24, 25)])
 def test_more_in_a_day_than_twice_the_usual_and_one_are_all_suspect(fakes: int, suspects: int) -> None:
-    found = [*PAST, *history([20 + number / 25 for number in range(fakes + 1)])]
-    found = [replace(one, id=f"{number}") for number, one in enumerate(found)]
-    judged = verdict(found)
-    assert len(judged.suspect) == suspects
+    judged = verdict([*PAST, *fresh(20 + number / 25 for number in range(fakes + 1))])
+    assert len(judged.suspect) == len(judged.crowded) == suspects
     assert not judged.suspect or "where 3 would be usual at most" in judged.suspect[0][1][0]
 
 
 def test_a_flood_does_not_become_usual_by_going_on() -> None:
-    found = [*PAST, *history([20 + number / 24 for number in range(24 * 30)])]
-    found = [replace(one, id=f"{number}") for number, one in enumerate(found)]
-    assert {one.id for one in verdict(found).counting} <= {one.id for one in found[: len(PAST) + 3]}
+    found = list(PAST)
+    for day in range(20, 50):
+        found += fresh(day + hour / 24 for hour in range(24))
+        judged = verdict(found, day=day + 1)
+        found = [replace(one, extent=judged.extents[one.id], suspect=one.suspect or judged.crowded.get(one.id, "")) for one in found]
+    assert {one.id for one in verdict(found).counting} == {one.id for one in PAST}
 
 
 def test_hourly_backups_are_as_many_as_they_are_from_the_first_day_on() -> None:
-    assert not verdict(history([number / 24 for number in range(24 * 30)])).suspect
+    assert not verdict(fresh(number / 24 for number in range(24 * 30))).suspect
+
+
+def test_what_a_policy_has_thinned_makes_no_flood_of_what_it_has_not_yet() -> None:
+    hourly = history([30 + number / 24 for number in range(24 * 14)])
+    assert not verdict([*PAST, *hourly, *fresh(44 + number / 24 for number in range(24))]).suspect
 
 
 @pytest.mark.parametrize(("every", "suspects"), [(timedelta(hours=6), 0), (timedelta(days=1), 10), (timedelta(days=7), 10)])
 def test_what_is_configured_goes_before_what_is_usual(every: timedelta, suspects: int) -> None:
-    found = history([number / 4 for number in range(10)])
+    found = fresh(number / 4 for number in range(10))
     assert len(verdict(found, expected={GROUP: every}).suspect) >= suspects - 4 * bool(suspects)
     assert bool(verdict(found, expected={GROUP: every}).suspect) == bool(suspects)
 
@@ -185,6 +206,18 @@ def test_what_is_configured_goes_before_what_is_usual(every: timedelta, suspects
 def test_a_host_is_stale_after_a_week_or_three_times_what_is_usual(days: Iterable[float], every: float, day: float, is_stale: bool) -> None:
     judged = verdict(history(days), day=day, expected={GROUP: every * DAY})
     assert list(judged.stale) == ([GROUP] if is_stale else [])
+
+
+@pytest.mark.parametrize(
+    ("every", "day", "is_late"), [(1, 21, False), (1, 21.1, True), (0, 26, False), (0, 26.1, True), (10, 39, False), (10, 39.1, True)]
+)
+def test_a_host_is_late_after_twice_what_is_expected_or_when_it_is_stale(every: float, day: float, is_late: bool) -> None:
+    assert bool(verdict(PAST, day=day, expected={GROUP: every * DAY}).late) == is_late
+
+
+def test_a_host_that_is_expected_and_never_came_is_late_and_one_that_is_not_expected_never_is() -> None:
+    assert verdict([], day=0).late == {GROUP: "none has ever come"}
+    assert not verdict(PAST, day=1000, expected={}).late
 
 
 def test_a_suspect_keeps_no_host_fresh() -> None:
