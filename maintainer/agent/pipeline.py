@@ -12,11 +12,13 @@ from maintainer.agent.beside import again
 from maintainer.agent.forgetting import Judged
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
-from maintainer.core import retention
+from maintainer.core import release, retention
 from maintainer.core.entries import Record, State
-from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
+from maintainer.core.errors import AccessDeniedError, CheckFailedError, ExitCode, HeldError, MaintainerError, StoreError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
+from maintainer.core.ledger import Release
 from maintainer.core.moments import to_text
+from maintainer.core.release import Wait
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
@@ -57,6 +59,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         run.survey()
         run.state.probe()
         run.read_ledger()
+        _look_at_lifecycle(run)
     with step("revert"):
         contact(run, password)
         last_failed = bool(run.earlier_runs) and next(reversed(run.earlier_runs)) not in run.fold.committed_runs
@@ -89,11 +92,24 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
             prune(run, server, opened, work)
         with step("check"):
             check(run, server, opened, work)
+    released_before = run.fold.released_last
     with step("commit"):
         code = commit(run, opened, work, admitted, uncommitted)
     with step("mark"):
         mark(run)
+        tag(run, released_before)
     return code
+
+
+def _look_at_lifecycle(run: Run) -> None:
+    """Tell when evidence and true versions alike would go, where a rule takes noncurrent versions that nobody released."""
+    days = run.store.expires_unreleased_after()
+    if days is None:
+        return
+    first = release.earliest_loss(run.histories.values(), run.fold.released, days, now=run.now)
+    what = f"; the first is {first[0]}, on {first[1]:%Y-%m-%d}" if first else ""
+    told = f"noncurrent versions expire after {days} days, released or not{what}"
+    run.findings.append(Finding(Kind.EXPIRES, "lifecycle", told, str(days)))
 
 
 def _check_first(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
@@ -223,6 +239,7 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
         observed=retention.groups(work.judged.candidates),
         findings=settled,
         checked=work.checked,
+        released=release.plan_release(run.histories.values(), run.fold, run.terms(), Wait(run.job.answer)),
     )
     run.is_committed = True
     for reported in settled:
@@ -303,3 +320,16 @@ def mark(run: Run) -> None:
         run.recorder.record("marking.postponed", reason=f"{short(unknown[0])} arrived meanwhile")
         plan = replace(plan, mark=tuple(m for m in plan.mark if not m.over.key.startswith("data/")))
     carry_out(run, replace(plan, heal=()))
+
+
+def tag(run: Run, before: Release) -> None:
+    """Let what this commit released expire; and what the last one did, where its run died before it had said that it was done."""
+    for run_id, released in (before, run.fold.released_last):
+        if released and not (run_id == before[0] and run.state.has_tagged(run_id)):
+            try:
+                run.store.release((key, version) for key, versions in released.items() for version in versions)
+            except (AccessDeniedError, StoreError) as error:
+                run.recorder.record("release.failed", reason=error.message)
+                return
+            run.state.say_tagged(run_id)
+            run.recorder.record("versions.released", versions=sum(map(len, released.values())))

@@ -119,6 +119,7 @@ class Run:
         observed: tuple[Group, ...] = (),
         findings: tuple[Reported, ...] = (),
         checked: Mapping[str, int] | None = None,
+        released: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         """Append one entry; from then on the fold knows it."""
         sequence, previous = self.fold.head
@@ -134,6 +135,7 @@ class Run:
             observed=observed,
             findings=findings,
             checked=checked or {},
+            released=released or {},
         )
         self.state.append_entry(entry)
         self.chains = Chains((*self.chains.entries, entry.encode()), self.chains.judgements, self.chains.altered)

@@ -98,7 +98,8 @@ class Entry:
     """One entry. Kinds: `first` (identity and pins, before any write), `admission`, `commit`.
 
     `judgements` is how many judgements it has folded. `observed` are the hosts and paths that a person is asked to confirm.
-    `checked` says what the check before a commit had read, and `findings` is where every finding stands after it.
+    `checked` says what the check before a commit had read, and `findings` is where every finding stands after it. `released` are the
+    version ids, by key, that may expire from this commit on.
     """
 
     sequence: int
@@ -112,6 +113,7 @@ class Entry:
     observed: tuple[Group, ...] = ()
     findings: tuple[Reported, ...] = ()
     checked: Mapping[str, int] = field(default_factory=dict)
+    released: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Write the entry canonically: the same entry gives the same bytes, on which its digest rests."""
@@ -128,6 +130,7 @@ class Entry:
             "observed": [[host, list(paths)] for host, paths in self.observed],
             "findings": [_write_reported(reported) for reported in self.findings],
             "checked": dict(self.checked),
+            "released": {key: list(versions) for key, versions in self.released.items()},
         }
         return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
 
@@ -163,6 +166,7 @@ def decode_entry(body: bytes) -> Entry:
                 "changes": {key: _read_record(record) for key, record in raw["changes"].items()},
                 "observed": tuple((host, tuple(paths)) for host, paths in raw["observed"]),
                 "findings": tuple(_read_reported(reported) for reported in raw["findings"]),
+                "released": {key: tuple(versions) for key, versions in raw["released"].items()},
             }
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

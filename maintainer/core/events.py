@@ -60,6 +60,8 @@ VOCABULARY: Mapping[str, Level] = {
     "check.progressed": "debug",  # packs, of_packs, bytes, of_bytes: read so far
     "check.finished": "info",  # packs, bytes, seconds
     "marking.postponed": "warning",  # reason
+    "versions.released": "info",  # versions: tagged, so that the lifecycle rule may take them
+    "release.failed": "warning",  # reason: nothing was tagged, and nothing expires
     "ledger.appended": "info",  # sequence, kind, digest
     "finding.reported": "warning",  # kind, subject, detail, standing, since, do
     "run.committed": "info",  # sequence, forgotten, doomed, healed

@@ -23,6 +23,7 @@ class Kind(Enum):
     SUSPECT = "suspect-snapshot"
     INCOMPLETE = "incomplete-snapshot"
     LATE = "late"
+    EXPIRES = "evidence-expires"
     HIDDEN_BEFORE = "hidden-before-first-contact"
     CONFIRM = "confirm-repository"
     UNTRUSTED_INDEX = "index-names-doomed-packs"
@@ -41,6 +42,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
     Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
     Kind.SUSPECT: "kept, and never the reason to forget another; if good `maintainer endorse REPOSITORY ID`, else `maintainer reject`",
+    Kind.EXPIRES: "let the lifecycle rule take only versions with the tag maintainer=released; where the store has no tags, "
+    "make its days more than you need to notice and answer an attack",
     Kind.LATE: "backups have stopped, or come and are not plausible: look at the host. Nothing of it is forgotten meanwhile",
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now. `maintainer reject REPOSITORY ID` lets it go",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",

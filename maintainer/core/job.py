@@ -67,8 +67,8 @@ class RepositoryJob:
     """One repository. `password` names a source; `probation_s` and `grace_s` are seconds; `expect` is empty where a person confirms.
 
     `at_least` counting snapshots of a host and paths always stay, one run forgets no more than `share` of them, and none while the newest
-    plausible one is older than `stale_s` seconds. `host_profile` names the host's own credentials, where they are known here: then its
-    reach is checked.
+    plausible one is older than `stale_s` seconds. `answer_s` is how long a person has to answer a report.
+    `host_profile` names the host's own credentials, where they are known here: then its reach is checked.
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does.
     """
 
@@ -82,6 +82,7 @@ class RepositoryJob:
     at_least: int = 3
     share: float = 0.5
     stale_s: float = 7 * 86_400
+    answer_s: float = 30 * 86_400
     host_profile: str = ""
     kms_key: str = ""
 
@@ -95,6 +96,11 @@ class RepositoryJob:
     def probation(self) -> timedelta:
         """Return how long a snapshot must have been seen before it counts."""
         return timedelta(seconds=self.probation_s)
+
+    @property
+    def answer(self) -> timedelta:
+        """Return how long a report may wait for an answer before what it spoke of may expire."""
+        return timedelta(seconds=self.answer_s)
 
     @property
     def grace(self) -> timedelta:

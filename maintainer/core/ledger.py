@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias
 
 from maintainer.core.entries import (
     ADOPTED,
@@ -29,6 +31,9 @@ from maintainer.core.findings import Reported
 from maintainer.core.moments import from_text
 from maintainer.core.repofiles import FileType
 
+Release: TypeAlias = tuple[str, Mapping[str, tuple[str, ...]]]
+"""A run, and the version ids that its commit released, by key."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fold:
@@ -50,6 +55,12 @@ class Fold:
     pending_undeletes: frozenset[str] = frozenset()
     """Keys that a person took back since the last entry: their markers are no attack."""
     committed_runs: frozenset[str] = frozenset()
+    commits: tuple[datetime, ...] = ()
+    """When runs committed, in order."""
+    released: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Version ids that may expire, by key."""
+    released_last: Release = ("", {})
+    """The run that committed last, and what it released: it may have died before it had tagged all of it."""
     last_commit: str = ""
     identity: str = ""
     """SHA-256 of entry 0."""
@@ -100,6 +111,9 @@ def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
         judgements=len(judgements),
         pending_undeletes=frozenset(key for one in pending if one.action == "undelete" for key in one.subjects),
         committed_runs=frozenset(state.committed),
+        commits=tuple(state.commits),
+        released={key: frozenset(versions) for key, versions in state.released.items()},
+        released_last=state.released_last,
         last_commit=state.last_commit,
         identity=digest(bodies[0]) if bodies else "",
     )
@@ -120,6 +134,9 @@ class _Folding:
         self.endorsed: set[str] = set()
         self.committed: set[str] = set()
         self.last_commit = ""
+        self.commits: list[datetime] = []
+        self.released: dict[str, set[str]] = {}
+        self.released_last: Release = ("", {})
         self.folded = 0
 
     def take(self, entry: Entry) -> None:
@@ -137,6 +154,10 @@ class _Folding:
         if entry.kind == "commit":
             self.committed.add(entry.run_id)
             self.last_commit = entry.at
+            self.commits.append(from_text(entry.at))
+            for key, versions in entry.released.items():
+                self.released.setdefault(key, set()).update(versions)
+            self.released_last = (entry.run_id, entry.released)
             self.acknowledged &= set(self.findings)
 
     def judge(self, judgements: Iterable[Judgement]) -> None:
@@ -169,14 +190,14 @@ class _Folding:
             self.accepted_keys.add(subject)
         elif subject == REPOSITORY:
             self.accepted = True
-            self._decide_adopted()
+            self._decide_adopted(judgement)
         else:
             raise broken(f"judgement {judgement.number} accepts {subject!r}, which this release does not know")
 
-    def _decide_adopted(self) -> None:
+    def _decide_adopted(self, judgement: Judgement) -> None:
         for key, record in self.records.items():
             if record.reason == ADOPTED:
-                self.records[key] = replace(record, reason=f"{ADOPTED}, accepted")
+                self.records[key] = replace(record, reason=f"{ADOPTED}, accepted", since=from_text(judgement.at))
 
     def _reject(self, key: str, judgement: Judgement) -> None:
         """Let a snapshot go: one that is whole as a policy would; one that never was for good, unless a person takes it back."""

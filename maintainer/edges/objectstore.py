@@ -18,6 +18,9 @@ from maintainer.edges.s3 import S3, error_code
 CHUNK = 1 << 20
 """Bytes held at a time while hashing, whatever the object's size."""
 URL_LIFE_S = 3600
+WORKERS = 8
+RELEASED = ("maintainer", "released")
+"""The tag of what may expire, which lifecycle rules select by."""
 PLAIN_TYPES = frozenset({"application/octet-stream", "binary/octet-stream", ""})
 PLAIN_CLASSES = frozenset({"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"})
 FOREIGN_HEADERS = (
@@ -162,6 +165,29 @@ class S3Store:
         """Cover a key by a delete marker; return the marker's version id."""
         return str(self._s3.call("delete_object", Bucket=self._bucket, Key=self._root + key).get("VersionId", ""))
 
+    def release(self, versions: Iterable[tuple[str, str]]) -> None:
+        """Tag versions (key and id) as released: the lifecycle rule may take them."""
+        tags = {"TagSet": [{"Key": RELEASED[0], "Value": RELEASED[1]}]}
+
+        def act(ref: tuple[str, str]) -> None:
+            self._s3.call("put_object_tagging", Bucket=self._bucket, Key=self._root + ref[0], VersionId=ref[1], Tagging=tags)
+
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="release") as pool:
+            for _ in pool.map(act, versions):
+                pass
+
+    def expires_unreleased_after(self) -> int | None:
+        """Return after how many days a lifecycle rule takes noncurrent versions below the prefix whatever their tags; None if none does.
+
+        None too where the rules can not be read: a store without lifecycle has none, and the right to read them may be missing.
+        """
+        try:
+            rules = self._s3.call("get_bucket_lifecycle_configuration", Bucket=self._bucket).get("Rules", [])
+        except MaintainerError:
+            return None
+        days = [days for rule in rules if (days := _expires_after(rule, self._root)) is not None]
+        return min(days, default=None)
+
     def put(self, key: str, body: bytes) -> ObjectVersion:
         """Put an object with plain headers. Safe to repeat: what we put is named by its content."""
         version_id = self._put(key, body).get("VersionId")
@@ -236,6 +262,16 @@ class Looks:
     def learn(self, version: ObjectVersion, digest: str) -> None:
         """Remember what is known of a version that we made and verified."""
         self._known[(version.key, version.version_id)] = Look(digest)
+
+
+def _expires_after(rule: Mapping[str, Any], root: str) -> int | None:
+    chosen = rule.get("Filter") or {}
+    chosen = chosen.get("And") or chosen
+    tags = [(tag["Key"], tag["Value"]) for tag in (*chosen.get("Tags", ()), *([chosen["Tag"]] if "Tag" in chosen else ()))]
+    prefix = chosen.get("Prefix", rule.get("Prefix", ""))
+    touches = root.startswith(prefix) or prefix.startswith(root)
+    days: int | None = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays")
+    return days if rule.get("Status") == "Enabled" and touches and RELEASED not in tags else None
 
 
 def _why_not_plain(answer: Mapping[str, Any], kms_key: str) -> str:

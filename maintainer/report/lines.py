@@ -59,6 +59,8 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",
     "check.finished": lambda f: f"checked every byte: {f['packs']} packs, {size(f['bytes'])} in {f['seconds']} s",
     "marking.postponed": lambda f: f"no pack is deleted now: {f['reason']}",
+    "versions.released": lambda f: f"released {f['versions']} versions: the bucket's lifecycle rule may take them",
+    "release.failed": lambda f: f"nothing was released, so nothing expires: {f['reason']}",
     "run.committed": lambda f: f"committed as entry {f['sequence']}: {f['forgotten']} snapshots forgotten, {f['doomed']} files doomed",
     "run.failed": lambda f: f"{f['reason']}\n    → {f['guidance']}",
     "rebalance.recommended": lambda f: f"EC2 may take the instance back soon (since {f['since']})",

@@ -116,6 +116,7 @@ def _repository(one: RepositorySection) -> RepositoryJob:
         at_least=one.at_least,
         share=one.share,
         stale_s=one.stale.total_seconds(),
+        answer_s=one.answer.total_seconds(),
         host_profile=one.host_profile,
         kms_key=one.kms_key,
     )

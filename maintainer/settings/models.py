@@ -125,7 +125,7 @@ class RepositorySection(Section):
     """`[[repository]]`. `group` may be left out where there is only one; `host_profile` names the host's own credentials.
 
     The guard: at least `at_least` counting snapshots of a host and paths stay, one run forgets no more than `share` of them, and nothing
-    while the newest plausible one is older than `stale`.
+    while the newest plausible one is older than `stale`. Versions that a run marked or replaced may expire after `answer`.
 
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does: any other counts as an attack.
     """
@@ -141,5 +141,6 @@ class RepositorySection(Section):
     at_least: Annotated[int, Field(ge=1)] = 3
     share: Annotated[float, Field(gt=0, le=1)] = 0.5
     stale: Duration = timedelta(days=7)
+    answer: Duration = timedelta(days=30)
     host_profile: Word = ""
     kms_key: Annotated[str, AfterValidator(values.parse_kms_key)] = ""

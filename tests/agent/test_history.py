@@ -28,8 +28,8 @@ from tests.support.repositories import RESTIC, Repository
 
 
 @pytest.fixture
-def repository(own_sandbox: Sandbox, tmp_path: Path) -> Repository:
-    made = Repository(own_sandbox, f"h-{uuid.uuid4().hex[:12]}", tmp_path)
+def repository(timed_sandbox: Sandbox, tmp_path: Path) -> Repository:
+    made = Repository(timed_sandbox, f"h-{uuid.uuid4().hex[:12]}", tmp_path)
     made.init()
     return made
 

@@ -1,0 +1,83 @@
+"""Which versions may expire: what an earlier committed run marked or replaced, once its report could be answered. Nothing pinned, ever."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from maintainer.core.entries import ADOPTED, REJECTED, Record, State
+from maintainer.core.findings import Standing
+from maintainer.core.ledger import Fold
+from maintainer.core.repofiles import FileType
+from maintainer.core.revert import Terms, packs_are_held
+from maintainer.core.versions import KeyHistory, ObjectVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """`answer` is how long a person has to answer a report before what it spoke of may expire."""
+
+    answer: timedelta = timedelta(days=30)
+
+
+def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms, wait: Wait) -> dict[str, tuple[str, ...]]:
+    """Return the version ids to release, by key, that no commit has released before.
+
+    What the ledger does not know is never released, nor what was evicted, unless a person rejected it: it is evidence.
+    """
+    held = packs_are_held(fold, terms)
+    found: dict[str, tuple[str, ...]] = {}
+    for history in histories:
+        record, file = fold.records.get(history.key), history.file
+        if record is None or file is None or (held and file.type is FileType.PACK and record.state is State.DOOMED):
+            continue
+        is_admitted = record.state is State.ADMITTED
+        versions = _replaced(history, record, fold, terms, wait) if is_admitted else _gone(history, record, terms, wait)
+        done = fold.released.get(history.key, frozenset())
+        if fresh := tuple(version.version_id for version in versions if version.version_id not in done):
+            found[history.key] = fresh
+    return found
+
+
+def _gone(history: KeyHistory, record: Record, terms: Terms, wait: Wait) -> Iterator[ObjectVersion]:
+    """Yield all of a key that is marked, and was doomed by a commit that is old enough."""
+    may_go = record.state is State.DOOMED or record.reason.startswith(REJECTED)
+    if may_go and record.reason != ADOPTED and history.current.is_marker and record.since + wait.answer <= terms.now:
+        yield from history.contents
+
+
+def _replaced(history: KeyHistory, record: Record, fold: Fold, terms: Terms, wait: Wait) -> Iterator[ObjectVersion]:
+    """Yield what lies below the pinned version, where that is on top, and was told of by a commit that is old enough or is settled."""
+    if history.current.version_id != record.version:
+        return
+    settled = {r.finding.subject for r in fold.findings.values() if r.standing is Standing.ACKNOWLEDGED}
+    for above, version in pairwise(history.versions):
+        if version.is_marker or version.version_id == record.version:
+            continue
+        told = _told(fold.commits, above.last_modified)
+        if told is not None and (told + wait.answer <= terms.now or history.key in settled):
+            yield version
+
+
+def _told(commits: tuple[datetime, ...], since: datetime) -> datetime | None:
+    """Return when a commit first spoke of what happened then."""
+    at = bisect_left(commits, since)
+    return commits[at] if at < len(commits) else None
+
+
+def earliest_loss(
+    histories: Iterable[KeyHistory], released: Mapping[str, frozenset[str]], days: int, *, now: datetime
+) -> tuple[str, datetime] | None:
+    """Return what a rule would take first that expires every noncurrent version after so many days, and when: of what was not released."""
+    dates = (
+        (above.last_modified + timedelta(days=days), history.key)
+        for history in histories
+        if history.file is not None and history.file.type is not FileType.LOCK
+        for above, version in pairwise(history.versions)
+        if not version.is_marker and version.version_id not in released.get(history.key, ())
+    )
+    first = min((one for one in dates if one[0] > now), default=None)
+    return (first[1], first[0]) if first else None

@@ -1,0 +1,114 @@
+"""Attack 27, and expiry in ordinary times: the lifecycle rule takes what was released, and nothing that anybody needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from maintainer.core.job import Keep
+from maintainer.sandbox.daemon import Sandbox
+from tests.attacks.test_lies import Guarded, guarded
+from tests.support.repositories import Repository
+
+
+def noncurrent(repository: Repository) -> list[dict[str, Any]]:
+    s3, bucket = repository.s3("admin"), repository.sandbox.bucket
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=f"{repository.prefix}/")
+    return [version for page in pages for version in page.get("Versions", ()) if not version["IsLatest"]]
+
+
+def is_released(repository: Repository, version: dict[str, Any]) -> bool:
+    found = repository.s3("admin").get_object_tagging(Bucket=repository.sandbox.bucket, Key=version["Key"], VersionId=version["VersionId"])
+    return {"Key": "maintainer", "Value": "released"} in found["TagSet"]
+
+
+def expire(repository: Repository) -> int:
+    """Delete all that the rule would, however long it waits: noncurrent versions with the tag. Return how many."""
+    gone = [version for version in noncurrent(repository) if is_released(repository, version)]
+    for version in gone:
+        repository.s3("admin").delete_object(Bucket=repository.sandbox.bucket, Key=version["Key"], VersionId=version["VersionId"])
+    return len(gone)
+
+
+def whole(one: Guarded) -> None:
+    left = one.forgotten()
+    for snapshot in one.honest:
+        if snapshot not in left:
+            one.repository.verify(snapshot)
+
+
+def test_what_was_forgotten_and_healed_expires_in_its_time_and_nothing_else(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+    pack = one.repository.objects("data/")[0]
+    one.repository.put(pack, b"garbage")
+    assert one.maintained.run().findings() == ["overwritten"]
+    one.day += 20
+    one.live(1)
+    assert one.maintained.run().named("snapshot.forgotten")
+    assert not any(is_released(one.repository, version) for version in noncurrent(one.repository))
+    one.day += 14
+    one.live(1)
+    ran = one.maintained.run()
+    assert ran.named("versions.released"), ran.why()
+    oldest = f"{one.repository.prefix}/snapshots/{one.honest[0]}"
+    gone = [version["Key"] for version in noncurrent(one.repository) if is_released(one.repository, version)]
+    assert gone.count(f"{one.repository.prefix}/{pack}") >= 2  # the garbage, and what it covered
+    assert oldest not in gone
+    assert expire(one.repository) == len(gone)
+    one.day += 30
+    one.live(1)
+    one.maintained.run()
+    assert is_released(one.repository, next(version for version in noncurrent(one.repository) if version["Key"] == oldest))
+    assert expire(one.repository) > 0
+    before = one.repository.versions()
+    ran = one.maintained.run()
+    assert (ran.code, ran.named("versions.released")) == (0, [])
+    assert one.repository.versions() == before
+    whole(one)
+
+
+def test_attack_27_what_maintenance_did_not_see_never_expires(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+    for key in one.repository.objects("data/") + one.repository.objects("snapshots/"):
+        one.repository.put(key, b"garbage")
+    one.maintained.pass_days(400)
+    assert expire(one.repository) == 0
+    assert set(one.maintained.run().findings()) >= {"overwritten", "late"}
+    assert expire(one.repository) == 0
+    whole(one)
+
+
+def test_a_run_that_dies_before_it_has_tagged_leaves_it_to_the_next(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+    one.repository.put(one.repository.objects("data/")[0], b"garbage")
+    one.maintained.run()
+    one.maintained.pass_days(one.day + 40)
+    process = one.maintained.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"run.committed"' in line:
+            process.kill()
+            break
+    process.wait()
+    one.maintained.run()
+    assert len([version for version in noncurrent(one.repository) if is_released(one.repository, version)]) >= 2
+    before = one.repository.versions()
+    assert not one.maintained.run().named("versions.released")
+    assert one.repository.versions() == before
+    whole(one)
+
+
+def test_a_rule_that_takes_what_nobody_released_is_told_with_the_date(own_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(own_sandbox, tmp_path, Keep(last=4))
+    rule = {"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": {"NoncurrentDays": 10}}
+    s3 = one.repository.s3("admin")
+    s3.put_bucket_lifecycle_configuration(Bucket=own_sandbox.bucket, LifecycleConfiguration={"Rules": [rule]})
+    one.repository.put(one.repository.objects("data/")[0], b"garbage")
+    ran = one.maintained.run()
+    assert ran.findings() == ["evidence-expires", "overwritten"]
+    (told,) = [str(event.fields["detail"]) for event in ran.named("finding.reported") if event.fields["kind"] == "evidence-expires"]
+    assert "after 10 days" in told
+    assert "the first is data/" in told
+    rule["Filter"] = {"Tag": {"Key": "maintainer", "Value": "released"}}
+    s3.put_bucket_lifecycle_configuration(Bucket=own_sandbox.bucket, LifecycleConfiguration={"Rules": [rule]})
+    assert one.maintained.run().code == 0
