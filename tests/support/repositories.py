@@ -38,6 +38,8 @@ class Repository:
     password: str = "correct horse"
     host: str = "web1"
     trees: dict[str, Path] = field(default_factory=dict)
+    backed_up: Path | None = None
+    """What is backed up, where it is not a folder of this repository's own."""
     tolerated: tuple[int, ...] = (0,)
     """How a backup may end: with 3 where restic could not read the snapshot that it took for its parent."""
 
@@ -47,7 +49,7 @@ class Repository:
 
     @property
     def source(self) -> Path:
-        path = self.root / "source"
+        path = self.backed_up or self.root / "source"
         path.mkdir(parents=True, exist_ok=True)
         return path
 
