@@ -24,6 +24,7 @@ MODULES = {
     "ledger": "ledger",
     "serve": "serve",
     "sweep": "sweep",
+    "drill": "drill",
     "image": "image",
     "sandbox": "sandbox",
     "completion": "completion",

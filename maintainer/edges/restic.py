@@ -111,7 +111,7 @@ class Restic:
     """One restic binary. Every call names the repository's address and its password."""
 
     def __init__(self, binary: str, version: str, limits: Limits = Limits()) -> None:
-        self._binary = binary
+        self.binary = binary
         self.version = version
         self._limits = limits
         self._running: subprocess.Popen[str] | None = None
@@ -123,7 +123,7 @@ class Restic:
         command = (
             *("prlimit", f"--data={self._limits.memory}", "--core=0", "--"),
             *("setpriv", "--pdeathsig", "KILL", "--"),
-            *(self._binary, "-r", address, "--no-cache", "-o", "rest.connections=16", *argv),
+            *(self.binary, "-r", address, "--no-cache", "-o", "rest.connections=16", *argv),
         )
         output: list[str] = []
         errors: list[str] = []

@@ -11,9 +11,9 @@ import pytest
 
 from maintainer.core.errors import ConfigurationError, ResticError
 from maintainer.core.job import Keep
+from maintainer.drill.forge import cheaper_key
 from maintainer.edges import restic
 from maintainer.edges.restic import Limits, Outcome, Restic
-from tests.support.repositories import cheaper_key
 
 IDS = ("a" * 64, "b" * 64)
 GOLDEN = [

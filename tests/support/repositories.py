@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import filecmp
 import hashlib
 import json
@@ -17,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from maintainer.format.crypto import FormatError, MasterKey, decrypt, derive, encrypt
+from maintainer.drill.forge import cheaper_key
+from maintainer.format.crypto import FormatError, MasterKey
 from maintainer.format.files import open_key, parse_key
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import client
@@ -174,17 +174,6 @@ class Repository:
     def hide(self, key: str) -> None:
         """Delete as somebody whose policy was left too wide."""
         self.s3("admin").delete_object(Bucket=self.sandbox.bucket, Key=f"{self.prefix}/{key}")
-
-
-def cheaper_key(body: bytes, password: str, *, n: int = 1024) -> bytes:
-    """Return a key file for the same master key that costs next to nothing to open; restic takes it as its own."""
-    raw = json.loads(body)
-    old = parse_key(body)
-    user = derive(password, old.salt, n=old.n, r=old.r, p=old.p)
-    plain = decrypt(user, old.sealed)
-    raw |= {"N": n, "r": 8, "p": 1}
-    raw["data"] = base64.b64encode(encrypt(derive(password, old.salt, n=n, r=8, p=1), plain, os.urandom(16))).decode()
-    return json.dumps(raw).encode()
 
 
 def compare(left: Path, right: Path) -> None:
