@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import random
+import signal
+import time
 import uuid
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from maintainer.core.job import Keep
+from maintainer.drill import damage, lies, poison
 from maintainer.drill.catalogue import CATALOGUE, Attack
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
-from tests.support.repositories import Repository
+from tests.support.repositories import NEWEST, RESTIC, Repository
 
-IDS = [f"{attack.number}: {attack.name}" for attack in CATALOGUE]
+BOMB = 22
+"""Its config comes after what needs the repository to be open."""
 
 
 class Wide(Repository):
@@ -40,9 +48,9 @@ def four_days(_sandbox_for_time: Sandbox, tmp_path_factory: pytest.TempPathFacto
     return made
 
 
-def copy_of(base: Repository, root: Path, kind: type[Repository] = Repository) -> Maintained:
+def copy_of(base: Repository, root: Path, kind: type[Repository] = Repository, restic: str = RESTIC) -> Maintained:
     """Return a repository of the same content, in the care of maintainer."""
-    made = kind(base.sandbox, f"c-{uuid.uuid4().hex[:12]}", root, trees=dict(base.trees), backed_up=base.source)
+    made = kind(base.sandbox, f"c-{uuid.uuid4().hex[:12]}", root, trees=dict(base.trees), backed_up=base.source, binary=restic)
     for key in base.objects():
         Repository.put(made, key, base.get(key))
     maintained = Maintained(made, Keep(last=3), limits={})
@@ -71,17 +79,75 @@ def settles(maintained: Maintained) -> None:
     assert repository.versions() == before
 
 
-@pytest.mark.parametrize("kind", [Repository, Wide], ids=["a host's key", "a wide key"])
-@pytest.mark.parametrize("attack", CATALOGUE, ids=IDS)
-def test_attack(timed_sandbox: Sandbox, four_days: Repository, tmp_path: Path, attack: Attack, kind: type[Repository]) -> None:
-    assert timed_sandbox.endpoint == four_days.sandbox.endpoint
-    if attack.wide and kind is Repository:
-        return
-    maintained = copy_of(four_days, tmp_path, kind)
+ROWS = [
+    (attack, kind, restic)
+    for attack in CATALOGUE
+    for kind, restic in ((Repository, RESTIC), (Wide, NEWEST))
+    if kind is Wide or not attack.wide
+]
+
+
+@pytest.mark.usefixtures("timed_sandbox")
+@pytest.mark.parametrize(
+    ("attack", "kind", "restic"),
+    ROWS,
+    ids=[f"{a.number}: {a.name}, {'a wide' if kind is Wide else 'the host'}'s key" for a, kind, _ in ROWS],
+)
+def test_attack(four_days: Repository, tmp_path: Path, attack: Attack, kind: type[Repository], restic: str) -> None:
+    """With each key another restic: the older one, and the newest."""
+    maintained = copy_of(four_days, tmp_path, kind, restic)
     attack.act(maintained.repository, now(maintained))
     ran = maintained.run()
     found = set(ran.findings())
     assert ran.code == (3 if attack.noticed else 0), ran.why()
     assert found <= {one.value for one in attack.noticed}
     assert bool(found) == bool(attack.noticed)
+    settles(maintained)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("timed_sandbox")
+@pytest.mark.parametrize("restic", [RESTIC, NEWEST], ids=["restic", "the newest restic"])
+def test_all_attacks_at_once(four_days: Repository, tmp_path: Path, restic: str) -> None:
+    """In an order by chance, but that what needs the true files to forge others comes before they are overwritten."""
+    maintained = copy_of(four_days, tmp_path, Wide, restic)
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    attacks = random.Random(seed).sample(CATALOGUE, len(CATALOGUE))
+    destructive = {damage.overwrite_everything, damage.hide_everything, damage.replace_config, damage.meddle_with_keys}
+    for attack in sorted(attacks, key=lambda one: one.act in destructive or one.number == BOMB):
+        with suppress(ValueError, IndexError, ClientError):  # an earlier one may have taken away what this one works on
+            attack.act(maintained.repository, now(maintained))
+    ran = maintained.run()
+    assert ran.code == 3, ran.why()
+    assert set(ran.findings()) >= {"overwritten", "garbage", "suspect-snapshot", "poisoned-index"}
+    settles(maintained)
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("timed_sandbox")
+@pytest.mark.parametrize("step", ["revert", "admit", "forget", "prune", "check", "commit", "mark"])
+def test_attack_17_whatever_comes_while_a_run_is_going_on(four_days: Repository, tmp_path: Path, step: str) -> None:
+    """The run sees what it froze, and ends well; the next finds what came, and heals it."""
+    maintained = copy_of(four_days, tmp_path)
+    maintained.pass_days(16)
+    process = maintained.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        told = json.loads(line)
+        if told["event"] == "step.started" and told["step"] == step:
+            process.send_signal(signal.SIGSTOP)
+            poison.poison(maintained.repository, poison.partly_true)
+            lies.one_of_nothing(maintained.repository, now(maintained))
+            lies.of_missing_data(maintained.repository, now(maintained))
+            damage.litter_with_garbage(maintained.repository, now(maintained))
+            damage.overwrite_everything(maintained.repository, now(maintained))
+            process.send_signal(signal.SIGCONT)
+    # What was overwritten between survey and heal is seen by this run or the next.
+    assert process.wait() in (0, 3), step
+    ran = maintained.run()
+    assert ran.code in (0, 3), ran.why()
+    left = {key.rpartition("/")[2] for key in maintained.repository.objects("snapshots/")}
+    maintained.repository.trees = {snapshot: tree for snapshot, tree in maintained.repository.trees.items() if snapshot in left}
+    assert len(maintained.repository.trees) >= 3
     settles(maintained)

@@ -88,6 +88,7 @@ class Maintained:
                     **self.limits,
                 ),
             ),
+            restic=self.repository.binary,
         )
 
     def start(self, job: Job | None = None) -> subprocess.Popen[str]:

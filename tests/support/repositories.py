@@ -23,6 +23,8 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import client
 
 RESTIC = str(Path(sys.prefix) / "bin" / "restic")
+NEWEST = f"{RESTIC}-newest"
+"""Debian stable's, and sid's."""
 
 _MADE: dict[str, dict[str, bytes]] = {}
 """What `restic init` made in this process, by password."""
@@ -40,6 +42,8 @@ class Repository:
     trees: dict[str, Path] = field(default_factory=dict)
     backed_up: Path | None = None
     """What is backed up, where it is not a folder of this repository's own."""
+    binary: str = RESTIC
+    _master: MasterKey | None = None
     tolerated: tuple[int, ...] = (0,)
     """How a backup may end: with 3 where restic could not read the snapshot that it took for its parent."""
 
@@ -63,7 +67,7 @@ class Repository:
         }
 
     def restic(self, *argv: str, check: bool = True, identity: str = "host", location: str = "") -> subprocess.CompletedProcess[str]:
-        command = [RESTIC, "-r", location or self.location, "--no-cache", "-o", "s3.bucket-lookup=path", *argv]
+        command = [self.binary, "-r", location or self.location, "--no-cache", "-o", "s3.bucket-lookup=path", *argv]
         done = subprocess.run(command, env=self.environment(identity), capture_output=True, text=True, check=False, timeout=120)
         if check and done.returncode:
             raise AssertionError(f"restic {argv}: {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -96,10 +100,13 @@ class Repository:
         return (str(self.source),)
 
     def master_key(self) -> MasterKey:
-        """Open the repository as whoever holds the password can."""
+        """Open the repository as whoever holds the password can; who has once need not again."""
+        if self._master is not None:
+            return self._master
         for key in self.objects("keys/"):
             with suppress(FormatError):
-                return open_key(parse_key(self.get(key)), self.password)
+                self._master = open_key(parse_key(self.get(key)), self.password)
+                return self._master
         raise AssertionError("no key opens")
 
     def backup(self, *, time: datetime | None = None, host: str = "", good: bool = True, path: Path | None = None) -> str:
@@ -107,7 +114,7 @@ class Repository:
         when = ["--time", time.strftime("%Y-%m-%d %H:%M:%S")] if time else []
         env_tz = {"TZ": "UTC"}
         command = [
-            RESTIC,
+            self.binary,
             "-r",
             self.location,
             "--no-cache",
