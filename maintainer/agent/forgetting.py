@@ -27,6 +27,7 @@ class Judged:
     forget: tuple[str, ...] = ()
     extents: Mapping[str, Extent] = field(default_factory=dict)
     crowded: Mapping[str, str] = field(default_factory=dict)
+    verdict: Verdict = field(default_factory=Verdict)
 
 
 def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judged:
@@ -47,7 +48,7 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
     held = "first contact forgets nothing" if run.fold.is_first_contact else "the policy has no rule" if run.job.keep.is_empty() else ""
     if held:
         run.recorder.record("retention.held", reason=held)
-        return Judged(candidates, (), verdict.extents, verdict.crowded)
+        return Judged(candidates, (), verdict.extents, verdict.crowded, verdict)
     allowed = retention.allow(_policy(run, opened, shown, verdict), verdict, limits)
     for (host, paths), why in allowed.held.items():
         run.recorder.record("retention.limited", host=host, paths=list(paths), reason=why)
@@ -58,7 +59,7 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
         suspect=len(verdict.suspect),
         forget=len(allowed.forget),
     )
-    return Judged(candidates, allowed.forget, verdict.extents, verdict.crowded)
+    return Judged(candidates, allowed.forget, verdict.extents, verdict.crowded, verdict)
 
 
 def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidate, ...]:

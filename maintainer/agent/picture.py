@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
-from maintainer.agent import unlock
+from maintainer.agent import forgetting, unlock
 from maintainer.agent.revert import make_plan
 from maintainer.agent.run import Run
+from maintainer.core import retention
 from maintainer.core.errors import ExitCode
+from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType
 from maintainer.core.revert import RevertPlan
 from maintainer.core.versions import ObjectVersion
@@ -29,7 +32,7 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
 
 
 def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
-    """Say what a run would heal, mark and evict, and why."""
+    """Say what a run would heal, mark, evict and forget, and why. What is new is not proved here, and so not judged."""
     plan = look(run, password)
     for heal in plan.heal:
         run.recorder.record(
@@ -39,8 +42,36 @@ def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
         run.recorder.record("mark.planned", key=mark.over.key, over=mark.over.version_id, why=mark.why)
     for key, why in plan.evict.items():
         run.recorder.record("eviction.planned", key=key, why=why)
+    _judge(run, password)
     run.recorder.record("plan.finished", heal=len(plan.heal), mark=len(plan.mark), evict=len(plan.evict), new=len(plan.new))
     return ExitCode.COMMITTED
+
+
+def _judge(run: Run, password: Callable[[], str]) -> None:
+    """Say of every admitted snapshot how it stands, what probation means for each host, and what a run would forget."""
+    shown = run.admitted(FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)
+    if not any(key.startswith("snapshots/") for key in shown):
+        return
+    opened = unlock.open_pinned(run, password())
+    judged = forgetting.judge(run, opened, {**run.base(opened), **shown})
+    verdict, probation = judged.verdict, run.job.probation
+    for group in retention.groups(judged.candidates) if judged.extents else ():
+        waiting = sorted(one.first_seen for one in verdict.in_probation if one.group == group)
+        run.recorder.record(
+            "probation.explained",
+            host=group[0],
+            paths=list(group[1]),
+            days=probation / timedelta(days=1),
+            waiting=len(waiting),
+            counting=sum(one.group == group for one in verdict.counting),
+            suspect=sum(one.group == group for one, _ in verdict.suspect),
+            next=to_text(waiting[0] + probation) if waiting else "",
+        )
+    for candidate, reasons in verdict.suspect:
+        run.recorder.record("suspicion.explained", snapshot=candidate.id, reasons=list(reasons))
+    for candidate in judged.candidates:
+        if candidate.id in judged.forget:
+            run.recorder.record("forget.planned", snapshot=candidate.id, time=to_text(candidate.time), host=candidate.host)
 
 
 def verified(run: Run, password: Callable[[], str]) -> dict[str, ObjectVersion]:

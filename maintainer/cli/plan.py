@@ -10,7 +10,7 @@ from maintainer.cli.run import launch
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("plan", help="say what a run would heal, mark and evict; change nothing")
+    parser = commands.add_parser("plan", help="say what a run would heal, mark, evict and forget, and what probation means; change nothing")
     common.add_choice(parser)
     common.add_config(parser)
     parser.set_defaults(run=run)

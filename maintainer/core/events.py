@@ -40,6 +40,9 @@ VOCABULARY: Mapping[str, Level] = {
     "heal.planned": "info",  # key, from_version, over, why
     "mark.planned": "info",  # key, over, why
     "eviction.planned": "info",  # key, why
+    "forget.planned": "info",  # snapshot, time, host
+    "probation.explained": "info",  # host, paths, days, waiting, counting, suspect, next: the date from which one more counts
+    "suspicion.explained": "info",  # snapshot, reasons
     "plan.finished": "info",  # heal, mark, evict, new: nothing was changed
     "object.healed": "warning",  # key, from_version, to_version, over, why
     "object.marked": "info",  # key, over, why

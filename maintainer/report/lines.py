@@ -41,6 +41,14 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "heal.planned": lambda f: f"would heal {_short(f['key'])} from version {f['from_version']} ({f['why']})",
     "mark.planned": lambda f: f"would mark {_short(f['key'])} ({f['why']})",
     "eviction.planned": lambda f: f"would evict {_short(f['key'])}: {f['why']}",
+    "forget.planned": lambda f: f"would forget snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
+    "probation.explained": lambda f: (
+        f"{f['host']} {', '.join(f['paths'])}: what came in the last {f['days']:g} days is kept, whatever the policy says: "
+        + (f"{f['waiting']} snapshots" + (f", the first of them until {f['next'][:16]}" if f["next"] else ""))
+        + f". The policy speaks of the {f['counting']} before them"
+        + (f"; {f['suspect']} are suspect, kept, and count for nothing" if f["suspect"] else "")
+    ),
+    "suspicion.explained": lambda f: f"snapshots/{f['snapshot'][:ID]} is suspect: {'; '.join(f['reasons'])}",
     "plan.finished": lambda f: (
         f"plan: {f['heal']} to heal, {f['mark']} to mark, {f['evict']} to evict, {f['new']} new; nothing was changed"
     ),
@@ -87,7 +95,18 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
 }
 
 
-_MANY = frozenset({"object.healed", "object.evicted", "object.taken_back", "snapshot.incomplete", "heal.planned", "mark.planned"})
+_MANY = frozenset(
+    {
+        "object.healed",
+        "object.evicted",
+        "object.taken_back",
+        "snapshot.incomplete",
+        "heal.planned",
+        "mark.planned",
+        "forget.planned",
+        "suspicion.explained",
+    }
+)
 """Events that come by the thousand: the first few are shown, the rest counted."""
 SHOWN = 3
 

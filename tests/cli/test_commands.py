@@ -95,12 +95,15 @@ def test_serve_shows_the_truth_in_the_middle_of_an_attack(user: User) -> None:
     user("run", "--once", code=3)
     for key in (*repository.objects("data/"), *repository.objects("index/"), "config"):
         repository.put(key, b"garbage")
-    before = repository.versions()
     process = user.start("serve", "web", "--json")
     assert process.stdout is not None
     try:
         address = json.loads(process.stdout.readline())["repository"]
-        repository.verify(snapshot, location=address)
+        for _ in range(2):  # the attacker keeps overwriting
+            repository.verify(snapshot, location=address)
+            for key in (*repository.objects("data/"), *repository.objects("index/"), *repository.objects("snapshots/")):
+                repository.put(key, os.urandom(50))
+        before = repository.versions()
         refused = repository.restic("forget", snapshot, location=address, check=False)
         assert "403" in refused.stderr
     finally:
@@ -119,8 +122,12 @@ def test_undelete_takes_back_what_was_forgotten(user: User) -> None:
     user("run", "--once", code=3)
     user("accept", "web")
     user.clock("+15d")
-    user("run", "--once", code=0)
+    plan = user("plan")
     oldest = next(iter(repository.trees))
+    assert f"would forget snapshot {oldest[:8]}" in plan
+    assert f"web1 {repository.source}: what came in the last 14 days is kept, whatever the policy says: 0 snapshots. " in plan
+    assert "The policy speaks of the 2 before them" in plan
+    user("run", "--once", code=0)
     assert f"snapshots/{oldest}" not in repository.objects()
     user("undelete", "web", oldest[:12])
     user("run", "--once", code=0)
@@ -139,6 +146,10 @@ def test_a_person_settles_what_the_guard_will_not_decide(user: User) -> None:
     small = repository.backup()
     foreign = repository.backup(host="mallory", good=False)
     told = user("run", "--once", code=3)
+    plan = user("plan")
+    assert "1 snapshots, the first of them until" in plan
+    assert "1 are suspect, kept, and count for nothing" in plan
+    assert f"snapshots/{small[:8]} is suspect: holds " in plan
     assert "it has shrunk" in told
     assert "host 'mallory'" in told
     user("endorse", "web", small[:10])
