@@ -6,10 +6,15 @@ import argparse
 import json
 from collections.abc import Callable
 
-from benchmarks import overhead, view
+from benchmarks import admission, guard, overhead, view
 from benchmarks.result import Result
 
-NAMES: dict[str, Callable[[], Result]] = {"overhead": overhead.measure, "view": view.measure}
+NAMES: dict[str, Callable[[], Result]] = {
+    "admission": admission.measure,
+    "guard": guard.measure,
+    "overhead": overhead.measure,
+    "view": view.measure,
+}
 
 
 def main() -> None:

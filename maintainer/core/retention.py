@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 from typing import TypeAlias
 
@@ -187,12 +187,13 @@ class _Group:
                 marked = last + 1
         return reasons
 
-    def _most_a_day(self, days: Mapping[date, int], before: datetime) -> int:
+    def _most_a_day(self, days: dict[date, int], before: datetime) -> int:
         """Return how many may come within a day; the day that is not over yet says nothing."""
         if self._every:
             return 2 * max(round(DAY / self._every), 1) + 1
-        whole = sorted(day for day in days if day < before.date())[-self._limits.history :]
-        recent = [days[day] for day in whole if day > whole[-1] - self._limits.probation]
+        last = islice(reversed(days), self._limits.history + 1)  # they are in order of time: no more are looked at than may tell
+        whole = [day for day in last if day < before.date()][: self._limits.history]
+        recent = [days[day] for day in whole if day > whole[0] - self._limits.probation]
         return 2 * round(median(recent)) + 1 if len(recent) >= ENOUGH else self._limits.per_day_at_first
 
     def _why_its_content_is(self, candidate: Candidate) -> str:
@@ -212,7 +213,7 @@ class _Group:
         return known.why
 
     def _why_unusual(self, extent: Extent) -> str:
-        past = [self.extents[one.id] for one in self.plausible[self._usual_from :][-self._limits.history :]]
+        past = [self.extents[one.id] for one in self.plausible[max(self._usual_from, len(self.plausible) - self._limits.history) :]]
         usual = max(extent.base, median(one.size for one in past)) if past else 0
         if extent.size < self._limits.collapsed_below * usual:
             return f"holds {size(extent.size)}, where {size(usual)} are usual: it has shrunk"

@@ -1,0 +1,57 @@
+"""What admission costs on top of a run in which one pack in a hundred is new: its step beside the whole, with and without new packs."""
+
+from __future__ import annotations
+
+from benchmarks.bench import repository
+from benchmarks.result import Result
+from maintainer.core.job import Keep
+from maintainer.edges.clock import SystemClock
+from tests.support.agents import Maintained, Ran
+
+FILES, SIZE = 100, 8 << 20
+"""800 MiB: restic makes some fifty packs of it, and one more of one file in a hundred."""
+REPEATS = 3
+
+
+def measure() -> Result:
+    """Run nights with one new file in a hundred, and nights with none."""
+    rows: list[dict[str, str | float]] = []
+    with repository(FILES, SIZE) as made:
+        maintained = Maintained(made, keep=Keep(last=1000))
+        maintained.expect_host()
+        _night(maintained, rows, "first contact")
+        quiet: list[float] = []
+        busy: list[float] = []
+        shares: list[float] = []
+        _night(maintained, [], "settling")
+        for number in range(REPEATS):
+            whole, _ = _night(maintained, rows, "quiet night")
+            quiet.append(whole)
+            made.write(f"file{number}", SIZE, 1000 + number)
+            made.backup(good=False)
+            whole, admission = _night(maintained, rows, "night with 1 % new")
+            busy.append(whole)
+            shares.append(admission / (whole - admission))
+    ratios = {
+        "admission/rest of the night, median": round(sorted(shares)[REPEATS // 2], 3),
+        "night with 1 % new/quiet night, medians": round(sorted(busy)[REPEATS // 2] / sorted(quiet)[REPEATS // 2], 3),
+    }
+    return Result("admission", rows, ratios)
+
+
+def _night(maintained: Maintained, rows: list[dict[str, str | float]], subject: str) -> tuple[float, float]:
+    """Run once; return how long it took, and the admission of it."""
+    clock = SystemClock()
+    started = clock.monotonic()
+    ran = maintained.run()
+    whole = clock.monotonic() - started
+    if ran.code not in (0, 3):
+        raise SystemExit(ran.why())
+    admission = _step(ran, "admit")
+    check = _step(ran, "check")
+    rows.append({"subject": subject, "total_s": round(whole, 2), "admit_s": round(admission, 2), "check_s": round(check, 2)})
+    return whole, admission
+
+
+def _step(ran: Ran, name: str) -> float:
+    return sum(float(str(event.fields["seconds"])) for event in ran.named("step.finished") if event.step == name)
