@@ -8,7 +8,9 @@ import pytest
 
 from maintainer.core.job import Keep, Place, RepositoryJob
 from maintainer.core.retention import Limits
+from maintainer.core.revert import Terms
 from maintainer.drill.catalogue import CATALOGUE
+from tests.support.fakestore import WHEN
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/attacks.md").read_text()
@@ -28,6 +30,7 @@ LIMITS = Limits()
         f"where usual is below {LIMITS.telling_share:.0%}".replace("%", " %"),
         f"{JOB.at_least} counting snapshots of a host and paths always stay",
         f"for `answer` ({JOB.answer.days} days)",
+        f"for {Terms(WHEN).respect.days} days beyond their grace",
         f"noticed within {JOB.probation.days} days has cost nothing",
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import islice
 
 from maintainer.agent import admission, forgetting, unlock
 from maintainer.agent.admission import Admission
@@ -19,14 +21,19 @@ from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standi
 from maintainer.core.ledger import Release
 from maintainer.core.moments import to_text
 from maintainer.core.release import Wait
-from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
-from maintainer.core.revert import RevertPlan, Truth
-from maintainer.core.versions import ObjectVersion
+from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
+from maintainer.core.revert import RevertPlan, Truth, is_overdue
+from maintainer.core.versions import ObjectVersion, histories
 from maintainer.core.view import View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions, ViewServer
+from maintainer.format.files import parse_lock
 
 PROGRESS_S = 5.0
+FRESH = timedelta(minutes=30)
+"""restic refreshes its locks every five minutes, and calls one stale that is older than this."""
+MOST_LOCKS = 100
+"""How many locks a run looks into: a host may put any number."""
 
 
 @dataclass
@@ -65,7 +72,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         last_failed = bool(run.earlier_runs) and next(reversed(run.earlier_runs)) not in run.fold.committed_runs
         run.state.start_run(run.run_id)
         plan = make_plan(run)
-        carry_out(run, plan)
+        carry_out(run, _packs_aside(run, plan))
         undeleted = run.fold.pending_undeletes
         run.findings += [f for f in plan.findings if not (f.kind is Kind.HIDDEN and f.subject in undeleted)]
         if not run.may_mark:
@@ -96,7 +103,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
     with step("commit"):
         code = commit(run, opened, work, admitted, uncommitted)
     with step("mark"):
-        mark(run)
+        mark(run, opened)
         tag(run, released_before)
     return code
 
@@ -156,11 +163,17 @@ def _record_admission(run: Run, admitted: Admission) -> None:
 def _heal_again(run: Run, before: RevertPlan) -> None:
     """Plan once more with what admission decided: evictions are marked, markers over what was taken back are healed."""
     plan = make_plan(run)
-    carry_out(run, plan)
+    carry_out(run, _packs_aside(run, plan))
     known = {finding.identity for finding in before.findings}
     taken_back = {key for key, record in run.fold.records.items() if record.reason == "taken back"}
     fresh = [finding for finding in plan.findings if finding.identity not in known and finding.subject not in taken_back]
     run.findings += [finding for finding in fresh if not _is_expected(run, finding)]
+
+
+def _packs_aside(run: Run, plan: RevertPlan) -> RevertPlan:
+    """Leave doomed packs to the end of the run: what has arrived since may need them, and only admission can tell."""
+    doomed = {key for key in run.fold.having(State.DOOMED) if key.startswith(f"{FileType.PACK.value}/")}
+    return replace(plan, mark=tuple(mark for mark in plan.mark if mark.over.key not in doomed))
 
 
 def _is_expected(run: Run, finding: Finding) -> bool:
@@ -312,14 +325,36 @@ def _named_by(run: Run, opened: Opened, deleted: list[str]) -> dict[str, set[str
     return named
 
 
-def mark(run: Run) -> None:
-    """Mark all that is due. A snapshot that nobody knows yet postpones the packs: it may need them."""
-    unknown = [key for key in run.store.current_keys("snapshots/") if key not in run.fold.records]
+def mark(run: Run, opened: Opened) -> None:
+    """Mark all that is due. A snapshot that nobody knows yet postpones packs: it may need them. So does a live backup, up to a limit."""
     plan = make_plan(run)
-    if unknown and any(parsed.type is FileType.PACK for m in plan.mark if (parsed := parse_key(m.over.key))):
-        run.recorder.record("marking.postponed", reason=f"{short(unknown[0])} arrived meanwhile")
-        plan = replace(plan, mark=tuple(m for m in plan.mark if not m.over.key.startswith("data/")))
+    if any(mark.over.key.startswith("data/") for mark in plan.mark):
+        unknown = next((key for key in run.store.current_keys("snapshots/") if key not in run.fold.records), "")
+        busy = _who_backs_up(run, opened)
+        if unknown or busy:
+            run.recorder.record("marking.postponed", reason=f"{short(unknown)} arrived meanwhile" if unknown else busy)
+        if unknown:
+            plan = replace(plan, mark=tuple(m for m in plan.mark if not m.over.key.startswith("data/")))
+        elif busy:
+            terms = run.terms()
+            stays = tuple(m for m in plan.mark if not m.over.key.startswith("data/") or is_overdue(m.over.key, run.fold, terms))
+            plan = replace(plan, mark=stays)
     carry_out(run, replace(plan, heal=()))
+
+
+def _who_backs_up(run: Run, opened: Opened) -> str:
+    """Return whose backup is going on by the bucket's locks: a fresh one, not exclusive. Garbage and impossible ones tell nothing."""
+    for history in islice(histories(run.store.survey(f"{FileType.LOCK.value}/")), MOST_LOCKS):
+        current = history.current
+        if current.is_marker or current.size > MAXIMA[FileType.CONFIG]:
+            continue
+        try:
+            lock = parse_lock(opened.master, run.store.read(current, MAXIMA[FileType.CONFIG]))
+        except ValueError:
+            continue
+        if not lock.exclusive and abs(run.now - lock.time) < FRESH:
+            return f"a backup of {lock.host!r} is going on, by its lock of {lock.time:%Y-%m-%d %H:%M}"
+    return ""
 
 
 def tag(run: Run, before: Release) -> None:

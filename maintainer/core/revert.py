@@ -23,6 +23,8 @@ class Terms:
     now: datetime
     grace: timedelta = timedelta(days=7)
     probation: timedelta = timedelta(days=14)
+    respect: timedelta = timedelta(days=7)
+    """How long beyond its grace a doomed pack waits for backups that are going on: then it is marked, and taken back if one needs it."""
     looks_per_key: int = 64
     """How many versions of one key are hashed in one run, however many there are."""
     looks_to_spare: int = 20_000
@@ -103,6 +105,11 @@ def _index_is_gone(key: str, since: datetime, histories: Mapping[str, KeyHistory
     # The store's dates are whole seconds: a marker of the same second is not older than the dooming.
     dates = [v.last_modified for v in history.versions if v.is_marker and v.last_modified >= since.replace(microsecond=0)]
     return history.current.is_marker and bool(dates) and min(dates) + terms.grace <= terms.now
+
+
+def is_overdue(key: str, fold: Fold, terms: Terms) -> bool:
+    """Tell whether a pack waits longer than a live backup is respected for."""
+    return (record := fold.records.get(key)) is not None and record.since + terms.grace + terms.respect <= terms.now
 
 
 def packs_are_held(fold: Fold, terms: Terms) -> str:

@@ -14,7 +14,7 @@ from maintainer.format.crypto import FormatError, MasterKey, decrypt, derive, un
 MEMORY_LIMIT = 128 << 20
 WORK_LIMIT = 1 << 24
 """What opening a key may cost, apart: restic's own calibration gives N=32768, r=8, p=6."""
-INFLATED = {"snapshot": 16 << 20, "config": 64 << 10}
+INFLATED = {"snapshot": 16 << 20, "config": 64 << 10, "lock": 64 << 10}
 """The largest JSON of each kind that is parsed, in bytes."""
 PARSED = 96 << 20
 """The most memory, in bytes, that any JSON may come to as objects of Python's: lists of nothing come to twenty times their text."""
@@ -96,6 +96,24 @@ def open_key(key: KeyFile, password: str) -> MasterKey:
         return MasterKey(base64.b64decode(raw["encrypt"]), base64.b64decode(raw["mac"]["k"]), base64.b64decode(raw["mac"]["r"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError("its master key is malformed") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LockFile:
+    """A lock as it claims to be: when it was last refreshed, by which host, and whether it wants to be alone."""
+
+    time: datetime
+    host: str
+    exclusive: bool
+
+
+def parse_lock(key: MasterKey, body: bytes) -> LockFile:
+    """Open and read a lock."""
+    raw = _open(key, body, "lock")
+    try:
+        return LockFile(from_text(_text(raw["time"])), _text(raw.get("hostname", "")), raw.get("exclusive") is True)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"no lock: {error}") from error
 
 
 def parse_config(key: MasterKey, body: bytes) -> Config:
