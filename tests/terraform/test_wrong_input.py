@@ -51,7 +51,7 @@ module "configuration" {
   region         = "eu-central-1"
   state_location = "s3:https://s3.amazonaws.com/acme-state/prod"
   groups         = []
-  keep           = { dayly = 14 }
+  keep           = { dayly = 2 }
 }
 """
 OF_VALUES = """
@@ -70,6 +70,7 @@ maintenance_role_arns: at least one
 schedule: cron(17 3 * * ? *) or rate(1 day)
 alarm_days: 1 to 7
 are restic's rules: dayly
+no rule keeps three snapshots, which always stay
 """
 TOGETHER = """
 module "repository" {

@@ -42,6 +42,10 @@ variable "keep" {
     condition     = length(setsubtract(keys(var.keep), ["last", "hourly", "daily", "weekly", "monthly", "yearly"])) == 0
     error_message = "keep: last, hourly, daily, weekly, monthly and yearly are restic's rules: ${join(", ", keys(var.keep))}."
   }
+  validation {
+    condition     = length(var.keep) == 0 || contains(values(var.keep), -1) || max(0, values(var.keep)...) >= 3
+    error_message = "keep: no rule keeps three snapshots, which always stay: maintainer would refuse such a policy. Keep more."
+  }
 }
 
 variable "keep_by_repository" {
@@ -51,10 +55,11 @@ variable "keep_by_repository" {
 }
 
 variable "expect" {
-  description = "Which host backs up which paths, by repository. Without it a person confirms what the first run saw: maintainer accept."
+  description = "Which host backs up which paths, and how often (such as 1d), by repository. Without it a person confirms what the first run saw: maintainer accept."
   type = map(object({
     host  = string
     paths = list(string)
+    every = optional(string)
   }))
   default = {}
 }
