@@ -10,7 +10,7 @@ from maintainer.core.repofiles import FileType
 from maintainer.drill import forge
 from maintainer.drill.target import Target, put_all
 
-INFLATED = 3 << 30
+INFLATED = 2 << 30
 """Bytes that a bomb comes to."""
 
 

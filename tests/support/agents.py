@@ -89,6 +89,7 @@ class Maintained:
                 ),
             ),
             restic=self.repository.binary,
+            memory=1 << 30,
         )
 
     def start(self, job: Job | None = None) -> subprocess.Popen[str]:
