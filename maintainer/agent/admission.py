@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs
 from maintainer.agent.run import Opened, Run, short
-from maintainer.core.admission import contents, judge_indexes
+from maintainer.agent.smallfiles import read_contents, read_snapshot
+from maintainer.core.admission import judge_indexes
 from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
@@ -20,11 +21,9 @@ from maintainer.core.versions import ObjectVersion
 from maintainer.edges.viewserver import scratch_version
 from maintainer.format import files
 from maintainer.format.crypto import FormatError
-from maintainer.format.indexes import StrangeError, read_index
+from maintainer.format.indexes import StrangeError
 
 MOST_NEW_KEYS = 10
-INFLATES = 50
-"""How much room a snapshot is given for each of its bytes: one that is made to grow beyond is read alone, or not at all."""
 HIDDEN = "it was hidden before first contact"
 WHY_DISTRUSTED = {
     Kind.POISONED_INDEX: "it says of packs what they do not hold",
@@ -95,33 +94,12 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
                 case StrangeError():
                     small.strange[key] = str(result)
                 case FormatError():
-                    run.findings.append(Finding(Kind.GARBAGE, key, str(result), run.standing[key].version.version_id))
-                    _evict(run, made, key, str(result))
+                    _condemn(run, made, Kind.GARBAGE, key, str(result))
                 case files.SnapshotFile():
                     small.snapshots[key] = result
                 case _:
                     small.claims[key] = result
     return small
-
-
-def read_contents(run: Run, version: ObjectVersion, opened: Opened) -> dict[str, bytes]:
-    """Return what an index says of each pack; FormatError where it is none, or too large."""
-    with run.room.hold(version.size):
-        return contents(read_index(opened.master, read_small(run, version)))
-
-
-def read_snapshot(run: Run, version: ObjectVersion, opened: Opened) -> files.SnapshotFile:
-    """Open a snapshot; FormatError where it is none, or too large."""
-    with run.room.hold(INFLATES * version.size):
-        return files.parse_snapshot(opened.master, read_small(run, version))
-
-
-def read_small(run: Run, version: ObjectVersion) -> bytes:
-    """Return a small file's content; FormatError where it is larger than any of its kind."""
-    try:
-        return run.kept.read(version, MAXIMA[_kind(version.key)])
-    except ValueError as error:
-        raise FormatError(f"it is larger than {MAXIMA[_kind(version.key)]} bytes") from error
 
 
 def _admit_keys(run: Run, new: list[str], made: Admission) -> None:
@@ -134,8 +112,7 @@ def _admit_keys(run: Run, new: list[str], made: Admission) -> None:
         except ValueError as error:
             why = f"it is no key file: {error}"
         if why:
-            run.findings.append(Finding(Kind.GARBAGE, key, why, version.version_id))
-            _evict(run, made, key, why)
+            _condemn(run, made, Kind.GARBAGE, key, why)
         elif key in run.fold.accepted_keys:
             _admit(run, made, key)
         else:
@@ -165,15 +142,14 @@ def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Open
     packs: dict[str, ObjectVersion] = {}
     for key in (key for key in new if _kind(key) is FileType.PACK):
         if run.standing[key].version.size > MAXIMA[FileType.PACK]:
-            _evict(run, made, key, "it is larger than any pack of restic")
+            _condemn(run, made, Kind.GARBAGE, key, "it is larger than any pack of restic")
         else:
             packs[key] = run.standing[key].version
     unindexed = {key: version for key, version in run.admitted(FileType.PACK).items() if key in named}
     proof = prove_packs(run, {**packs, **unindexed}, opened)
     for key in packs:
         if key in proof.unsound:
-            run.findings.append(Finding(Kind.GARBAGE, key, proof.unsound[key], run.standing[key].version.version_id))
-            _evict(run, made, key, proof.unsound[key])
+            _condemn(run, made, Kind.GARBAGE, key, proof.unsound[key])
         else:
             _admit(run, made, key)
     return proof.contents
@@ -191,9 +167,9 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     for key in verdict.trusted:
         _admit(run, made, key)
     for key, why in verdict.poisoned.items():
-        _distrust(run, made, Finding(Kind.POISONED_INDEX, key, why, run.standing[key].version.version_id))
+        _condemn(run, made, Kind.POISONED_INDEX, key, why)
     for key, revived in verdict.reviving.items():
-        _distrust(run, made, Finding(Kind.UNTRUSTED_INDEX, key, f"{len(revived)} packs", run.standing[key].version.version_id))
+        _condemn(run, made, Kind.UNTRUSTED_INDEX, key, f"{len(revived)} packs")
     for key in (*verdict.poisoned, *verdict.reviving):
         _keep_longer(run, small.claims.get(key, {}).keys(), short(key), made)
     packs = {**run.admitted(FileType.PACK), **made.versions(run, FileType.PACK)}
@@ -210,9 +186,10 @@ def _keep_longer(run: Run, packs: AbstractSet[str], index: str, made: Admission)
             made.changes[key] = replace(record, since=run.now, indexes=tuple(sorted({*record.indexes, index})))
 
 
-def _distrust(run: Run, made: Admission, finding: Finding) -> None:
-    run.findings.append(finding)
-    _evict(run, made, finding.subject, WHY_DISTRUSTED[finding.kind])
+def _condemn(run: Run, made: Admission, kind: Kind, key: str, detail: str) -> None:
+    """Evict a file, and report it: its version is the evidence."""
+    run.findings.append(Finding(kind, key, detail, run.standing[key].version.version_id))
+    _evict(run, made, key, WHY_DISTRUSTED.get(kind, detail))
 
 
 def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[str, bytes]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from maintainer.agent.admission import read_small
 from maintainer.agent.run import Opened, Run
+from maintainer.agent.smallfiles import read_small
 from maintainer.core.entries import Extent
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Candidate

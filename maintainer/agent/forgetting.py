@@ -10,7 +10,7 @@ from datetime import timedelta
 from maintainer.agent.extents import Extents
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core import retention
-from maintainer.core.entries import UNDELETED, Extent, Group
+from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.retention import Candidate, Expectation, Verdict
 from maintainer.core.versions import ObjectVersion
@@ -21,12 +21,10 @@ from maintainer.edges.viewserver import Permissions
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What judging came to: `forget` by full id, and by id what was measured, and why a snapshot will never count."""
+    """What judging came to: `forget` by full id."""
 
     candidates: tuple[Candidate, ...] = ()
     forget: tuple[str, ...] = ()
-    extents: Mapping[str, Extent] = field(default_factory=dict)
-    crowded: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=Verdict)
 
 
@@ -48,7 +46,7 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
     held = "first contact forgets nothing" if run.fold.is_first_contact else "the policy has no rule" if run.job.keep.is_empty() else ""
     if held:
         run.recorder.record("retention.held", reason=held)
-        return Judged(candidates, (), verdict.extents, verdict.crowded, verdict)
+        return Judged(candidates, (), verdict)
     allowed = retention.allow(_policy(run, opened, shown, verdict), verdict, limits)
     for (host, paths), why in allowed.held.items():
         run.recorder.record("retention.limited", host=host, paths=list(paths), reason=why)
@@ -59,7 +57,7 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
         suspect=len(verdict.suspect),
         forget=len(allowed.forget),
     )
-    return Judged(candidates, allowed.forget, verdict.extents, verdict.crowded, verdict)
+    return Judged(candidates, allowed.forget, verdict)
 
 
 def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidate, ...]:

@@ -55,7 +55,7 @@ def _judge(run: Run, password: Callable[[], str]) -> None:
     opened = unlock.open_pinned(run, password())
     judged = forgetting.judge(run, opened, {**run.base(opened), **shown})
     verdict, probation = judged.verdict, run.job.probation
-    for group in retention.groups(judged.candidates) if judged.extents else ():
+    for group in retention.groups(judged.candidates) if verdict.extents else ():
         waiting = sorted(one.first_seen for one in verdict.in_probation if one.group == group)
         run.recorder.record(
             "probation.explained",

@@ -5,35 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from itertools import islice
 
 from maintainer.agent import admission, forgetting, unlock
 from maintainer.agent.admission import Admission
 from maintainer.agent.beside import again
 from maintainer.agent.forgetting import Judged
+from maintainer.agent.marking import mark, packs_aside, tag
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
+from maintainer.agent.smallfiles import read_contents
 from maintainer.core import release, retention
 from maintainer.core.entries import Record, State
-from maintainer.core.errors import AccessDeniedError, CheckFailedError, ExitCode, HeldError, MaintainerError, StoreError
+from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
-from maintainer.core.ledger import Release
 from maintainer.core.moments import to_text
-from maintainer.core.release import Wait
-from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
-from maintainer.core.revert import RevertPlan, Truth, is_overdue
-from maintainer.core.versions import ObjectVersion, histories
+from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
+from maintainer.core.retention import Verdict
+from maintainer.core.revert import RevertPlan, Truth
+from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions, ViewServer
-from maintainer.format.files import parse_lock
 
 PROGRESS_S = 5.0
-FRESH = timedelta(minutes=30)
-"""restic refreshes its locks every five minutes, and calls one stale that is older than this."""
-MOST_LOCKS = 100
-"""How many locks a run looks into: a host may put any number."""
 
 
 @dataclass
@@ -72,7 +66,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         last_failed = bool(run.earlier_runs) and next(reversed(run.earlier_runs)) not in run.fold.committed_runs
         run.state.start_run(run.run_id)
         plan = make_plan(run)
-        carry_out(run, _packs_aside(run, plan))
+        carry_out(run, packs_aside(run, plan))
         undeleted = run.fold.pending_undeletes
         run.findings += [f for f in plan.findings if not (f.kind is Kind.HIDDEN and f.subject in undeleted)]
         if not run.may_mark:
@@ -163,17 +157,11 @@ def _record_admission(run: Run, admitted: Admission) -> None:
 def _heal_again(run: Run, before: RevertPlan) -> None:
     """Plan once more with what admission decided: evictions are marked, markers over what was taken back are healed."""
     plan = make_plan(run)
-    carry_out(run, _packs_aside(run, plan))
+    carry_out(run, packs_aside(run, plan))
     known = {finding.identity for finding in before.findings}
     taken_back = {key for key, record in run.fold.records.items() if record.reason == "taken back"}
     fresh = [finding for finding in plan.findings if finding.identity not in known and finding.subject not in taken_back]
     run.findings += [finding for finding in fresh if not _is_expected(run, finding)]
-
-
-def _packs_aside(run: Run, plan: RevertPlan) -> RevertPlan:
-    """Leave doomed packs to the end of the run: what has arrived since may need them, and only admission can tell."""
-    doomed = {key for key in run.fold.having(State.DOOMED) if key.startswith(f"{FileType.PACK.value}/")}
-    return replace(plan, mark=tuple(mark for mark in plan.mark if mark.over.key not in doomed))
 
 
 def _is_expected(run: Run, finding: Finding) -> bool:
@@ -233,7 +221,7 @@ def prune(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
 def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitted: Mapping[str, RepositoryFile]) -> ExitCode:
     """Append the one entry that dooms what restic deleted, and admits what it wrote."""
     changes = _pins(run)
-    changes |= _judged(run, work.judged, changes)
+    changes |= _judged(run, work.judged.verdict, changes)
     changes |= _doomed(run, opened, work, admitted)
     for key, version in work.view.written.items():
         state = State.DOOMED if key in work.view.deleted else State.ADMITTED
@@ -252,7 +240,7 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
         observed=retention.groups(work.judged.candidates),
         findings=settled,
         checked=work.checked,
-        released=release.plan_release(run.histories.values(), run.fold, run.terms(), Wait(run.job.answer)),
+        released=release.plan_release(run.histories.values(), run.fold, run.terms()),
     )
     run.is_committed = True
     for reported in settled:
@@ -285,13 +273,13 @@ def _pins(run: Run) -> dict[str, Record]:
     }
 
 
-def _judged(run: Run, judged: Judged, changes: Mapping[str, Record]) -> dict[str, Record]:
+def _judged(run: Run, verdict: Verdict, changes: Mapping[str, Record]) -> dict[str, Record]:
     """Remember what was found of each snapshot when it was new."""
     found: dict[str, Record] = {}
-    for snapshot, extent in judged.extents.items():
+    for snapshot, extent in verdict.extents.items():
         key = f"{FileType.SNAPSHOT.value}/{snapshot}"
         before = changes.get(key, run.fold.records[key])
-        after = replace(before, extent=extent, suspect=before.suspect or judged.crowded.get(snapshot, ""))
+        after = replace(before, extent=extent, suspect=before.suspect or verdict.crowded.get(snapshot, ""))
         if after != before:
             found[key] = after
     return found
@@ -320,51 +308,6 @@ def _named_by(run: Run, opened: Opened, deleted: list[str]) -> dict[str, set[str
         file = parse_key(key)
         if file is None or file.type is not FileType.INDEX or record.state is State.EVICTED or key not in run.standing:
             continue
-        for pack in admission.read_contents(run, run.standing[key].version, opened):
+        for pack in read_contents(run, run.standing[key].version, opened):
             named.setdefault(RepositoryFile(FileType.PACK, pack).key(), set()).add(file.id)
     return named
-
-
-def mark(run: Run, opened: Opened) -> None:
-    """Mark all that is due. A snapshot that nobody knows yet postpones packs: it may need them. So does a live backup, up to a limit."""
-    plan = make_plan(run)
-    if any(mark.over.key.startswith("data/") for mark in plan.mark):
-        unknown = next((key for key in run.store.current_keys("snapshots/") if key not in run.fold.records), "")
-        busy = _who_backs_up(run, opened)
-        if unknown or busy:
-            run.recorder.record("marking.postponed", reason=f"{short(unknown)} arrived meanwhile" if unknown else busy)
-        if unknown:
-            plan = replace(plan, mark=tuple(m for m in plan.mark if not m.over.key.startswith("data/")))
-        elif busy:
-            terms = run.terms()
-            stays = tuple(m for m in plan.mark if not m.over.key.startswith("data/") or is_overdue(m.over.key, run.fold, terms))
-            plan = replace(plan, mark=stays)
-    carry_out(run, replace(plan, heal=()))
-
-
-def _who_backs_up(run: Run, opened: Opened) -> str:
-    """Return whose backup is going on by the bucket's locks: a fresh one, not exclusive. Garbage and impossible ones tell nothing."""
-    for history in islice(histories(run.store.survey(f"{FileType.LOCK.value}/")), MOST_LOCKS):
-        current = history.current
-        if current.is_marker or current.size > MAXIMA[FileType.CONFIG]:
-            continue
-        try:
-            lock = parse_lock(opened.master, run.store.read(current, MAXIMA[FileType.CONFIG]))
-        except ValueError:
-            continue
-        if not lock.exclusive and abs(run.now - lock.time) < FRESH:
-            return f"a backup of {lock.host!r} is going on, by its lock of {lock.time:%Y-%m-%d %H:%M}"
-    return ""
-
-
-def tag(run: Run, before: Release) -> None:
-    """Let what this commit released expire; and what the last one did, where its run died before it had said that it was done."""
-    for run_id, released in (before, run.fold.released_last):
-        if released and not (run_id == before[0] and run.state.has_tagged(run_id)):
-            try:
-                run.store.release((key, version) for key, versions in released.items() for version in versions)
-            except (AccessDeniedError, StoreError) as error:
-                run.recorder.record("release.failed", reason=error.message)
-                return
-            run.state.say_tagged(run_id)
-            run.recorder.record("versions.released", versions=sum(map(len, released.values())))

@@ -79,7 +79,8 @@ class Run:
 
     def terms(self) -> Terms:
         """Return the margins of a plan made now."""
-        return Terms(now=self.now, grace=self.job.grace, probation=self.job.probation, may_mark=self.may_mark)
+        job = self.job
+        return Terms(now=self.now, grace=job.grace, probation=job.probation, answer=job.answer, may_mark=self.may_mark)
 
     def survey(self) -> None:
         """List every version below the prefix. Before the ledger is read: an entry that arrives meanwhile must be known first.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -16,14 +15,7 @@ from maintainer.core.revert import Terms, packs_are_held
 from maintainer.core.versions import KeyHistory, ObjectVersion
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """`answer` is how long a person has to answer a report before what it spoke of may expire."""
-
-    answer: timedelta = timedelta(days=30)
-
-
-def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms, wait: Wait) -> dict[str, tuple[str, ...]]:
+def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms) -> dict[str, tuple[str, ...]]:
     """Return the version ids to release, by key, that no commit has released before.
 
     What the ledger does not know is never released, nor what was evicted, unless a person rejected it: it is evidence.
@@ -35,21 +27,21 @@ def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms, wait
         if record is None or file is None or (held and file.type is FileType.PACK and record.state is State.DOOMED):
             continue
         is_admitted = record.state is State.ADMITTED
-        versions = _replaced(history, record, fold, terms, wait) if is_admitted else _gone(history, record, terms, wait)
+        versions = _replaced(history, record, fold, terms) if is_admitted else _gone(history, record, terms)
         done = fold.released.get(history.key, frozenset())
         if fresh := tuple(version.version_id for version in versions if version.version_id not in done):
             found[history.key] = fresh
     return found
 
 
-def _gone(history: KeyHistory, record: Record, terms: Terms, wait: Wait) -> Iterator[ObjectVersion]:
+def _gone(history: KeyHistory, record: Record, terms: Terms) -> Iterator[ObjectVersion]:
     """Yield all of a key that is marked, and was doomed by a commit that is old enough."""
     may_go = record.state is State.DOOMED or record.reason.startswith(REJECTED)
-    if may_go and record.reason != ADOPTED and history.current.is_marker and record.since + wait.answer <= terms.now:
+    if may_go and record.reason != ADOPTED and history.current.is_marker and record.since + terms.answer <= terms.now:
         yield from history.contents
 
 
-def _replaced(history: KeyHistory, record: Record, fold: Fold, terms: Terms, wait: Wait) -> Iterator[ObjectVersion]:
+def _replaced(history: KeyHistory, record: Record, fold: Fold, terms: Terms) -> Iterator[ObjectVersion]:
     """Yield what lies below the pinned version, where that is on top, and was told of by a commit that is old enough or is settled."""
     if history.current.version_id != record.version:
         return
@@ -58,7 +50,7 @@ def _replaced(history: KeyHistory, record: Record, fold: Fold, terms: Terms, wai
         if version.is_marker or version.version_id == record.version:
             continue
         told = _told(fold.commits, above.last_modified)
-        if told is not None and (told + wait.answer <= terms.now or history.key in settled):
+        if told is not None and (told + terms.answer <= terms.now or history.key in settled):
             yield version
 
 

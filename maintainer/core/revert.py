@@ -25,6 +25,8 @@ class Terms:
     probation: timedelta = timedelta(days=14)
     respect: timedelta = timedelta(days=7)
     """How long beyond its grace a doomed pack waits for backups that are going on: then it is marked, and taken back if one needs it."""
+    answer: timedelta = timedelta(days=30)
+    """How long a person has to answer a report, before the versions that it spoke of may expire."""
     looks_per_key: int = 64
     """How many versions of one key are hashed in one run, however many there are."""
     looks_to_spare: int = 20_000

@@ -10,14 +10,14 @@ import pytest
 from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind, Reported, Standing
 from maintainer.core.ledger import Fold
-from maintainer.core.release import Wait, earliest_loss, plan_release
+from maintainer.core.release import earliest_loss, plan_release
 from maintainer.core.revert import Terms
 from maintainer.core.versions import KeyHistory
 from tests.support.fakestore import WHEN, FakeStore
 
 KEY = "index/" + "a" * 64
 PACK = "data/bb/" + "b" * 64
-DAY, WAIT = timedelta(days=1), Wait(timedelta(days=30))
+DAY = timedelta(days=1)
 
 
 def store(*acts: tuple[float, str]) -> FakeStore:
@@ -31,7 +31,7 @@ def store(*acts: tuple[float, str]) -> FakeStore:
 
 def released(made: FakeStore, fold: Fold, day: float) -> list[str]:
     histories = [KeyHistory(key, tuple(versions)) for key, versions in made.versions.items()]
-    plan = plan_release(histories, fold, Terms(WHEN + day * DAY), WAIT)
+    plan = plan_release(histories, fold, Terms(WHEN + day * DAY))
     return [version for versions in plan.values() for version in versions]
 
 

@@ -1,0 +1,73 @@
+"""What a run lets go of in the bucket, once it has committed: markers over what is due, and tags on what may expire."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import islice
+
+from maintainer.agent.revert import carry_out, make_plan
+from maintainer.agent.run import Opened, Run, short
+from maintainer.core.entries import State
+from maintainer.core.errors import AccessDeniedError, StoreError
+from maintainer.core.ledger import Release
+from maintainer.core.repofiles import MAXIMA, FileType
+from maintainer.core.revert import RevertPlan, is_overdue
+from maintainer.core.versions import histories
+from maintainer.format.files import parse_lock
+
+FRESH = timedelta(minutes=30)
+"""restic refreshes its locks every five minutes, and calls one stale that is older than this."""
+MOST_LOCKS = 100
+"""How many locks a run looks into: a host may put any number."""
+
+
+def packs_aside(run: Run, plan: RevertPlan) -> RevertPlan:
+    """Leave doomed packs to the end of the run: what has arrived since may need them, and only admission can tell."""
+    doomed = {key for key in run.fold.having(State.DOOMED) if key.startswith(f"{FileType.PACK.value}/")}
+    return replace(plan, mark=tuple(mark for mark in plan.mark if mark.over.key not in doomed))
+
+
+def mark(run: Run, opened: Opened) -> None:
+    """Mark all that is due. A snapshot that nobody knows yet postpones packs: it may need them. So does a live backup, up to a limit."""
+    plan = make_plan(run)
+    if any(mark.over.key.startswith("data/") for mark in plan.mark):
+        unknown = next((key for key in run.store.current_keys("snapshots/") if key not in run.fold.records), "")
+        busy = _who_backs_up(run, opened)
+        if unknown or busy:
+            run.recorder.record("marking.postponed", reason=f"{short(unknown)} arrived meanwhile" if unknown else busy)
+        if unknown:
+            plan = replace(plan, mark=tuple(m for m in plan.mark if not m.over.key.startswith("data/")))
+        elif busy:
+            terms = run.terms()
+            stays = tuple(m for m in plan.mark if not m.over.key.startswith("data/") or is_overdue(m.over.key, run.fold, terms))
+            plan = replace(plan, mark=stays)
+    carry_out(run, replace(plan, heal=()))
+
+
+def _who_backs_up(run: Run, opened: Opened) -> str:
+    """Return whose backup is going on by the bucket's locks: a fresh one, not exclusive. Garbage and impossible ones tell nothing."""
+    for history in islice(histories(run.store.survey(f"{FileType.LOCK.value}/")), MOST_LOCKS):
+        current = history.current
+        if current.is_marker or current.size > MAXIMA[FileType.CONFIG]:
+            continue
+        try:
+            lock = parse_lock(opened.master, run.store.read(current, MAXIMA[FileType.CONFIG]))
+        except ValueError:
+            continue
+        if not lock.exclusive and abs(run.now - lock.time) < FRESH:
+            return f"a backup of {lock.host!r} is going on, by its lock of {lock.time:%Y-%m-%d %H:%M}"
+    return ""
+
+
+def tag(run: Run, before: Release) -> None:
+    """Let what this commit released expire; and what the last one did, where its run died before it had said that it was done."""
+    for run_id, released in (before, run.fold.released_last):
+        if released and not (run_id == before[0] and run.state.has_tagged(run_id)):
+            try:
+                run.store.release((key, version) for key, versions in released.items() for version in versions)
+            except (AccessDeniedError, StoreError) as error:
+                run.recorder.record("release.failed", reason=error.message)
+                return
+            run.state.say_tagged(run_id)
+            run.recorder.record("versions.released", versions=sum(map(len, released.values())))
