@@ -70,10 +70,19 @@ def _oldest_sound_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
 
 
 def open_pinned(run: Run, password: str) -> Opened:
-    """Open the repository with a pinned key, as it stands after revert."""
-    keys = {key: (version, parse_key(run.kept.read(version, MAXIMA[FileType.KEY]))) for key, version in run.admitted(FileType.KEY).items()}
-    key, master = open_any(keys, password, run.job.name)
+    """Open the repository with a pinned key, as it stands after revert, or with one that a person accepted since."""
+    key, master = open_any(trusted_keys(run), password, run.job.name)
     return Opened(key, master, password)
+
+
+def trusted_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
+    """Return the keys that a repository may be opened with: those pinned, and those that a person accepted and no run has pinned yet."""
+    accepted = {key: run.standing[key].version for key in run.fold.accepted_keys if key not in run.fold.records and key in run.standing}
+    found: dict[str, tuple[ObjectVersion, KeyFile]] = {}
+    for key, version in {**accepted, **run.admitted(FileType.KEY)}.items():
+        with suppress(ValueError):  # larger than a key may be, or none: admission says so
+            found[key] = (version, parse_key(run.kept.read(version, MAXIMA[FileType.KEY])))
+    return found
 
 
 def open_any(keys: dict[str, tuple[ObjectVersion, KeyFile]], password: str, name: str) -> tuple[str, MasterKey]:

@@ -23,6 +23,7 @@ MODULES = {
     "logs": "ledger",
     "ledger": "ledger",
     "serve": "serve",
+    "key": "key",
     "sweep": "sweep",
     "drill": "drill",
     "image": "image",

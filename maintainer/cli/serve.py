@@ -7,16 +7,12 @@ import json
 import signal
 
 from maintainer.agent.picture import verified
-from maintainer.agent.run import Run
 from maintainer.cli import common
+from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode
 from maintainer.core.view import View
-from maintainer.edges import restic, secrets
-from maintainer.edges.log import Recorder
-from maintainer.edges.objectstore import S3Store
-from maintainer.edges.s3 import S3
-from maintainer.edges.statestore import StateStore
+from maintainer.edges import secrets
 from maintainer.edges.viewserver import Permissions
 
 
@@ -32,18 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes."""
     chosen = common.settings(arguments)
     repository = common.only(chosen, arguments.repository)
-    (job,) = chosen.job("serve", [repository]).repositories
-    clock, access, state = common.clock(chosen), chosen.access(), chosen.state_place()
-    password = secrets.read(job.password, access)
-    seen = Run(
-        "serve",
-        job,
-        S3Store(S3(access, job.place.endpoint), job.place.bucket, job.place.prefix, clock.now, job.kms_key),
-        StateStore(S3(access, state.endpoint), state.below(job.name)),
-        restic.find(chosen.restic.path),
-        Recorder("serve", "agent", clock, lambda _: None),
-        clock,
-    )
+    seen = beholder("serve", chosen, repository)
+    password = secrets.read(seen.job.password, chosen.access())
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before the server's threads are made, which inherit it
     with seen.serve(View(verified(seen, lambda: password)), Permissions()) as server:

@@ -41,6 +41,8 @@ UNDELETED = "undeleted by "
 """How a snapshot's `suspect` begins that a person took back: kept, never counting, and no finding."""
 REJECTED = "rejected by "
 """How a snapshot's reason begins that a person let go."""
+RETIRED = "retired by "
+"""How a key's does."""
 
 LEGAL: Mapping[State | None, frozenset[State]] = {
     None: frozenset(State),

@@ -16,6 +16,7 @@ from maintainer.core.entries import (
     LEGAL,
     REJECTED,
     REPOSITORY,
+    RETIRED,
     UNDELETED,
     Entry,
     Group,
@@ -164,19 +165,14 @@ class _Folding:
         for judgement in judgements:
             self.folded = judgement.number + 1
             match judgement.action:
-                case "accept":
-                    for subject in judgement.subjects:
-                        self._accept(subject, judgement)
-                case "undelete":
-                    for key in judgement.subjects:
-                        self._undelete(key, judgement)
                 case "endorse":
                     self.endorsed |= set(judgement.subjects)
-                case "reject":
-                    for key in judgement.subjects:
-                        self._reject(key, judgement)
                 case "ack":
                     self.acknowledged |= set(judgement.subjects)
+                case "accept" | "undelete" | "reject" | "retire" as action:
+                    heed = {"accept": self._accept, "undelete": self._undelete, "reject": self._reject, "retire": self._retire}[action]
+                    for subject in judgement.subjects:
+                        heed(subject, judgement)
                 case other:
                     raise broken(f"judgement {judgement.number} says {other!r}, which this release does not know")
 
@@ -205,6 +201,12 @@ class _Folding:
         if (before := self.records.get(key)) is not None and before.state in (State.ADMITTED, State.INCOMPLETE):
             state = State.DOOMED if before.state is State.ADMITTED else State.EVICTED
             self.records[key] = replace(before, state=state, reason=f"{REJECTED}{judgement.who}", since=from_text(judgement.at))
+
+    def _retire(self, key: str, judgement: Judgement) -> None:
+        """Let a key go: who holds its password alone can open the repository with it no more."""
+        self.accepted_keys.discard(key)
+        if (before := self.records.get(key)) is not None and before.state is State.ADMITTED:
+            self.records[key] = replace(before, state=State.DOOMED, reason=f"{RETIRED}{judgement.who}", since=from_text(judgement.at))
 
     def _undelete(self, key: str, judgement: Judgement) -> None:
         """Take a key back. A snapshot comes back incomplete: admission proves it, and takes back the packs that it needs."""

@@ -107,6 +107,11 @@ def repair_index_argv() -> tuple[str, ...]:
     return ("repair", "index")
 
 
+def add_key_argv(path: str) -> tuple[str, ...]:
+    """Add a key that opens with the password in the file at `path`."""
+    return ("key", "add", "--user", "maintainer", "--new-password-file", path)
+
+
 class Restic:
     """One restic binary. Every call names the repository's address and its password."""
 

@@ -9,6 +9,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from maintainer.core.view import View
 from maintainer.edges.scratch import Scratch
 
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
-WRITABLE = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
+CONTENT = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
 LONGEST_LOCK = 64 << 10
 LONGEST_POST = 256 << 20
 """Bytes: restic's largest pack has 128 MiB, and may exceed that by a blob."""
@@ -51,10 +52,11 @@ class ViewStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What the view lets restic do. `announce` is called with a file before it is put into the bucket."""
+    """What the view lets restic do, with which kinds. `announce` is called with a file before it is put into the bucket."""
 
     write: bool = False
     delete: bool = False
+    kinds: AbstractSet[FileType] = CONTENT
     announce: Callable[[RepositoryFile], None] = lambda _: None
 
 
@@ -164,7 +166,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
                 return web.Response(status=403)
             self.view.lock(file.id, body)
             return web.Response()
-        if not self._permissions.write or file.type not in WRITABLE:
+        if not self._permissions.write or file.type not in self._permissions.kinds:
             return web.Response(status=403)
         if hashlib.sha256(body).hexdigest() != file.id:
             return web.Response(status=400)
@@ -188,7 +190,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             return web.Response(status=403)
         if file.type is FileType.LOCK:
             return web.Response(status=200 if self.view.unlock(file.id) else 404)
-        if not self._permissions.delete or file.type not in WRITABLE:
+        if not self._permissions.delete or file.type not in self._permissions.kinds:
             return web.Response(status=403)
         return web.Response(status=200 if self.view.delete(file) else 404)
 

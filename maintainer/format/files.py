@@ -19,6 +19,7 @@ INFLATED = {"snapshot": 16 << 20, "config": 64 << 10, "lock": 64 << 10}
 PARSED = 96 << 20
 """The most memory, in bytes, that any JSON may come to as objects of Python's: lists of nothing come to twenty times their text."""
 MASTER_KEY_JSON = 4096
+CLAIMED = (("user", "username"), ("host", "hostname"), ("created", "created"))
 
 
 class WrongPasswordError(FormatError):
@@ -27,13 +28,16 @@ class WrongPasswordError(FormatError):
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """A key file's public part: the cost of scrypt, its salt, and the sealed master key."""
+    """A key file's public part: the cost of scrypt, its salt, and the sealed master key; and who is said to have made it."""
 
     n: int
     r: int
     p: int
     salt: bytes
     sealed: bytes
+    user: str = ""
+    host: str = ""
+    created: str = ""
 
     @property
     def is_affordable(self) -> bool:
@@ -72,6 +76,7 @@ def parse_key(body: bytes) -> KeyFile:
             p=_count(raw["p"]),
             salt=base64.b64decode(raw["salt"]),
             sealed=base64.b64decode(raw["data"]),
+            **{name: _text(raw.get(field) or "") for name, field in CLAIMED},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"no key file: {error}") from error

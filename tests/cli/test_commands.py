@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -23,24 +24,28 @@ COMMAND = Path(sys.executable).with_name("maintainer")
 
 
 class User:
-    """A user at a shell, with one repository in the configuration that the sandbox wrote."""
+    """A user at a shell, with one repository in a copy of the configuration that the sandbox wrote, and a ledger of its own."""
 
     def __init__(self, sandbox: Sandbox, tmp_path: Path, *, fast: bool = True) -> None:
         self.sandbox = sandbox
-        self.repository = Repository(sandbox, "web", tmp_path)
+        apart = uuid.uuid4().hex[:12]
+        self.repository = Repository(sandbox, f"{apart}/web", tmp_path)
         self.repository.init(fast=fast)
         (tmp_path / "password").write_text(self.repository.password)
-        with Path(sandbox.config).open("a") as config:
-            config.write(f'[[repository]]\nname = "web"\nlocation = "{self.repository.location}"\npassword = "file:{tmp_path}/password"\n')
-            config.write(f"{UNGUARDED}[repository.keep]\nlast = 1\n")
+        self.config = tmp_path / "maintainer.toml"
+        self.config.write_text(
+            Path(sandbox.config).read_text().replace('/sandbox"', f'/{apart}"')
+            + f'[[repository]]\nname = "web"\nlocation = "{self.repository.location}"\npassword = "file:{tmp_path}/password"\n'
+            + f"{UNGUARDED}[repository.keep]\nlast = 1\n"
+        )
 
     def __call__(self, *words: str, code: int = 0) -> str:
-        returned, output, errors = command(self.sandbox.config, *words)
+        returned, output, errors = command(str(self.config), *words)
         assert returned == code, (words, returned, output, errors)
         return output + errors
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        environment = {**os.environ, "MAINTAINER_CONFIG": self.sandbox.config}
+        environment = {**os.environ, "MAINTAINER_CONFIG": str(self.config)}
         return subprocess.Popen([COMMAND, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def clock(self, offset: str) -> None:
@@ -48,8 +53,8 @@ class User:
 
 
 @pytest.fixture
-def user(own_sandbox: Sandbox, tmp_path: Path) -> User:
-    return User(own_sandbox, tmp_path)
+def user(timed_sandbox: Sandbox, tmp_path: Path) -> User:
+    return User(timed_sandbox, tmp_path)
 
 
 def test_a_month_in_the_life_of_a_repository(user: User) -> None:
@@ -178,8 +183,8 @@ def test_ack_makes_a_finding_no_news(user: User) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(own_sandbox: Sandbox, tmp_path: Path, number: signal.Signals) -> None:
-    user = User(own_sandbox, tmp_path, fast=False)
+def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(timed_sandbox: Sandbox, tmp_path: Path, number: signal.Signals) -> None:
+    user = User(timed_sandbox, tmp_path, fast=False)
     repository = user.repository
     repository.write("file", 150_000, 1)
     snapshot = repository.backup()

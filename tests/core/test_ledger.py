@@ -126,6 +126,15 @@ def test_a_config_or_a_key_is_accepted_by_name_and_confirms_nothing_else() -> No
     assert not accepted.expected
 
 
+def test_a_key_that_a_person_retired_may_go_and_is_accepted_no_more() -> None:
+    bodies = chain(entry(changes={"keys/abc": record(State.ADMITTED)}))
+    retired = fold(bodies, judged(("accept", ("keys/abc",)), ("retire", ("keys/abc", "keys/unknown"))))
+    assert (retired.records["keys/abc"].state, retired.records["keys/abc"].reason) == (State.DOOMED, "retired by ann")
+    assert not retired.accepted_keys
+    again = fold(bodies, judged(("retire", ("keys/abc",)), ("undelete", ("keys/abc",))))
+    assert again.records["keys/abc"].state is State.ADMITTED
+
+
 def test_a_judgement_of_a_newer_release_stops_the_run() -> None:
     for judgement in (("accept", ("moon",)), ("banish", ())):
         with pytest.raises(LedgerError, match="does not know"):

@@ -1,0 +1,164 @@
+"""`maintainer key list | rotate | retire`: another password for a repository, without a host that may delete anything."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from maintainer.agent import unlock
+from maintainer.agent.picture import verified
+from maintainer.agent.run import Run, short
+from maintainer.cli import common
+from maintainer.cli.beholder import beholder
+from maintainer.cli.output import say
+from maintainer.core.entries import Judgement
+from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.events import escape
+from maintainer.core.moments import to_text
+from maintainer.core.repofiles import FileType
+from maintainer.core.view import View
+from maintainer.edges import restic, secrets
+from maintainer.edges.viewserver import Permissions
+from maintainer.format.crypto import FormatError
+from maintainer.format.files import KeyFile, open_key
+
+SHOWN = 12
+
+Told: TypeAlias = tuple[dict[str, object], list[str]]
+"""What a program is told, and what a person is."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("key", help="list a repository's keys, add one for a new password, let one go")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    texts = {
+        "list": "which keys open the repository, and which of them the configured password opens",
+        "rotate": "add a key for a new password; the old one stays until you retire it",
+        "retire": "let keys go: their passwords open the repository no more",
+    }
+    for action, text in texts.items():
+        one = actions.add_parser(action, help=text, description=text)
+        one.add_argument("repository", metavar="REPOSITORY")
+        if action == "rotate":
+            one.add_argument("--to", metavar="SOURCE", required=True, help="where the new password is: ssm:, file:, env: ...")
+        if action == "retire":
+            one.add_argument("ids", metavar="ID", nargs="+")
+        common.add_config(one)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look at the repository as a run would, and do it."""
+    chosen = common.settings(arguments)
+    seen = beholder("key", chosen, common.only(chosen, arguments.repository))
+    password = secrets.read(seen.job.password, chosen.access())
+    shown = verified(seen, lambda: password)
+    if not seen.fold.head[0]:
+        raise ConfigurationError((Problem(seen.job.name, "no run yet", "a first run that pins its keys", "maintainer run --once"),))
+    keys = {key: file for key, (_, file) in sorted(unlock.trusted_keys(seen).items())}
+    match arguments.action:
+        case "list":
+            told, lines = _list(keys, password)
+        case "rotate":
+            new = secrets.read(arguments.to, chosen.access())
+            base = View({key: version for key, version in shown.items() if key == "config" or key in keys})
+            told, lines = _rotate(seen, base, keys, Change(password, new, arguments.to))
+        case _:
+            told, lines = _retire(seen, keys, _named(keys, arguments.ids, seen.job.name), password)
+    say(json.dumps(told) if arguments.json else "\n".join(escape(line) for line in lines))
+    return ExitCode.COMMITTED
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From one password to another, and where the new one comes from."""
+
+    old: str = field(repr=False)
+    new: str = field(repr=False)
+    source: str
+
+
+def _list(keys: dict[str, KeyFile], password: str) -> Told:
+    return {"keys": [_described(key, file, password) for key, file in keys.items()]}, [_line(*one, password) for one in keys.items()]
+
+
+def _rotate(seen: Run, base: View, keys: dict[str, KeyFile], change: Change) -> Told:
+    if change.new == change.old:
+        problem = Problem(f"--to {change.source}", "the password that is configured", "a new password", "make one, and name its source")
+        raise ConfigurationError((problem,))
+    made = _opened_by(change.new, keys) or _add(seen, base, change)
+    judged = _judge(seen, "accept", (made,))
+    others = [key for key in keys if key != made]
+    return {"judgement": judged.number, "key": made, "others": others}, [
+        f"key {short(made)[:SHOWN]} opens {seen.job.name} with the new password; the old password still does",
+        "next: give the hosts the new password, and the configuration its source:",
+        f'  password = "{change.source}"',
+        f"then let the old go: maintainer key retire {seen.job.name} {' '.join(short(key)[:SHOWN] for key in others)}",
+    ]
+
+
+def _retire(seen: Run, keys: dict[str, KeyFile], subjects: tuple[str, ...], password: str) -> Told:
+    if _opened_by(password, {key: file for key, file in keys.items() if key not in subjects}) is None:
+        do = f"maintainer key rotate {seen.job.name}, and then name the new source in the configuration: password = ..."
+        found = "the configured password opens none of those that would stay"
+        raise ConfigurationError((Problem(f"{seen.job.name}: key retire", found, "a key to open it with", do),))
+    judged = _judge(seen, "retire", subjects)
+    return {"judgement": judged.number, "retired": list(subjects)}, [
+        *(f"retires {_line(key, keys[key], password)}" for key in subjects),
+        "the next run heeds it. Who had that password may have kept the master key, which no key file changes:",
+        "after a theft keep it from reading the bucket too, or begin a new repository (docs/attacks.md)",
+    ]
+
+
+def _add(seen: Run, base: View, change: Change) -> str:
+    """Let restic make the key, on a view that keeps it in memory, and put what it made; return its name in the bucket."""
+    made: dict[str, bytes] = {}
+    descriptor = os.memfd_create("password")
+    try:
+        os.write(descriptor, change.new.encode())
+        with seen.serve(base, Permissions(write=True, kinds=frozenset({FileType.KEY})), made) as server:
+            seen.restic.demand(server.address, change.old, restic.add_key_argv(f"/proc/{os.getpid()}/fd/{descriptor}"))
+    finally:
+        os.close(descriptor)
+    ((key, body),) = made.items()
+    seen.store.put(key, body)
+    return key
+
+
+def _judge(seen: Run, action: str, subjects: tuple[str, ...]) -> Judgement:
+    return seen.state.append_judgement(action, subjects, who=getpass.getuser(), at=to_text(seen.now))
+
+
+def _opened_by(password: str, keys: dict[str, KeyFile]) -> str | None:
+    for key, file in sorted(keys.items()):
+        with suppress(FormatError):
+            open_key(file, password)
+            return key
+    return None
+
+
+def _named(keys: dict[str, KeyFile], ids: list[str], name: str) -> tuple[str, ...]:
+    subjects: set[str] = set()
+    for one in ids:
+        found = [key for key in keys if short(key).startswith(one.removeprefix("keys/"))]
+        if len(found) != 1:
+            what = "several keys" if found else "no key that is trusted"
+            raise ConfigurationError((Problem(f"{name}: {one}", what, "the id of one", f"maintainer key list {name}"),))
+        subjects.add(found[0])
+    return tuple(sorted(subjects))
+
+
+def _described(key: str, file: KeyFile, password: str) -> dict[str, object]:
+    is_configured = _opened_by(password, {key: file}) is not None
+    return {"key": key, "user": file.user, "host": file.host, "created": file.created, "configured": is_configured}
+
+
+def _line(key: str, file: KeyFile, password: str) -> str:
+    configured = "; the configured password opens it" if _opened_by(password, {key: file}) else ""
+    return f"{short(key)[:SHOWN]}  {file.user}@{file.host}, {file.created[:16]}{configured}"
