@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from maintainer.agent.room import Room
 from maintainer.core.entries import Entry, Group, Record, State
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
-from maintainer.core.findings import Finding, Reported, settle
+from maintainer.core.findings import Finding, Reported, abridged, settle
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, fold
 from maintainer.core.moments import to_text
@@ -134,7 +134,7 @@ class Run:
             changes=changes,
             judgements=self.fold.judgements,
             observed=observed,
-            findings=findings,
+            findings=abridged(findings, self.fold.findings),
             checked=checked or {},
             released=released or {},
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -256,9 +257,10 @@ def _write_reported(reported: Reported) -> dict[str, str]:
         "evidence": finding.evidence,
         "since": reported.since,
         "standing": reported.standing.value,
+        **({"members": base64.b64encode(reported.members).decode()} if reported.members else {}),
     }
 
 
 def _read_reported(raw: dict[str, str]) -> Reported:
     finding = Finding(Kind(raw["kind"]), raw["subject"], raw["detail"], raw["evidence"])
-    return Reported(finding, raw["since"], Standing(raw["standing"]))
+    return Reported(finding, raw["since"], Standing(raw["standing"]), base64.b64decode(raw.get("members", "")))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -80,49 +81,86 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A finding as the ledger keeps it: since when (RFC 3339), and where it stands."""
+    """A finding as the ledger keeps it: since when (RFC 3339), where it stands, and of a bundle who is in it.
+
+    `members` are their fingerprints, in order: or none, where an entry says the same of it as the one before.
+    """
 
     finding: Finding
     since: str
     standing: Standing
+    members: bytes = b""
 
 
 LIMIT_OF_A_KIND = 100
-"""Beyond this many of a kind, one finding carries their count."""
-
-
-def bundle(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Drop repeats, and put one finding in the place of more than LIMIT_OF_A_KIND of a kind; sorted by identity."""
-    unique = {finding.identity: finding for finding in found}
-    by_kind: dict[Kind, list[Finding]] = {}
-    for finding in unique.values():
-        by_kind.setdefault(finding.kind, []).append(finding)
-    kept: list[Finding] = []
-    for kind, findings in by_kind.items():
-        if len(findings) <= LIMIT_OF_A_KIND:
-            kept.extend(findings)
-        else:
-            example = min(finding.subject for finding in findings)
-            kept.append(Finding(kind, f"{len(findings)} objects", f"for example {example}", max(f.evidence for f in findings)))
-    return tuple(sorted(kept, key=lambda finding: finding.identity))
+"""Beyond this many of a kind, one finding stands for all of them: a bundle."""
+MANY = "many objects"
+"""A bundle's subject."""
+_FINGERPRINT = 8
+"""Bytes. What is found has an identity and a version id that its author does not choose: nobody finds another of the same fingerprint."""
 
 
 def settle(known: Mapping[str, Reported], found: Iterable[Finding], acknowledged: frozenset[str], *, now: str) -> dict[str, Reported]:
     """Say where every finding stands after a run that found `found`: by identity, the gone ones last seen in this run only.
 
     What was reported and is found again with the same evidence is open or acknowledged; newer evidence makes it new, whatever it was.
+    A bundle is new when anything in it is; and stays one as long as anything is left of it, so that this is no news.
     """
     settled: dict[str, Reported] = {}
-    for finding in bundle(found):
-        before = known.get(finding.identity)
-        if before is None or before.standing is Standing.GONE:
-            settled[finding.identity] = Reported(finding, now, Standing.NEW)
-        elif before.finding.evidence != finding.evidence:
-            settled[finding.identity] = Reported(finding, before.since, Standing.NEW)
+    by_kind: dict[Kind, list[Finding]] = {}
+    for finding in {finding.identity: finding for finding in found}.values():
+        by_kind.setdefault(finding.kind, []).append(finding)
+    bundled: set[str] = set()
+    for kind, findings in by_kind.items():
+        before = known.get(f"{kind.value}:{MANY}")
+        if len(findings) > LIMIT_OF_A_KIND or (before is not None and before.standing is not Standing.GONE):
+            bundled |= {finding.identity for finding in findings}
+            told = [_bundle(findings, before, known)]
         else:
-            standing = Standing.ACKNOWLEDGED if finding.identity in acknowledged else Standing.OPEN
-            settled[finding.identity] = Reported(finding, before.since, standing)
-    for identity, before in known.items():
-        if identity not in settled and before.standing is not Standing.GONE:
-            settled[identity] = replace(before, standing=Standing.GONE)
+            told = [(finding, b"", _is_news(finding, known)) for finding in findings]
+        for finding, members, is_news in told:
+            earlier = known.get(finding.identity)
+            since = now if earlier is None or earlier.standing is Standing.GONE else earlier.since
+            standing = Standing.NEW if is_news else Standing.ACKNOWLEDGED if finding.identity in acknowledged else Standing.OPEN
+            settled[finding.identity] = Reported(finding, since, standing, members)
+    for identity, reported in known.items():
+        if identity not in settled and identity not in bundled and reported.standing is not Standing.GONE:
+            settled[identity] = replace(reported, standing=Standing.GONE)
     return settled
+
+
+def abridged(findings: Iterable[Reported], before: Mapping[str, Reported]) -> tuple[Reported, ...]:
+    """Leave out the members of bundles that are the same in the entry before: what is open for a year is written once."""
+    return tuple(replace(one, members=b"") if one.members and one.members == _members(before, one) else one for one in findings)
+
+
+def unabridged(findings: Iterable[Reported], before: Mapping[str, Reported]) -> dict[str, Reported]:
+    """Return findings by identity, with the members that were left out."""
+    return {
+        one.finding.identity: replace(one, members=one.members or _members(before, one)) if one.finding.subject == MANY else one
+        for one in findings
+    }
+
+
+def _members(known: Mapping[str, Reported], one: Reported) -> bytes:
+    return known[one.finding.identity].members if one.finding.identity in known else b""
+
+
+def _is_news(finding: Finding, known: Mapping[str, Reported]) -> bool:
+    before = known.get(finding.identity)
+    return before is None or before.standing is Standing.GONE or before.finding.evidence != finding.evidence
+
+
+def _bundle(findings: Sequence[Finding], before: Reported | None, known: Mapping[str, Reported]) -> tuple[Finding, bytes, bool]:
+    """Return one finding for many, who is in it, and whether anything of it is news."""
+    prints = {_fingerprint(finding): finding for finding in findings}
+    members = before.members if before is not None and before.standing is not Standing.GONE else b""
+    known_members = {members[at : at + _FINGERPRINT] for at in range(0, len(members), _FINGERPRINT)}
+    news = [finding for fingerprint, finding in prints.items() if fingerprint not in known_members and _is_news(finding, known)]
+    example = min(finding.subject for finding in news or findings)
+    count = f"{len(news)} of {len(findings)} are new" if news and len(news) < len(findings) else f"{len(findings)}"
+    return Finding(findings[0].kind, MANY, f"{count}, for example {example}"), b"".join(sorted(prints)), bool(news)
+
+
+def _fingerprint(finding: Finding) -> bytes:
+    return hashlib.sha256(f"{finding.identity}\0{finding.evidence}".encode("utf-8", "surrogateescape")).digest()[:_FINGERPRINT]

@@ -28,7 +28,7 @@ from maintainer.core.entries import (
     decode_judgement,
     digest,
 )
-from maintainer.core.findings import Reported
+from maintainer.core.findings import Reported, unabridged
 from maintainer.core.moments import from_text
 from maintainer.core.repofiles import FileType
 
@@ -151,7 +151,7 @@ class _Folding:
         if entry.observed:
             self.observed = entry.observed
         if entry.kind in ("admission", "commit"):
-            self.findings = {reported.finding.identity: reported for reported in entry.findings}
+            self.findings = unabridged(entry.findings, self.findings)
         if entry.kind == "commit":
             self.committed.add(entry.run_id)
             self.last_commit = entry.at

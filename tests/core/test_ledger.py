@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maintainer.core.entries import ADOPTED, GENESIS, LEGAL, Entry, Extent, Judgement, Record, State, accept_subjects, decode_entry, digest
 from maintainer.core.errors import LedgerError
-from maintainer.core.findings import Finding, Kind, Reported, Standing, bundle, settle
+from maintainer.core.findings import MANY, Finding, Kind, Reported, Standing, abridged, settle
 from maintainer.core.ledger import fold
 from maintainer.core.moments import to_text
 from tests.support.fakestore import WHEN
@@ -44,7 +44,7 @@ def entry(kind: str = "commit", run: str = "r", **more: object) -> Entry:
 
 
 def test_an_entry_reads_back_as_it_was_written() -> None:
-    reported = Reported(Finding(Kind.OVERWRITTEN, "config", "x\n\x1b", "v2"), to_text(WHEN), Standing.NEW)
+    reported = Reported(Finding(Kind.OVERWRITTEN, "config", "x\n\x1b", "v2"), to_text(WHEN), Standing.NEW, b"12345678")
     full = entry(
         changes={
             KEY: record(State.DOOMED, indexes=("1", "2"), ours=True, digest="d", reason="r", suspect="s", extent=Extent(5, 4, 3, "x", "y"))
@@ -159,9 +159,58 @@ def test_findings_are_new_once_open_after_gone_when_gone_and_new_again_on_newer_
     assert settle(night5, [], frozenset(), now="6") == {}
 
 
+def many(*numbers: int, evidence: str = "v1") -> list[Finding]:
+    return [Finding(Kind.HIDDEN, f"k{number:03}", evidence=evidence) for number in numbers]
+
+
+def nights(*found: list[Finding], acknowledged: frozenset[str] = frozenset()) -> list[dict[str, tuple[str, str]]]:
+    """Return what each night tells, by subject: its standing and its detail. Each goes through an entry of a ledger."""
+    told: list[dict[str, tuple[str, str]]] = []
+    bodies: list[bytes] = []
+    for night in found:
+        before = fold(bodies, [])
+        settled = settle(before.findings, night, acknowledged, now=str(len(bodies)))
+        told.append({one.finding.subject: (one.standing.value, one.finding.detail) for one in settled.values()})
+        bodies = chain(*map(decode_entry, bodies), entry(kind="commit", findings=abridged(settled.values(), before.findings)))
+    return told
+
+
 def test_more_than_a_hundred_of_a_kind_are_one_finding() -> None:
-    (one,) = bundle(Finding(Kind.FOREIGN_NAME, f"k{number:03}") for number in range(250))
-    assert (one.subject, one.detail) == ("250 objects", "for example k000")
+    (night,) = nights(many(*range(250)))
+    assert night == {MANY: ("new", "250, for example k000")}
+
+
+def test_a_bundle_is_news_when_anything_in_it_is_and_says_what() -> None:
+    old = many(*range(150))
+    told = nights(old, old, [*old[1:], *many(900)], [*old[1:], *many(900, evidence="v2")], old[1:], many(7), many(7, 8), [], many(7))
+    assert told == [
+        {MANY: ("new", "150, for example k000")},
+        {MANY: ("open", "150, for example k000")},
+        {MANY: ("new", "1 of 150 are new, for example k900")},
+        {MANY: ("new", "1 of 150 are new, for example k900")},
+        {MANY: ("open", "149, for example k001")},
+        {MANY: ("open", "1, for example k007")},
+        {MANY: ("new", "1 of 2 are new, for example k008")},
+        {MANY: ("gone", "1 of 2 are new, for example k008")},
+        {"k007": ("new", "")},
+    ]
+
+
+def test_what_was_told_one_by_one_is_no_news_in_a_bundle_and_not_gone() -> None:
+    told = nights(many(*range(90)), many(*range(101)), many(*range(101)))
+    assert told[1:] == [{MANY: ("new", "11 of 101 are new, for example k090")}, {MANY: ("open", "101, for example k000")}]
+    acknowledged = nights(many(*range(101)), many(*range(101)), acknowledged=frozenset({f"hidden:{MANY}"}))
+    assert acknowledged[1][MANY][0] == "acknowledged"
+
+
+def test_who_is_in_a_bundle_is_written_once() -> None:
+    settled = settle({}, many(*range(100_000)), frozenset(), now="0")
+    first = chain(entry(kind="commit", findings=abridged(settled.values(), {})))
+    again = settle(fold(first, []).findings, many(*range(100_000)), frozenset(), now="1")
+    both = chain(*map(decode_entry, first), entry(kind="commit", findings=abridged(again.values(), fold(first, []).findings)))
+    assert len(both[0]) < 1_100_000
+    assert len(both[1]) < 1_000
+    assert fold(both, []).findings[f"hidden:{MANY}"].members == fold(first, []).findings[f"hidden:{MANY}"].members
 
 
 @given(st.integers(0, 10**9))
