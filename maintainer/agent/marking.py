@@ -9,8 +9,7 @@ from itertools import islice
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core.entries import State
-from maintainer.core.errors import AccessDeniedError, StoreError
-from maintainer.core.ledger import Release
+from maintainer.core.errors import StoreError
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.revert import RevertPlan, is_overdue
 from maintainer.core.versions import histories
@@ -60,14 +59,23 @@ def _who_backs_up(run: Run, opened: Opened) -> str:
     return ""
 
 
-def tag(run: Run, before: Release) -> None:
-    """Let what this commit released expire; and what the last one did, where its run died before it had said that it was done."""
-    for run_id, released in (before, run.fold.released_last):
-        if released and not (run_id == before[0] and run.state.has_tagged(run_id)):
-            try:
-                run.store.release((key, version) for key, versions in released.items() for version in versions)
-            except (AccessDeniedError, StoreError) as error:
-                run.recorder.record("release.failed", reason=error.message)
-                return
-            run.state.say_tagged(run_id)
-            run.recorder.record("versions.released", versions=sum(map(len, released.values())))
+def tag(run: Run) -> None:
+    """Let what commits released expire: this one's, and those of runs that died before they had said that it was done, or failed at it.
+
+    AccessDeniedError names the right that is missing. A store that knows no tags is told of, and nothing expires in it.
+    """
+    if not run.fold.releases:
+        return
+    done = run.state.tagged()
+    pinned = {(key, truth.version.version_id) for key, truth in run.standing.items()}
+    for run_id, released in run.fold.releases:
+        if run_id in done:
+            continue
+        versions = [(key, version) for key, versions in released.items() for version in versions if (key, version) not in pinned]
+        try:
+            run.store.release(versions)
+        except StoreError as error:
+            run.recorder.record("release.failed", reason=error.message)
+            return
+        run.state.say_tagged(run_id)
+        run.recorder.record("versions.released", versions=len(versions))

@@ -93,12 +93,11 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
             prune(run, server, opened, work)
         with step("check"):
             check(run, server, opened, work)
-    released_before = run.fold.released_last
     with step("commit"):
         code = commit(run, opened, work, admitted, uncommitted)
     with step("mark"):
         mark(run, opened)
-        tag(run, released_before)
+        tag(run)
     return code
 
 

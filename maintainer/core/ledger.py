@@ -60,8 +60,8 @@ class Fold:
     """When runs committed, in order."""
     released: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Version ids that may expire, by key."""
-    released_last: Release = ("", {})
-    """The run that committed last, and what it released: it may have died before it had tagged all of it."""
+    releases: tuple[Release, ...] = ()
+    """What each commit released: its run may have died before it had tagged all of it, or lacked the right to."""
     last_commit: str = ""
     identity: str = ""
     """SHA-256 of entry 0."""
@@ -114,7 +114,7 @@ def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
         committed_runs=frozenset(state.committed),
         commits=tuple(state.commits),
         released={key: frozenset(versions) for key, versions in state.released.items()},
-        released_last=state.released_last,
+        releases=tuple(state.releases),
         last_commit=state.last_commit,
         identity=digest(bodies[0]) if bodies else "",
     )
@@ -137,7 +137,7 @@ class _Folding:
         self.last_commit = ""
         self.commits: list[datetime] = []
         self.released: dict[str, set[str]] = {}
-        self.released_last: Release = ("", {})
+        self.releases: list[Release] = []
         self.folded = 0
 
     def take(self, entry: Entry) -> None:
@@ -158,7 +158,8 @@ class _Folding:
             self.commits.append(from_text(entry.at))
             for key, versions in entry.released.items():
                 self.released.setdefault(key, set()).update(versions)
-            self.released_last = (entry.run_id, entry.released)
+            if entry.released:
+                self.releases.append((entry.run_id, entry.released))
             self.acknowledged &= set(self.findings)
 
     def judge(self, judgements: Iterable[Judgement]) -> None:

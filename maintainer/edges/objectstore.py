@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
-from maintainer.core.errors import MaintainerError, StoreError
+from maintainer.core.errors import MaintainerError, NotFoundError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
 from maintainer.edges.s3 import S3, error_code
 
@@ -166,11 +167,12 @@ class S3Store:
         return str(self._s3.call("delete_object", Bucket=self._bucket, Key=self._root + key).get("VersionId", ""))
 
     def release(self, versions: Iterable[tuple[str, str]]) -> None:
-        """Tag versions (key and id) as released: the lifecycle rule may take them."""
+        """Tag versions (key and id) as released: the lifecycle rule may take them. What it has taken already is no error."""
         tags = {"TagSet": [{"Key": RELEASED[0], "Value": RELEASED[1]}]}
 
         def act(ref: tuple[str, str]) -> None:
-            self._s3.call("put_object_tagging", Bucket=self._bucket, Key=self._root + ref[0], VersionId=ref[1], Tagging=tags)
+            with suppress(NotFoundError):
+                self._s3.call("put_object_tagging", Bucket=self._bucket, Key=self._root + ref[0], VersionId=ref[1], Tagging=tags)
 
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="release") as pool:
             for _ in pool.map(act, versions):

@@ -97,11 +97,11 @@ class StateStore:
 
     def say_tagged(self, run_id: str) -> None:
         """Say that all which a run's commit released carries its tag."""
-        self._put(f"runs/{run_id}/tagged", b"")
+        self._put(f"tagged/{run_id}", b"")
 
-    def has_tagged(self, run_id: str) -> bool:
-        """Tell whether that was said."""
-        return any(True for _ in self._versions(f"runs/{run_id}/tagged"))
+    def tagged(self) -> frozenset[str]:
+        """Return the runs of which that was said."""
+        return frozenset(version.key.removeprefix("tagged/") for version in self._versions("tagged/"))
 
     def save_events(self, run_id: str, piece: int, body: bytes) -> bytes:
         """Keep a piece of a run's events, numbered from 0, so that nothing is lost when nobody listened.

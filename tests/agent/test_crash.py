@@ -31,9 +31,9 @@ def on(name: str, key: str = "") -> Moment:
 
 
 @pytest.fixture
-def maintained(own_sandbox: Sandbox, tmp_path: Path) -> Maintained:
+def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
     """On the night when all but the newest of four snapshots are to be forgotten, their packs repacked, and packs are attacked."""
-    repository = Repository(own_sandbox, f"c-{uuid.uuid4().hex[:12]}", tmp_path)
+    repository = Repository(timed_sandbox, f"c-{uuid.uuid4().hex[:12]}", tmp_path)
     repository.init()
     for seed in range(1, 5):
         repository.write(f"file{seed}", 150_000, seed)

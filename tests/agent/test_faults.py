@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from pathlib import Path
 
-import boto3
 import pytest
 
 from maintainer.core.job import Keep
-from maintainer.sandbox import policies
 from maintainer.sandbox.daemon import Sandbox
 from tests.agent.test_history import grow, watched, whole
-from tests.support.agents import Maintained, Ran
+from tests.support.buckets import without
 from tests.support.faulty import FaultyProxy
 from tests.support.repositories import Repository
 
 
 @pytest.fixture
-def repository(own_sandbox: Sandbox, tmp_path: Path) -> Repository:
-    made = Repository(own_sandbox, f"f-{uuid.uuid4().hex[:12]}", tmp_path)
+def repository(timed_sandbox: Sandbox, tmp_path: Path) -> Repository:
+    made = Repository(timed_sandbox, f"f-{uuid.uuid4().hex[:12]}", tmp_path)
     made.init()
     return made
-
-
-def run_through(maintained: Maintained, endpoint: str) -> Ran:
-    job = maintained.job()
-    (one,) = job.repositories
-    job = replace(
-        job,
-        access=replace(job.access, endpoint=endpoint),
-        state=replace(job.state, endpoint=endpoint),
-        repositories=(replace(one, place=replace(one.place, endpoint=endpoint)),),
-    )
-    return maintained.finish(maintained.start(job))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -45,7 +30,7 @@ def test_503s_and_cut_connections_are_repeated_and_told(repository: Repository, 
     for key in repository.objects("data/")[:3]:
         repository.put(key, b"garbage")
     with FaultyProxy(repository.sandbox.endpoint, slow=0.15, cut=0.1, seed=seed) as proxy:
-        ran = run_through(maintained, proxy.endpoint)
+        ran = maintained.run_through(proxy.endpoint)
     assert proxy.faults
     assert ran.code in (3, 4), ran.why()
     assert ran.named("call.retried")
@@ -57,7 +42,7 @@ def test_a_store_that_is_gone_in_the_middle_is_told_and_nothing_is_lost(reposito
     grow(repository, 2)
     maintained = watched(repository)
     with FaultyProxy(repository.sandbox.endpoint, slow=1, cut=0, seed=1) as proxy:
-        ran = run_through(maintained, proxy.endpoint)
+        ran = maintained.run_through(proxy.endpoint)
     assert ran.code == 4
     assert "SlowDown" in ran.why()
     assert maintained.run().code == 0
@@ -68,21 +53,11 @@ def test_a_right_that_is_missing_for_marking_is_told_and_the_next_run_marks(repo
     grow(repository, 2)
     maintained = watched(repository, keep=Keep(last=1))
     maintained.pass_days(15)
-    sandbox = repository.sandbox
-    iam = boto3.client(
-        "iam", endpoint_url=sandbox.endpoint, region_name=sandbox.region, aws_access_key_id="test", aws_secret_access_key="test"
-    )
-
-    def allow(document: str) -> None:
-        iam.put_user_policy(UserName="maintenance", PolicyName="maintenance", PolicyDocument=document)
-
-    full = policies.maintenance(sandbox.bucket, sandbox.state_bucket)
-    allow(full.replace('"s3:DeleteObject", ', ""))
-    ran = maintained.run()
+    with without(repository.sandbox, "s3:DeleteObject"):
+        ran = maintained.run()
     assert ran.code == 2
     assert ran.named("run.committed")
     assert "s3:DeleteObject" in str([event.fields["guidance"] for event in ran.named("run.failed")])
-    allow(full)
     before = set(repository.objects("snapshots/"))
     assert maintained.run().code == 0
     assert set(repository.objects("snapshots/")) < before

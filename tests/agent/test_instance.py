@@ -45,8 +45,8 @@ def keep(tmp_path: Path, job: str, digest: str = "d1") -> tuple[Path, threading.
 
 
 @pytest.fixture
-def maintained(own_sandbox: Sandbox, tmp_path: Path) -> Maintained:
-    repository = Repository(own_sandbox, f"i-{uuid.uuid4().hex[:12]}", tmp_path)
+def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
+    repository = Repository(timed_sandbox, f"i-{uuid.uuid4().hex[:12]}", tmp_path)
     repository.init()
     repository.write("file", 10_000, 1)
     repository.backup()

@@ -8,6 +8,8 @@ from typing import Any
 from maintainer.core.job import Keep
 from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_lies import Guarded, guarded
+from tests.support.buckets import without
+from tests.support.faulty import FaultyProxy
 from tests.support.repositories import Repository
 
 
@@ -96,6 +98,42 @@ def test_a_run_that_dies_before_it_has_tagged_leaves_it_to_the_next(timed_sandbo
     before = one.repository.versions()
     assert not one.maintained.run().named("versions.released")
     assert one.repository.versions() == before
+    whole(one)
+
+
+def test_without_the_right_to_tag_the_run_says_so_and_what_was_not_tagged_is_later(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+    with without(timed_sandbox, "s3:PutObjectVersionTagging"):
+        for _ in range(2):  # each of the two leaves something untagged
+            one.repository.put(one.repository.objects("data/")[0], b"garbage")
+            one.maintained.run()
+            one.day += 40
+            one.live(1)
+            ran = one.maintained.run()
+            assert (ran.code, bool(ran.named("run.committed"))) == (2, True)
+            assert "allow s3:PutObjectVersionTagging" in str([event.fields["guidance"] for event in ran.named("run.failed")])
+    assert expire(one.repository) == 0
+    gone = next(version for version in noncurrent(one.repository) if version["Size"] == len(b"garbage"))  # by another rule
+    one.repository.s3("admin").delete_object(Bucket=one.repository.sandbox.bucket, Key=gone["Key"], VersionId=gone["VersionId"])
+    ran = one.maintained.run()
+    assert len(ran.named("versions.released")) > 1, ran.why()
+    assert expire(one.repository) > 1
+    assert not one.maintained.run().named("versions.released")
+    whole(one)
+
+
+def test_a_store_that_knows_no_tags_is_told_of_and_nothing_expires_in_it(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+    one.repository.put(one.repository.objects("data/")[0], b"garbage")
+    one.maintained.run()
+    one.day += 40
+    one.live(1)
+    with FaultyProxy(timed_sandbox.endpoint, unknown=b"tagging") as proxy:
+        ran = one.maintained.run_through(proxy.endpoint)
+    assert ran.code in (0, 3), ran.why()
+    (told,) = ran.named("release.failed")
+    assert "NotImplemented" in str(told.fields["reason"])
+    assert expire(one.repository) == 0
     whole(one)
 
 

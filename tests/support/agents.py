@@ -115,6 +115,14 @@ class Maintained:
         code = attend(decode_job(self.job().encode()), lambda event: lines.append(encode(event)))
         return Ran(code, [decode(line) for line in lines], "")
 
+    def run_through(self, endpoint: str) -> Ran:
+        """Run with all of S3 behind another endpoint: a proxy that fails."""
+        job = self.job()
+        (one,) = job.repositories
+        one = replace(one, place=replace(one.place, endpoint=endpoint))
+        access = replace(job.access, endpoint=endpoint)
+        return self.finish(self.start(replace(job, access=access, state=replace(job.state, endpoint=endpoint), repositories=(one,))))
+
     def judge(self, action: str, *subjects: str) -> None:
         self.state.append_judgement(action, subjects, who="ann", at=to_text(SystemClock(self.clock_file).now()))
 

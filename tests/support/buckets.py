@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -12,6 +16,7 @@ from maintainer.core.job import Access
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.objectstore import S3Store
 from maintainer.edges.s3 import S3
+from maintainer.sandbox import policies
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.provision import Credentials
 
@@ -31,6 +36,24 @@ def _client(endpoint: str, region: str, key: Credentials) -> Any:
         aws_secret_access_key=key.secret_access_key,
         config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 0}),
     )
+
+
+@contextmanager
+def without(sandbox: Sandbox, action: str) -> Iterator[None]:
+    """Take a right from the maintenance identity, for a while."""
+    iam = boto3.client(
+        "iam", endpoint_url=sandbox.endpoint, region_name=sandbox.region, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    policy = json.loads(policies.maintenance(sandbox.bucket, sandbox.state_bucket))
+    less = copy.deepcopy(policy)
+    for statement in less["Statement"]:
+        statement["Action"] = [one for one in statement["Action"] if one != action]
+    assert less != policy
+    try:
+        iam.put_user_policy(UserName="maintenance", PolicyName="maintenance", PolicyDocument=json.dumps(less))
+        yield
+    finally:
+        iam.put_user_policy(UserName="maintenance", PolicyName="maintenance", PolicyDocument=json.dumps(policy))
 
 
 def access(sandbox: Sandbox, identity: str = "maintenance") -> Access:

@@ -14,15 +14,22 @@ SLOW_DOWN = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 61\r\nConnection: close\r\n\r\n"
     b"<Error><Code>SlowDown</Code><Message>later</Message></Error>\n\n"
 )
+NOT_IMPLEMENTED = (
+    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: application/xml\r\nContent-Length: 65\r\nConnection: close\r\n\r\n"
+    b"<Error><Code>NotImplemented</Code><Message>what</Message></Error>"
+)
 
 
 class FaultyProxy:
-    """Forwards connections to an endpoint. `slow` and `cut` are shares of connections; the dice are seeded."""
+    """Forwards connections to an endpoint. `slow` and `cut` are shares of connections; the dice are seeded.
 
-    def __init__(self, endpoint: str, *, slow: float, cut: float, seed: int) -> None:
+    A request whose first line has `unknown` in it gets 501 NotImplemented, as a store answers what it does not know.
+    """
+
+    def __init__(self, endpoint: str, *, slow: float = 0, cut: float = 0, seed: int = 0, unknown: bytes = b"") -> None:
         parts = urlsplit(endpoint)
         self._target = (str(parts.hostname), int(parts.port or 80))
-        self._slow, self._cut = slow, cut
+        self._slow, self._cut, self._unknown = slow, cut, unknown
         self._dice = random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -62,6 +69,10 @@ class FaultyProxy:
                 passed += len(part)
                 if limit and passed > limit:
                     self.faults += 1
+                    break
+                if self._unknown and self._unknown in part.partition(b"\r\n")[0]:
+                    self.faults += 1
+                    source.sendall(NOT_IMPLEMENTED)
                     break
                 sink.sendall(part)
         for end in (source, sink):
