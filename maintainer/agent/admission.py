@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from maintainer.agent.cache import cache_for
 from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents, read_snapshot
-from maintainer.core.admission import judge_indexes
+from maintainer.core.admission import has_trees, judge_indexes
 from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
@@ -61,6 +62,7 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     _admit_keys(run, [key for key in new if _kind(key) is FileType.KEY], made)
     _admit_indexes(run, small, new, opened, made)
     _admit_config(run, opened, made)
+    run.cache = cache_for(run, {**run.fold.records, **made.changes})
     _prove_snapshots(run, list(small.snapshots), opened, made)
     if plan.hidden:
         _adopt_hidden(run, plan.hidden, opened, made)
@@ -151,7 +153,7 @@ def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Open
         if key in proof.unsound:
             _condemn(run, made, Kind.GARBAGE, key, proof.unsound[key])
         else:
-            _admit(run, made, key)
+            _admit(run, made, key, trees=has_trees(proof.contents[short(key)]))
     return proof.contents
 
 
@@ -275,8 +277,9 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
         )
 
 
-def _admit(run: Run, made: Admission, key: str, reason: str = "") -> None:
-    made.changes[key] = _record(run, key, State.ADMITTED, made, reason)
+def _admit(run: Run, made: Admission, key: str, reason: str = "", *, trees: bool = False) -> None:
+    record = _record(run, key, State.ADMITTED, made, reason)
+    made.changes[key] = replace(record, trees=trees or record.trees)
     run.recorder.record("object.admitted", key=key)
 
 
@@ -303,10 +306,10 @@ def _record(run: Run, key: str, state: State, made: Admission, reason: str = "")
     first_seen = truth.first_seen
     if run.fold.is_first_contact and (snapshot := made.snapshots.get(key)) is not None:
         first_seen = min(first_seen, snapshot.time)
-    suspect = ""
+    suspect, trees = "", False
     if (before := run.fold.records.get(key)) is not None:
-        first_seen, suspect = before.first_seen, before.suspect
-    return Record(state, truth.version.version_id, truth.version.size, first_seen, run.now, reason, suspect=suspect)
+        first_seen, suspect, trees = before.first_seen, before.suspect, before.trees
+    return Record(state, truth.version.version_id, truth.version.size, first_seen, run.now, reason, suspect=suspect, trees=trees)
 
 
 def _kind(key: str) -> FileType:

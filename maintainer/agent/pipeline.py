@@ -15,6 +15,7 @@ from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents
 from maintainer.core import release, retention
+from maintainer.core.admission import has_trees
 from maintainer.core.entries import Record, State
 from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
@@ -222,9 +223,10 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
     changes = _pins(run)
     changes |= _judged(run, work.judged.verdict, changes)
     changes |= _doomed(run, opened, work, admitted)
+    trees = _packs_of_trees(run, opened, work.view.written)
     for key, version in work.view.written.items():
         state = State.DOOMED if key in work.view.deleted else State.ADMITTED
-        changes[key] = Record(state, version.version_id, version.size, version.last_modified, run.now, ours=True)
+        changes[key] = Record(state, version.version_id, version.size, version.last_modified, run.now, ours=True, trees=key in trees)
         run.put_on_top(version)
         run.standing[key] = Truth(version, version.last_modified)
     for key in uncommitted:
@@ -247,6 +249,13 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
     doomed = sum(record.state is State.DOOMED for record in changes.values())
     run.recorder.record("run.committed", sequence=run.fold.head[0] - 1, forgotten=len(work.judged.forget), doomed=doomed)
     return ExitCode.ATTENTION if any(r.standing is Standing.NEW for r in settled) else ExitCode.COMMITTED
+
+
+def _packs_of_trees(run: Run, opened: Opened, written: Mapping[str, ObjectVersion]) -> set[str]:
+    """Return the packs with trees among what restic wrote, by the indexes that it wrote with them."""
+    indexes = (version for key, version in written.items() if key.startswith(f"{FileType.INDEX.value}/"))
+    said = (read_contents(run, version, opened) for version in indexes)
+    return {RepositoryFile(FileType.PACK, pack).key() for found in said for pack, holds in found.items() if has_trees(holds)}
 
 
 def tell(run: Run, reported: Reported) -> None:

@@ -23,6 +23,7 @@ from maintainer.edges.keptfiles import KeptFiles
 from maintainer.edges.log import Recorder
 from maintainer.edges.objectstore import Looks, S3Store
 from maintainer.edges.restic import Outcome, Restic
+from maintainer.edges.scratch import Scratch
 from maintainer.edges.statestore import Chains, StateStore
 from maintainer.edges.viewserver import Permissions, ViewServer
 from maintainer.format.crypto import MasterKey
@@ -55,6 +56,8 @@ class Run:
     looks: Looks = field(init=False)
     kept: KeptFiles = field(init=False)
     room: Room = field(init=False)
+    cache: Scratch | None = None
+    """What restic may keep trees, indexes and snapshots in, from when it is known how much that is."""
     histories: dict[str, KeyHistory] = field(default_factory=dict)
     chains: Chains = field(default_factory=lambda: Chains((), (), ()))
     fold: Fold = field(default_factory=Fold)
@@ -170,13 +173,13 @@ class Run:
     def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...], *, time: timedelta | None = None) -> Outcome:
         """Run one restic command on a view; its time is counted as restic's."""
         with self.recorder.restic():
-            return self.restic.run(server.address, opened.password, argv, time=time)
+            return self.restic.run(server.address, opened.password, argv, time=time, cache=self.cache.path if self.cache else None)
 
     def demand(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> str:
         """Run one restic command that must succeed. Where the store failed it, the store's own error is the reason."""
         with self.recorder.restic():
             try:
-                return self.restic.demand(server.address, opened.password, argv)
+                return self.restic.demand(server.address, opened.password, argv, cache=self.cache.path if self.cache else None)
             except ResticError as error:
                 if server.failures:
                     raise StoreError(f"restic {argv[0]}: {server.failures[0]}", guidance="the next run begins anew") from error

@@ -11,15 +11,25 @@ from typing import TypeAlias
 Blob: TypeAlias = tuple[str, str, int, int, int]
 """A blob of a pack: id, type, offset, length, and length before compression (0 where it is not compressed); in bytes."""
 Contents: TypeAlias = Mapping[str, bytes]
-"""What each pack holds, by the pack's id: a digest of its blobs, for a repository may have ten million."""
+"""What each pack holds, by the pack's id: a digest of its blobs, for a repository may have ten million, and whether any is a tree."""
+_TREES = b"t"
 
 
 def contents(packs: Iterable[tuple[str, tuple[Blob, ...]]]) -> dict[str, bytes]:
     """Return what an index says of each pack, all that it says in different places together."""
     found: dict[str, list[bytes]] = {}
+    with_trees: set[str] = set()
     for pack, blobs in packs:
         found.setdefault(pack, []).extend(f"{name}{kind[0]}{at},{length},{plain}".encode() for name, kind, at, length, plain in blobs)
-    return {pack: hashlib.sha256(b";".join(sorted(said))).digest() for pack, said in found.items()}
+        if any(kind == "tree" for _, kind, *_ in blobs):
+            with_trees.add(pack)
+    digests = {pack: hashlib.sha256(b";".join(sorted(said))).digest() for pack, said in found.items()}
+    return {pack: digest + _TREES if pack in with_trees else digest for pack, digest in digests.items()}
+
+
+def has_trees(holds: bytes) -> bool:
+    """Tell whether a pack of these contents holds any tree: restic's cache keeps such packs whole."""
+    return holds.endswith(_TREES) and len(holds) > hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)

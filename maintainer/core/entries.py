@@ -76,7 +76,8 @@ class Record:
 
     `version` is the pinned version id (empty where none is current), `size` in bytes, `first_seen` the date of the oldest true version,
     `since` when this state began. `digest` is config's SHA-256; `indexes` the ids of the indexes that named a doomed pack; `ours` what a
-    run of ours put; `suspect` why a snapshot may never count, if so; `extent` what a snapshot reaches, once it was measured.
+    run of ours put; `suspect` why a snapshot may never count, if so; `extent` what a snapshot reaches, once it was measured; `trees` tells
+    of a pack that it holds trees.
     """
 
     state: State
@@ -90,6 +91,7 @@ class Record:
     ours: bool = False
     suspect: str = ""
     extent: Extent | None = None
+    trees: bool = False
 
 
 Group: TypeAlias = tuple[str, tuple[str, ...]]
@@ -231,6 +233,7 @@ def _write_record(record: Record) -> dict[str, Any]:
         "ours": record.ours,
         "suspect": record.suspect,
         "extent": asdict(record.extent) if record.extent else None,
+        "trees": record.trees,
     }
     return {**raw, **{name: value for name, value in optional.items() if value}}
 

@@ -63,6 +63,7 @@ VOCABULARY: Mapping[str, Level] = {
     "check.progressed": "debug",  # packs, of_packs, bytes, of_bytes: read so far
     "check.finished": "info",  # packs, bytes, seconds
     "marking.postponed": "warning",  # reason
+    "cache.refused": "warning",  # needs, free, folder: restic works without a cache, and slowly
     "versions.released": "info",  # versions: tagged, so that the lifecycle rule may take them
     "release.failed": "warning",  # reason: nothing was tagged, and nothing expires
     "ledger.appended": "info",  # sequence, kind, digest

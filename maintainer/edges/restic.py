@@ -121,14 +121,19 @@ class Restic:
         self._limits = limits
         self._running: subprocess.Popen[str] | None = None
 
-    def run(self, address: str, password: str, argv: Sequence[str], *, time: timedelta | None = None) -> Outcome:
-        """Run one command to its end, or to its time limit (`time`, where that is less): then it is stopped, and the outcome says so."""
+    def run(self, address: str, password: str, argv: Sequence[str], *, time: timedelta | None = None, cache: Path | None = None) -> Outcome:
+        """Run one command to its end, or to its time limit (`time`, where that is less): then it is stopped, and the outcome says so.
+
+        With `cache` restic keeps packs of trees, indexes and snapshots there, under their names, which are hashes. `check` makes another
+        in it for itself, so that what it reads it has from the repository.
+        """
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
         environment |= {"RESTIC_PASSWORD": password, "GOMEMLIMIT": str(self._limits.memory * 9 // 10), "RESTIC_PROGRESS_FPS": "1"}
         command = (
             *("prlimit", f"--data={self._limits.memory}", "--core=0", "--"),
             *("setpriv", "--pdeathsig", "KILL", "--"),
-            *(self.binary, "-r", address, "--no-cache", "-o", "rest.connections=16", *argv),
+            *(self.binary, "-r", address, *(("--cache-dir", str(cache)) if cache else ("--no-cache",))),
+            *("-o", "rest.connections=16", *argv),
         )
         output: list[str] = []
         errors: list[str] = []
@@ -172,9 +177,9 @@ class Restic:
         except subprocess.TimeoutExpired:
             process.kill()
 
-    def demand(self, address: str, password: str, argv: Sequence[str]) -> str:
+    def demand(self, address: str, password: str, argv: Sequence[str], *, cache: Path | None = None) -> str:
         """Run one command that must succeed; return its output. Raises ResticError with the reason."""
-        outcome = self.run(address, password, argv)
+        outcome = self.run(address, password, argv, cache=cache)
         if outcome.status != 0:
             raise failure(argv[0], outcome)
         return outcome.output

@@ -1,4 +1,4 @@
-"""Directories that a process needs for a while, in the machine's temporary one: what a killed one left goes with the next that is made."""
+"""Directories that a process needs for a while: what a killed one left goes with the next that is made."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LOCK = "lock"
 class Scratch:
     """One directory that only this user can read; `path` is gone with the object, or on `close`."""
 
-    def __init__(self) -> None:
-        """Make it, after those of dead processes have been removed."""
-        _remove_abandoned(Path(tempfile.gettempdir()))
-        made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
+    def __init__(self, folder: Path | None = None) -> None:
+        """Make it, in the machine's temporary directory or in `folder`, after those of dead processes have been removed there."""
+        _remove_abandoned(folder or Path(tempfile.gettempdir()))
+        made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=folder))
         # Held until it is closed, or the kernel does it; no child inherits it. Before that nobody looks for it by its name.
         lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -66,6 +66,9 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "prune.finished": lambda f: f"pruned: {f['deleted']} files go, {f['written']} were written",
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",
     "check.finished": lambda f: f"checked every byte: {f['packs']} packs, {size(f['bytes'])} in {f['seconds']} s",
+    "cache.refused": lambda f: (
+        f"no cache for restic, which makes it slow: it may need {f['needs']}, and {f['folder']} has {f['free']} free"
+    ),
     "marking.postponed": lambda f: f"no pack is deleted now: {f['reason']}",
     "versions.released": lambda f: f"released {f['versions']} versions: the bucket's lifecycle rule may take them",
     "release.failed": lambda f: f"nothing was released, so nothing expires: {f['reason']}",
