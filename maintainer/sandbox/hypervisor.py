@@ -27,6 +27,8 @@ from maintainer.sandbox.plant import CHANGED, Plant
 TURN_S = 0.1
 LOOK_S = 5.0
 """EC2 is asked at least so often; otherwise when it says that something has changed."""
+START_S = 10.0
+"""How long a supervisor may take until it holds its lock and tells of its machine."""
 WANTED = ["pending", "running"]
 
 
@@ -100,11 +102,17 @@ class Hypervisor:
             home = self._machines / name
             if not home.exists():
                 self._boot(home, instance)
-            elif not processes.is_held(home / "lock") and read_state(home) is not None:
+            elif self._is_dead(home):
                 self._client.terminate_instances(InstanceIds=[name])
         for home in self._machines.iterdir():
             if home.name not in self._wanted and not home.suffix:
                 self._end(home)
+
+    def _is_dead(self, home: Path) -> bool:
+        """Tell whether a machine's supervisor has ended: also one that died before it had told anything of its machine."""
+        if processes.is_held(home / "lock"):
+            return False
+        return read_state(home) is not None or self._clock.now().timestamp() > home.stat().st_mtime + START_S
 
     def _changed(self) -> int:
         """Return when EC2 last said that something has changed; to be read before it is asked."""
@@ -147,7 +155,7 @@ class Hypervisor:
         (new / "specification.json").write_text(specification.encode(), encoding="utf-8")
         new.rename(home)
         self._supervisors.start(home)
-        limit = self._clock.monotonic() + 10
+        limit = self._clock.monotonic() + START_S
         while read_state(home) is None and self._clock.monotonic() < limit:
             self._clock.sleep(TURN_S / 10)
 

@@ -101,6 +101,20 @@ def test_machines_outlive_the_hypervisor_and_the_next_start_brings_another(direc
     until(lambda: power(directory, one) == "terminated")
 
 
+def test_a_machine_whose_supervisor_died_before_it_told_anything_is_terminated_in_ec2(directory: Path) -> None:
+    plant = Plant.read(directory)
+    processes.signal_holder(directory / "hypervisor.lock", signal.SIGKILL)
+    until(lambda: not processes.is_held(directory / "hypervisor.lock"))
+    one = launch(plant)
+    home = directory / "machines" / one
+    home.mkdir(parents=True)
+    (home / "lock").touch()
+    long_ago = home.stat().st_mtime - 60
+    os.utime(home, (long_ago, long_ago))
+    daemon.start(directory, SystemClock())
+    until(lambda: state(plant, one) == "terminated")
+
+
 def test_stop_finds_everything_after_kill_9_of_the_hypervisor(directory: Path) -> None:
     plant = Plant.read(directory)
     one = launch(plant)
