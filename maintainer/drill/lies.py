@@ -54,6 +54,11 @@ def one_an_hour(target: Target, now: datetime) -> None:
     _copies(target, [now - number * HOUR for number in range(24)], newest(target).tree)
 
 
+def like_the_newest(target: Target, now: datetime) -> None:
+    """Put one perfect copy of the newest, of now."""
+    _copies(target, [now], newest(target).tree)
+
+
 def of_inflated_size(target: Target, now: datetime) -> None:
     """Put one whose files are terabytes by their nodes, and one blob a hundred thousand times by their content."""
     content = os.urandom(1000)

@@ -17,7 +17,7 @@ from maintainer.core.job import Keep
 from maintainer.sandbox.daemon import Sandbox
 from tests.agent.test_history import erase
 from tests.support.agents import Maintained
-from tests.support.repositories import Repository
+from tests.support.repositories import BOTH, Repository
 
 Moment = Callable[[dict[str, Any]], bool]
 
@@ -117,7 +117,9 @@ def test_a_kill_in_the_middle_of_prune_once_it_has_put_something(maintained: Mai
     settles(maintained)
 
 
-def test_a_kill_after_every_step_one_night_after_the_other(maintained: Maintained) -> None:
+@BOTH
+def test_a_kill_after_every_step_one_night_after_the_other(maintained: Maintained, restic: str) -> None:
+    maintained.repository.binary = restic
     for step in ("survey", "revert", "admit", "freeze", "forget", "prune", "check"):
         assert kill_at(maintained, after(step)), step
         attack(maintained.repository)

@@ -24,7 +24,7 @@ from maintainer.edges import restic
 from maintainer.format.crypto import encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran
-from tests.support.repositories import RESTIC, Repository
+from tests.support.repositories import BOTH, RESTIC, Repository
 
 
 @pytest.fixture
@@ -313,7 +313,9 @@ def test_attack_31_an_incomplete_snapshot_writes_nothing_night_after_night_and_k
     repository.verify(list(repository.trees)[-1])
 
 
-def test_attack_19_an_emptied_state_store_stops_every_deletion_and_healing_goes_on(repository: Repository) -> None:
+@BOTH
+def test_attack_19_an_emptied_state_store_stops_every_deletion_and_healing_goes_on(repository: Repository, restic: str) -> None:
+    repository.binary = restic
     grow(repository, 2)
     maintained = watched(repository)
     pack = repository.objects("data/")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import time
@@ -21,7 +22,7 @@ from maintainer.drill.catalogue import CATALOGUE, Attack
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
-from tests.support.repositories import NEWEST, RESTIC, Repository
+from tests.support.repositories import BOTH, NEWEST, RESTIC, Repository
 
 BOMB = 22
 """Its config comes after what needs the repository to be open."""
@@ -79,19 +80,21 @@ def settles(maintained: Maintained) -> None:
     assert repository.versions() == before
 
 
+PAIRS = ((Repository, RESTIC), (Wide, NEWEST), (Repository, NEWEST), (Wide, RESTIC))
 ROWS = [
     (attack, kind, restic)
     for attack in CATALOGUE
-    for kind, restic in ((Repository, RESTIC), (Wide, NEWEST))
+    for kind, restic in PAIRS[: 4 if os.environ.get("CROSS") else 2]
     if kind is Wide or not attack.wide
 ]
+"""Each attack with both keys and both restics; with CROSS=1 in the environment, each key with each of them."""
 
 
 @pytest.mark.usefixtures("timed_sandbox")
 @pytest.mark.parametrize(
     ("attack", "kind", "restic"),
     ROWS,
-    ids=[f"{a.number}: {a.name}, {'a wide' if kind is Wide else 'the host'}'s key" for a, kind, _ in ROWS],
+    ids=[f"{a.number}: {a.name}, {'a wide' if kind is Wide else 'the host'}'s key, {Path(restic).name}" for a, kind, restic in ROWS],
 )
 def test_attack(four_days: Repository, tmp_path: Path, attack: Attack, kind: type[Repository], restic: str) -> None:
     """With each key another restic: the older one, and the newest."""
@@ -107,7 +110,7 @@ def test_attack(four_days: Repository, tmp_path: Path, attack: Attack, kind: typ
 
 @pytest.mark.long
 @pytest.mark.usefixtures("timed_sandbox")
-@pytest.mark.parametrize("restic", [RESTIC, NEWEST], ids=["restic", "the newest restic"])
+@BOTH
 def test_all_attacks_at_once(four_days: Repository, tmp_path: Path, restic: str) -> None:
     """In an order by chance, but that what needs the true files to forge others comes before they are overwritten."""
     maintained = copy_of(four_days, tmp_path, Wide, restic)

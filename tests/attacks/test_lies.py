@@ -17,7 +17,7 @@ from maintainer.edges import restic
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
-from tests.support.repositories import Repository
+from tests.support.repositories import RESTIC, Repository
 
 Lie = Callable[[Target, datetime], None]
 
@@ -52,9 +52,9 @@ class Guarded:
         return {one for one in self.honest if f"snapshots/{one}" not in left}
 
 
-def guarded(sandbox: Sandbox, tmp_path: Path, keep: Keep) -> Guarded:
+def guarded(sandbox: Sandbox, tmp_path: Path, keep: Keep, binary: str = RESTIC) -> Guarded:
     """Return a host with six days behind it, in the care of maintainer."""
-    repository = Repository(sandbox, f"l-{uuid.uuid4().hex[:12]}", tmp_path)
+    repository = Repository(sandbox, f"l-{uuid.uuid4().hex[:12]}", tmp_path, binary=binary)
     repository.init()
     repository.write("stays", 100_000, 0)
     made = Guarded(Maintained(repository, keep, limits={}))

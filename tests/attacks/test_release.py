@@ -10,7 +10,7 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_lies import Guarded, guarded
 from tests.support.buckets import without
 from tests.support.faulty import FaultyProxy
-from tests.support.repositories import Repository
+from tests.support.repositories import BOTH, Repository
 
 
 def noncurrent(repository: Repository) -> list[dict[str, Any]]:
@@ -70,8 +70,9 @@ def test_what_was_forgotten_and_healed_expires_in_its_time_and_nothing_else(time
     whole(one)
 
 
-def test_attack_27_what_maintenance_did_not_see_never_expires(timed_sandbox: Sandbox, tmp_path: Path) -> None:
-    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+@BOTH
+def test_attack_27_what_maintenance_did_not_see_never_expires(timed_sandbox: Sandbox, tmp_path: Path, restic: str) -> None:
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4), restic)
     for key in one.repository.objects("data/") + one.repository.objects("snapshots/"):
         one.repository.put(key, b"garbage")
     one.maintained.pass_days(400)

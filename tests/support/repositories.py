@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from maintainer.drill.forge import cheaper_key
 from maintainer.format.crypto import FormatError, MasterKey
 from maintainer.format.files import open_key, parse_key
@@ -25,6 +27,8 @@ from tests.support.buckets import client
 RESTIC = str(Path(sys.prefix) / "bin" / "restic")
 NEWEST = f"{RESTIC}-newest"
 """Debian stable's, and sid's."""
+BOTH = pytest.mark.parametrize("restic", [RESTIC, NEWEST], ids=["restic", "the newest restic"])
+"""For tests of a host and a maintainer that both use the one, or the other."""
 
 _MADE: dict[str, dict[str, bytes]] = {}
 """What `restic init` made in this process, by password."""
