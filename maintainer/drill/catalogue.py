@@ -56,6 +56,7 @@ CATALOGUE: tuple[Attack, ...] = (
     *_all(12, ("twenty-five poisoned indexes", lambda target, _: poison.poison_often(target)), by=_POISONED),
     *_all(14, ("locks of every kind", damage.lock), by=()),
     *_all(15, ("overwritten into an archive class", damage.put_into_the_archive), by=(Kind.OVERWRITTEN,), wide=True),
+    *_all(15, ("put again under the attacker's own key", damage.put_under_a_customers_key), by=(Kind.OVERWRITTEN,), wide=True),
     *_all(16, ("hundreds of junk objects and versions", damage.bury_in_junk), by=(Kind.GARBAGE, Kind.FOREIGN_NAME, Kind.OVERWRITTEN)),
     *_all(20, ("the same bytes, called compressed", damage.put_again_encoded), by=(Kind.NOT_PLAIN,)),
     *_all(21, ("a snapshot of nothing with a forged summary", lies.one_of_nothing), by=(Kind.SUSPECT,)),

@@ -29,7 +29,7 @@ def overwrite_everything(target: Target, _: datetime) -> None:
     """Put nothing, random bytes, a flipped bit, or a truncated copy over every file."""
     for number, key in enumerate(files(target)):
         body = target.get(key)
-        flipped = bytearray(body)
+        flipped = bytearray(body or b"\0")
         flipped[len(body) // 2] ^= 1
         target.put(key, [b"", b"random" * 100, bytes(flipped), body[:-1]][number % 4])
 
@@ -103,6 +103,13 @@ def put_into_the_archive(target: Target, _: datetime) -> None:
     """Put packs again into a class that takes hours to read, which takes a policy that was left too wide."""
     for key in target.objects("data/"):
         target.put(key, os.urandom(50), StorageClass="DEEP_ARCHIVE")
+
+
+def put_under_a_customers_key(target: Target, _: datetime) -> None:
+    """Put every pack again under a key that the attacker alone has (SSE-C): the very bytes, which nobody else can read any more."""
+    secret = os.urandom(32)
+    for key in target.objects("data/"):
+        target.put(key, target.get(key), SSECustomerAlgorithm="AES256", SSECustomerKey=secret)
 
 
 def put_under_a_foreign_key(target: Target, _: datetime) -> None:

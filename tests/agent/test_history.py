@@ -13,14 +13,12 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from maintainer.core.entries import State
 from maintainer.core.job import Keep
-from maintainer.edges import restic
 from maintainer.format.crypto import encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran
@@ -55,27 +53,6 @@ def whole(repository: Repository, *but: str) -> None:
     for snapshot in repository.trees:
         if snapshot not in but:
             repository.verify(snapshot)
-
-
-@pytest.mark.parametrize("keep", [Keep(last=3), Keep(daily=3), Keep(monthly=1)], ids=["last", "daily", "monthly"])
-def test_attack_7_snapshots_from_the_future_push_out_nothing(repository: Repository, keep: Keep) -> None:
-    grow(repository, 3)
-    rules = restic.policy_argv(keep)
-    honest = restic.parse_policy(repository.restic(*rules).stdout)
-    maintained = watched(repository, keep=keep)
-    for number in range(3):
-        repository.backup(time=datetime.now(UTC) + timedelta(days=4000 + 400 * number), good=False)
-    poisoned = restic.parse_policy(repository.restic(*rules).stdout)
-    assert set(poisoned.remove) > set(honest.remove)
-    maintained.pass_days(15)
-    ran = maintained.run()
-    assert ran.findings() == ["suspect-snapshot"] * 3
-    forgotten = {e.fields["snapshot"] for e in ran.named("snapshot.forgotten")}
-    assert forgotten == set(honest.remove)
-    maintained.pass_days(30)
-    ran = maintained.run()
-    assert (ran.code, ran.named("snapshot.forgotten")) == (0, [])
-    whole(repository, *honest.remove)
 
 
 def forget_the_first(maintained: Maintained) -> Ran:

@@ -9,7 +9,7 @@ import signal
 import time
 import uuid
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,28 @@ def test_attack(four_days: Repository, tmp_path: Path, attack: Attack, kind: typ
     assert ran.code == (3 if attack.noticed else 0), ran.why()
     assert found <= {one.value for one in attack.noticed}
     assert bool(found) == bool(attack.noticed)
+    settles(maintained)
+
+
+def test_attack_15_junk_that_may_not_be_deleted_covers_nothing_for_long(own_sandbox: Sandbox, tmp_path: Path) -> None:
+    """In a bucket with object lock: nothing of ours deletes a version, so that a lock on one is none on us."""
+    repository = Repository(own_sandbox, "locked", tmp_path)
+    repository.s3("admin").put_object_lock_configuration(
+        Bucket=own_sandbox.bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled"}
+    )
+    repository.init()
+    repository.write("file", 100_000, 1)
+    repository.backup()
+    maintained = Maintained(repository)
+    maintained.expect_host()
+    assert maintained.run().code == 0
+    until = datetime.now(UTC) + timedelta(days=3650)
+    packs = repository.objects("data/")
+    for key in packs:
+        repository.put(key, b"junk", "admin", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=until)
+    ran = maintained.run()
+    assert (ran.code, set(ran.findings())) == (3, {"overwritten"}), ran.why()
+    assert {str(event.fields["key"]) for event in ran.named("object.healed")} == set(packs)
     settles(maintained)
 
 

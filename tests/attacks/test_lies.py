@@ -97,17 +97,24 @@ def test_a_lie_pushes_nothing_out(timed_sandbox: Sandbox, tmp_path: Path, lie: L
         one.repository.verify(snapshot)
 
 
-RULES = [Keep(daily=4), Keep(weekly=4), Keep(monthly=4), Keep(yearly=4), Keep(hourly=4), Keep(within="3d")]
+RULES = [Keep(last=4), Keep(daily=4), Keep(weekly=4), Keep(monthly=4), Keep(yearly=4), Keep(hourly=4), Keep(within="3d")]
 
 
-@pytest.mark.parametrize("keep", RULES, ids=["daily", "weekly", "monthly", "yearly", "hourly", "within"])
+@pytest.mark.parametrize("keep", RULES, ids=["last", "daily", "weekly", "monthly", "yearly", "hourly", "within"])
 def test_attack_7_whatever_the_rule(timed_sandbox: Sandbox, tmp_path: Path, keep: Keep) -> None:
+    """By itself restic would forget the honest ones for those of the future."""
     one = guarded(timed_sandbox, tmp_path, keep)
-    honest = set(restic.parse_policy(one.repository.restic(*restic.policy_argv(keep)).stdout).remove)
+    alone = restic.policy_argv(keep)
+    honest = set(restic.parse_policy(one.repository.restic(*alone).stdout).remove)
     lies.from_the_future(one.repository, one.now)
     lies.from_the_past(one.repository, one.now)
+    fooled = set(restic.parse_policy(one.repository.restic(*alone).stdout).remove)
+    assert (fooled & set(one.honest) > honest) is not bool(keep.within), "restic itself minds the future in `within` alone"
     one.day += 15
     one.live(1)
     assert "suspect-snapshot" in one.maintained.run().findings()
-    one.maintained.run()
+    ran = one.maintained.run()
+    assert (ran.code, ran.findings()) == (0, []), ran.why()
     assert one.forgotten() <= honest
+    for snapshot in set(one.honest) - one.forgotten():
+        one.repository.verify(snapshot)

@@ -109,7 +109,7 @@ variable "ssh_port" {
 }
 
 variable "disk_gib" {
-  description = "Size of an instance's disk, for the verified view and restic's own cache."
+  description = "Size of an instance's disk, for restic's cache of trees, which takes up to half of what is free, and does without where that is too little."
   type        = number
   default     = 16
   validation {
