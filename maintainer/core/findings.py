@@ -158,7 +158,7 @@ def _bundle(findings: Sequence[Finding], before: Reported | None, known: Mapping
     known_members = {members[at : at + _FINGERPRINT] for at in range(0, len(members), _FINGERPRINT)}
     news = [finding for fingerprint, finding in prints.items() if fingerprint not in known_members and _is_news(finding, known)]
     example = min(finding.subject for finding in news or findings)
-    count = f"{len(news)} of {len(findings)} are new" if news and len(news) < len(findings) else f"{len(findings)}"
+    count = f"{len(news)} new of {len(findings)}" if news and len(news) < len(findings) else f"{len(findings)}"
     return Finding(findings[0].kind, MANY, f"{count}, for example {example}"), b"".join(sorted(prints)), bool(news)
 
 

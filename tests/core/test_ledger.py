@@ -186,19 +186,19 @@ def test_a_bundle_is_news_when_anything_in_it_is_and_says_what() -> None:
     assert told == [
         {MANY: ("new", "150, for example k000")},
         {MANY: ("open", "150, for example k000")},
-        {MANY: ("new", "1 of 150 are new, for example k900")},
-        {MANY: ("new", "1 of 150 are new, for example k900")},
+        {MANY: ("new", "1 new of 150, for example k900")},
+        {MANY: ("new", "1 new of 150, for example k900")},
         {MANY: ("open", "149, for example k001")},
         {MANY: ("open", "1, for example k007")},
-        {MANY: ("new", "1 of 2 are new, for example k008")},
-        {MANY: ("gone", "1 of 2 are new, for example k008")},
+        {MANY: ("new", "1 new of 2, for example k008")},
+        {MANY: ("gone", "1 new of 2, for example k008")},
         {"k007": ("new", "")},
     ]
 
 
 def test_what_was_told_one_by_one_is_no_news_in_a_bundle_and_not_gone() -> None:
     told = nights(many(*range(90)), many(*range(101)), many(*range(101)))
-    assert told[1:] == [{MANY: ("new", "11 of 101 are new, for example k090")}, {MANY: ("open", "101, for example k000")}]
+    assert told[1:] == [{MANY: ("new", "11 new of 101, for example k090")}, {MANY: ("open", "101, for example k000")}]
     acknowledged = nights(many(*range(101)), many(*range(101)), acknowledged=frozenset({f"hidden:{MANY}"}))
     assert acknowledged[1][MANY][0] == "acknowledged"
 
