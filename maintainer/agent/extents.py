@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from maintainer.agent.run import Opened, Run
 from maintainer.agent.smallfiles import read_small
+from maintainer.core import seentrees
+from maintainer.core.admission import Blob
 from maintainer.core.entries import Extent
+from maintainer.core.errors import MaintainerError
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Candidate
+from maintainer.core.seentrees import SeenTree
 from maintainer.core.versions import ObjectVersion
 from maintainer.format.crypto import FormatError
 from maintainer.format.indexes import read_index
@@ -20,7 +26,9 @@ from maintainer.format.trees import Tree, read_tree
 GAP = 64 << 10
 """Bytes between two trees of a pack that are rather read than asked past."""
 LONGEST_READ = 8 << 20
-REMEMBERED = 4
+WASTE = 2
+"""How many times as many trees may be remembered as snapshots reach."""
+HELD = 4
 """How many snapshots' blobs are held at a time: one and its predecessor, and some to spare."""
 
 
@@ -35,7 +43,7 @@ class _Place:
 
 
 class Extents:
-    """Measures snapshots of one view. `trees_read` and `bytes_read` say what it cost."""
+    """Measures snapshots of one view. `trees_read` and `bytes_read` say what it cost: trees that are remembered cost nothing."""
 
     def __init__(self, run: Run, opened: Opened, view: Mapping[str, ObjectVersion], roots: Mapping[str, bytes]) -> None:
         """Work on the packs and indexes of `view`; `roots` are the snapshots' trees, by the snapshots' ids."""
@@ -43,18 +51,61 @@ class Extents:
         self._opened = opened
         self._view = view
         self._roots = roots
-        self._places: dict[bytes, _Place] | None = None
+        # What is new is looked for, and it is in the newest as a rule.
+        indexes = (version for key, version in view.items() if key.startswith(f"{FileType.INDEX.value}/"))
+        self._indexes = sorted(indexes, key=lambda version: version.last_modified, reverse=True)
+        self._unsearched = iter(self._indexes)
+        self._places: dict[bytes, _Place] = {}
         self._trees: dict[bytes, Tree] = {}
         self._strange: dict[bytes, str] = {}
         self._lengths: dict[bytes, int] = {}
+        self._absent: set[bytes] = set()
+        self._remembered: frozenset[bytes] = frozenset()
         self._reached: OrderedDict[bytes, tuple[frozenset[bytes], str]] = OrderedDict()
         self.trees_read = self.bytes_read = 0
 
     def ahead(self, snapshots: Iterable[str]) -> None:
         """Read all that these will ask for, many at a time."""
-        roots = {self._roots[one] for one in snapshots}
-        self._read_trees(roots)
-        self._find_lengths({blob for tree in self._trees.values() for blob in tree.blobs})
+        if roots := {self._roots[one] for one in snapshots}:
+            self._recall()
+            self._read_trees(roots)
+            self._find_lengths({blob for name in self._trees.keys() - self._remembered for blob in self._trees[name].blobs})
+
+    def _recall(self) -> None:
+        """Take what earlier runs have seen of trees; what can not be read is read again from the packs."""
+        state = self._run.state
+        with ThreadPoolExecutor(8, thread_name_prefix="recall") as pool:
+            for piece in pool.map(partial(_or_nothing, state.read_trees), state.remembered_trees()):
+                with suppress(ValueError):
+                    for name, tree in seentrees.decode(piece):
+                        self._trees[name] = Tree(frozenset(tree.trees), frozenset(tree.blobs))
+                        self._lengths |= tree.blobs
+        self._remembered = frozenset(self._trees)
+
+    def remember(self) -> None:
+        """Keep what was read, for the runs to come; or all that is of use of it anew, where most of what is kept is of none."""
+        fresh = self._trees.keys() - self._remembered
+        if not fresh:
+            return
+        living = self._below(self._roots.values())
+        anew = len(self._trees) > WASTE * len(living)
+        kept = ((name, self._trees[name]) for name in (living if anew else fresh))
+        trees = {
+            name: SeenTree(tuple(tree.trees), {blob: self._lengths[blob] for blob in tree.blobs})
+            for name, tree in kept
+            if tree.blobs <= self._lengths.keys() and tree.blobs.isdisjoint(self._absent)
+        }
+        self._run.state.remember_trees(self._run.run_id, seentrees.encode(trees), anew=anew)
+
+    def _below(self, roots: Iterable[bytes]) -> set[bytes]:
+        """Return these and all below them, as far as they are known."""
+        seen = {root for root in roots if root in self._trees}
+        waiting = list(seen)
+        while waiting:
+            below = {name for name in self._trees[waiting.pop()].trees if name in self._trees} - seen
+            seen |= below
+            waiting += below
+        return seen
 
     def measure(self, candidate: Candidate, previous: Candidate | None) -> Extent:
         """Return what a snapshot reaches, beside its plausible predecessor."""
@@ -87,15 +138,15 @@ class Extents:
             waiting += tree.trees - seen
             seen |= tree.trees
         self._reached[root] = frozenset(blobs), strange
-        while len(self._reached) > REMEMBERED:
+        while len(self._reached) > HELD:
             self._reached.popitem(last=False)
         return self._reached[root]
 
     def _read_trees(self, wanted: set[bytes]) -> None:
         """Read these trees and all below them, but those that were read before."""
-        places = self._find_places()
         with ThreadPoolExecutor(8, thread_name_prefix="trees") as pool:
             while wanted := {name for name in wanted if name not in self._trees and name not in self._strange}:
+                places = self._find_places(wanted)
                 self._strange |= {name: f"names tree {name.hex()[:8]}, which no index has" for name in wanted - places.keys()}
                 parts = list(_parts({name: places[name] for name in wanted & places.keys()}))
                 for found in pool.map(self._read_part, parts):
@@ -122,32 +173,38 @@ class Extents:
                     found[name] = str(error)
         return found
 
-    def _find_places(self) -> dict[bytes, _Place]:
-        if self._places is None:
-            self._places = {
-                bytes.fromhex(name): _Place(pack, at, length, plain > 0)
-                for pack, blobs in self._indexed()
-                for name, kind, at, length, plain in blobs
-                if kind == "tree" and RepositoryFile(FileType.PACK, pack).key() in self._view
-            }
+    def _find_places(self, wanted: set[bytes]) -> Mapping[bytes, _Place]:
+        """Look through indexes until these are found, or all have been looked through."""
+        while not wanted <= self._places.keys() and (index := next(self._unsearched, None)) is not None:
+            for pack, blobs in self._read(index):
+                if RepositoryFile(FileType.PACK, pack).key() in self._view:
+                    trees = (blob for blob in blobs if blob[1] == "tree")
+                    self._places |= {bytes.fromhex(name): _Place(pack, at, length, plain > 0) for name, _, at, length, plain in trees}
         return self._places
 
     def _find_lengths(self, wanted: set[bytes]) -> None:
-        wanted = wanted - self._lengths.keys()
-        if not wanted:
-            return
-        for _, blobs in self._indexed():
-            for name, kind, _, length, _ in blobs:
-                if kind == "data" and (blob := bytes.fromhex(name)) in wanted:
-                    self._lengths[blob] = length
-        for blob in wanted - self._lengths.keys():
-            self._lengths[blob] = 0
+        missing = wanted - self._lengths.keys()
+        for index in self._indexes:
+            if not missing:
+                return
+            for _, blobs in self._read(index):
+                for name, kind, _, length, _ in blobs:
+                    if kind == "data" and (blob := bytes.fromhex(name)) in missing:
+                        self._lengths[blob] = length
+            missing -= self._lengths.keys()
+        self._absent |= missing
+        self._lengths |= dict.fromkeys(missing, 0)
 
-    def _indexed(self) -> Iterator[tuple[str, tuple[tuple[str, str, int, int, int], ...]]]:
-        for key, version in self._view.items():
-            if key.startswith(f"{FileType.INDEX.value}/"):
-                with self._run.room.hold(version.size):
-                    yield from read_index(self._opened.master, read_small(self._run, version))
+    def _read(self, index: ObjectVersion) -> Iterator[tuple[str, tuple[Blob, ...]]]:
+        with self._run.room.hold(index.size):
+            yield from read_index(self._opened.master, read_small(self._run, index))
+
+
+def _or_nothing(read: Callable[[str], bytes], key: str) -> bytes:
+    try:
+        return read(key)
+    except MaintainerError:
+        return b""
 
 
 _Part = tuple[str, int, int, dict[bytes, _Place]]

@@ -28,8 +28,8 @@ class Judged:
     verdict: Verdict = field(default_factory=Verdict)
 
 
-def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judged:
-    """Judge the snapshots of a view, tell it, and say what may be forgotten."""
+def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion], *, remember: bool) -> Judged:
+    """Judge the snapshots of a view, tell it, and say what may be forgotten. What was read for it is kept where it may `remember`."""
     with run.serve(View(shown), Permissions()) as server:
         listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
     candidates = _candidates(run, listed)
@@ -41,6 +41,8 @@ def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion]) -> Judge
     extents.ahead(one.id for one in candidates if one.extent is None)
     limits = run.job.limits
     verdict = retention.judge(candidates, _expected(run), limits, extents.measure, now=run.now)
+    if remember:
+        extents.remember()
     run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=extents.trees_read, bytes=extents.bytes_read)
     _tell(run, verdict)
     held = "first contact forgets nothing" if run.fold.is_first_contact else "the policy has no rule" if run.job.keep.is_empty() else ""

@@ -53,7 +53,7 @@ def _judge(run: Run, password: Callable[[], str]) -> None:
     if not any(key.startswith("snapshots/") for key in shown):
         return
     opened = unlock.open_pinned(run, password())
-    judged = forgetting.judge(run, opened, {**run.base(opened), **shown})
+    judged = forgetting.judge(run, opened, {**run.base(opened), **shown}, remember=False)
     verdict, probation = judged.verdict, run.job.probation
     for group in retention.groups(judged.candidates) if verdict.extents else ():
         waiting = sorted(one.first_seen for one in verdict.in_probation if one.group == group)

@@ -200,7 +200,7 @@ def _progress(run: Run, server: ViewServer, packs: Sequence[int]) -> AbstractCon
 
 def _forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     """Judge, and forget exactly what the guard allows."""
-    work.judged = forgetting.judge(run, opened, work.frozen)
+    work.judged = forgetting.judge(run, opened, work.frozen, remember=True)
     ids = work.judged.forget
     if ids:
         run.demand(server, opened, restic.forget_argv(ids))

@@ -15,6 +15,7 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.edges.s3 import S3
 
 LONGEST_ENTRY = 256 << 20
+ANEW = "-anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,20 @@ class StateStore:
     def tagged(self) -> frozenset[str]:
         """Return the runs of which that was said."""
         return frozenset(version.key.removeprefix("tagged/") for version in self._versions("tagged/"))
+
+    def remember_trees(self, run_id: str, pieces: Iterable[bytes], *, anew: bool) -> None:
+        """Keep what a run has seen of trees (`core.seentrees`); `anew` says that what was kept before is of no use any more."""
+        for number, piece in enumerate(pieces):
+            self._put(f"trees/{run_id}-{number:04d}{ANEW if anew and not number else ''}", piece)
+
+    def remembered_trees(self) -> list[str]:
+        """Return where that lies, from the last time on that it was kept anew."""
+        keys = sorted(key.removeprefix(self._root) for key in self._s3.keys(self._bucket, f"{self._root}trees/"))
+        return keys[max((number for number, key in enumerate(keys) if key.endswith(ANEW)), default=0) :]
+
+    def read_trees(self, key: str) -> bytes:
+        """Return one piece of it."""
+        return bytes(self._s3.call("get_object", Bucket=self._bucket, Key=self._root + key)["Body"].read(LONGEST_ENTRY))
 
     def save_events(self, run_id: str, piece: int, body: bytes) -> bytes:
         """Keep a piece of a run's events, numbered from 0, so that nothing is lost when nobody listened.
