@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -96,7 +96,8 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event])
         with nullcontext() if job.plan_only else journal(apart, job.run_id, kept), recorder.repository(one.name):
             recorder.record("repository.started", location=str(one.place))
             run = Run(job.run_id, one, store, state, tool, recorder, clock)
-            code = _guard(recorder, partial(_run_one, run, job))
+            with closing(run):
+                code = _guard(recorder, partial(_run_one, run, job))
             codes.append(code)
             recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
     return first(codes)

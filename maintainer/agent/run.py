@@ -75,6 +75,12 @@ class Run:
         self.kept = KeptFiles(self.store)
         self.room = Room(ROOM)
 
+    def close(self) -> None:
+        """Give back what restic's cache takes of the disk: it may be much, and the next repository needs it."""
+        if self.cache is not None:
+            self.cache.close()
+            self.cache = None
+
     @property
     def now(self) -> datetime:
         """Return the time, as the steps judge by it."""
