@@ -85,7 +85,8 @@ class Change:
 
 
 def _list(keys: dict[str, KeyFile], password: str) -> Told:
-    return {"keys": [_described(key, file, password) for key, file in keys.items()]}, [_line(*one, password) for one in keys.items()]
+    described = [_described(key, file, password) for key, file in keys.items()]
+    return {"keys": described}, [_line(one) for one in described]
 
 
 def _rotate(seen: Run, base: View, keys: dict[str, KeyFile], change: Change) -> Told:
@@ -110,7 +111,7 @@ def _retire(seen: Run, keys: dict[str, KeyFile], subjects: tuple[str, ...], pass
         raise ConfigurationError((Problem(f"{seen.job.name}: key retire", found, "a key to open it with", do),))
     judged = _judge(seen, "retire", subjects)
     return {"judgement": judged.number, "retired": list(subjects)}, [
-        *(f"retires {_line(key, keys[key], password)}" for key in subjects),
+        *(f"retires {_line(_described(key, keys[key], password))}" for key in subjects),
         "the next run heeds it. Who had that password may have kept the master key, which no key file changes:",
         "after a theft keep it from reading the bucket too, or begin a new repository (docs/attacks.md)",
     ]
@@ -136,7 +137,7 @@ def _judge(seen: Run, action: str, subjects: tuple[str, ...]) -> Judgement:
 
 
 def _opened_by(password: str, keys: dict[str, KeyFile]) -> str | None:
-    for key, file in sorted(keys.items()):
+    for key, file in keys.items():
         with suppress(FormatError):
             open_key(file, password)
             return key
@@ -159,6 +160,7 @@ def _described(key: str, file: KeyFile, password: str) -> dict[str, object]:
     return {"key": key, "user": file.user, "host": file.host, "created": file.created, "configured": is_configured}
 
 
-def _line(key: str, file: KeyFile, password: str) -> str:
-    configured = "; the configured password opens it" if _opened_by(password, {key: file}) else ""
-    return f"{short(key)[:SHOWN]}  {file.user}@{file.host}, {file.created[:16]}{configured}"
+def _line(described: dict[str, object]) -> str:
+    configured = "; the configured password opens it" if described["configured"] else ""
+    created = str(described["created"])[:16]
+    return f"{short(str(described['key']))[:SHOWN]}  {described['user']}@{described['host']}, {created}{configured}"

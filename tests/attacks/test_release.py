@@ -7,7 +7,7 @@ from typing import Any
 
 from maintainer.core.job import Keep
 from maintainer.sandbox.daemon import Sandbox
-from tests.attacks.test_lies import Guarded, guarded
+from tests.attacks.test_lies import guarded
 from tests.support.buckets import without
 from tests.support.faulty import FaultyProxy
 from tests.support.repositories import BOTH, Repository
@@ -30,13 +30,6 @@ def expire(repository: Repository) -> int:
     for version in gone:
         repository.s3("admin").delete_object(Bucket=repository.sandbox.bucket, Key=version["Key"], VersionId=version["VersionId"])
     return len(gone)
-
-
-def whole(one: Guarded) -> None:
-    left = one.forgotten()
-    for snapshot in one.honest:
-        if snapshot not in left:
-            one.repository.verify(snapshot)
 
 
 def test_what_was_forgotten_and_healed_expires_in_its_time_and_nothing_else(timed_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -67,7 +60,7 @@ def test_what_was_forgotten_and_healed_expires_in_its_time_and_nothing_else(time
     ran = one.maintained.run()
     assert (ran.code, ran.named("versions.released")) == (0, [])
     assert one.repository.versions() == before
-    whole(one)
+    one.prove_whole()
 
 
 @BOTH
@@ -79,7 +72,7 @@ def test_attack_27_what_maintenance_did_not_see_never_expires(timed_sandbox: San
     assert expire(one.repository) == 0
     assert set(one.maintained.run().findings()) >= {"overwritten", "late"}
     assert expire(one.repository) == 0
-    whole(one)
+    one.prove_whole()
 
 
 def test_a_run_that_dies_before_it_has_tagged_leaves_it_to_the_next(timed_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -99,7 +92,7 @@ def test_a_run_that_dies_before_it_has_tagged_leaves_it_to_the_next(timed_sandbo
     before = one.repository.versions()
     assert not one.maintained.run().named("versions.released")
     assert one.repository.versions() == before
-    whole(one)
+    one.prove_whole()
 
 
 def test_without_the_right_to_tag_the_run_says_so_and_what_was_not_tagged_is_later(timed_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -120,7 +113,7 @@ def test_without_the_right_to_tag_the_run_says_so_and_what_was_not_tagged_is_lat
     assert len(ran.named("versions.released")) > 1, ran.why()
     assert expire(one.repository) > 1
     assert not one.maintained.run().named("versions.released")
-    whole(one)
+    one.prove_whole()
 
 
 def test_a_store_that_knows_no_tags_is_told_of_and_nothing_expires_in_it(timed_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -135,7 +128,7 @@ def test_a_store_that_knows_no_tags_is_told_of_and_nothing_expires_in_it(timed_s
     (told,) = ran.named("release.failed")
     assert "NotImplemented" in str(told.fields["reason"])
     assert expire(one.repository) == 0
-    whole(one)
+    one.prove_whole()
 
 
 def test_a_rule_that_takes_what_nobody_released_is_told_with_the_date(own_sandbox: Sandbox, tmp_path: Path) -> None:

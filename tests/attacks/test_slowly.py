@@ -13,19 +13,14 @@ from tests.attacks.test_lies import Guarded, guarded
 WEEKS = 6
 
 
-def corrupt_one_more(one: Guarded, attacked: set[str]) -> None:
-    """Overwrite a pack that was left alone so far, and that is not about to be deleted."""
+def a_week_later(one: Guarded, attacked: set[str]) -> None:
+    """Back up, and overwrite a pack that was left alone so far, and that is not about to be deleted."""
+    one.day += 6
+    one.live(1)
     doomed = one.maintained.fold().having(State.DOOMED)
     pack = next(key for key in one.repository.objects("data/") if key not in attacked and key not in doomed)
     one.repository.put(pack, b"garbage")
     attacked.add(pack)
-
-
-def whole(one: Guarded) -> None:
-    left = one.forgotten()
-    for snapshot in one.honest:
-        if snapshot not in left:
-            one.repository.verify(snapshot)
 
 
 def test_attack_3_another_pack_each_week_while_nobody_looks(timed_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -33,26 +28,22 @@ def test_attack_3_another_pack_each_week_while_nobody_looks(timed_sandbox: Sandb
     one.repository.tolerated = (0, 3)  # restic may not be able to read the snapshot that it takes for the parent
     attacked: set[str] = set()
     for _ in range(WEEKS):
-        one.day += 6
-        one.live(1)
-        corrupt_one_more(one, attacked)
+        a_week_later(one, attacked)
     ran = one.maintained.run()
     assert set(ran.findings()) == {"overwritten"}, ran.why()
     assert {str(event.fields["key"]) for event in ran.named("object.healed")} == attacked
-    whole(one)
+    one.prove_whole()
 
 
 def test_attack_3_another_pack_each_week_before_each_run(timed_sandbox: Sandbox, tmp_path: Path) -> None:
     one = guarded(timed_sandbox, tmp_path, Keep(last=100))
     attacked: set[str] = set()
     for _ in range(WEEKS):
-        one.day += 6
-        one.live(1)
-        corrupt_one_more(one, attacked)
+        a_week_later(one, attacked)
         ran = one.maintained.run()
         assert ran.findings() == ["overwritten"], ran.why()
         assert len(ran.named("object.healed")) == 1
-    whole(one)
+    one.prove_whole()
 
 
 def test_attack_9_backups_stop_and_then_one_comes_that_is_fresh(timed_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -67,7 +58,7 @@ def test_attack_9_backups_stop_and_then_one_comes_that_is_fresh(timed_sandbox: S
         assert ran.named("run.committed"), ran.why()
         assert not ran.named("snapshot.forgotten")
     assert one.forgotten() == set()
-    whole(one)
+    one.prove_whole()
 
 
 def test_attack_25_a_plausible_snapshot_of_nothing_each_day(timed_sandbox: Sandbox, tmp_path: Path) -> None:
@@ -79,4 +70,4 @@ def test_attack_25_a_plausible_snapshot_of_nothing_each_day(timed_sandbox: Sandb
         assert ran.code == 3, ran.why()
         assert "suspect-snapshot" in ran.findings(), day
     assert one.forgotten() == set()
-    whole(one)
+    one.prove_whole()
