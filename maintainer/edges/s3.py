@@ -40,13 +40,16 @@ from maintainer.core.errors import (
 )
 from maintainer.core.job import Access
 from maintainer.core.versions import ObjectVersion
-from maintainer.edges.versionlist import keep_order
+from maintainer.edges.paging import pages
+from maintainer.edges.signed import SignedGets
+from maintainer.edges.versionlist import Page, PageError, parse_line, read_page
 
 ATTEMPTS = 5
 ATTEMPTS_WITHOUT_A_WAY = 2
 """Of a store that can not be reached, and never was: there is no way to it, and an instance that waits costs money."""
 LONGEST_WAIT_S = 20
 CONNECT_S = 10
+READ_S = 60
 CONNECTIONS = 32
 _AWS_HOST = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?")
 _TRANSIENT = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "ServiceUnavailable"})
@@ -69,6 +72,10 @@ def _loader() -> Loader:
 
 def session(access: Access) -> boto3.Session:
     """Return a session; ConfigurationError when the profile does not exist."""
+    return _session(access)[0]
+
+
+def _session(access: Access) -> tuple[boto3.Session, botocore.session.Session]:
     core = botocore.session.Session()
     core.register_component("data_loader", _loader())
     if access.credentials_file:
@@ -76,7 +83,7 @@ def session(access: Access) -> boto3.Session:
     try:
         made = boto3.Session(botocore_session=core, profile_name=access.profile or None, region_name=access.region or None)
         core.get_scoped_config()  # or a profile that is missing would be noticed by whoever makes a client
-        return made
+        return made, core
     except ProfileNotFound as error:
         where = access.credentials_file or "the AWS configuration"
         problem = Problem(
@@ -91,7 +98,7 @@ class S3:
     def __init__(self, access: Access, endpoint: str = "", on_retry: OnRetry = ignore_retries) -> None:
         self._on_retry = on_retry
         self._endpoint = endpoint or access.endpoint
-        made = session(access)
+        made, core = _session(access)
         region = made.region_name or "us-east-1"
         if (aws := _AWS_HOST.fullmatch(urlsplit(self._endpoint).hostname or "")) is not None:
             # A location on AWS names its region, which a signature must name too; boto3 makes the endpoint of it.
@@ -106,36 +113,34 @@ class S3:
                 max_pool_connections=CONNECTIONS,
                 retries={"total_max_attempts": 1},
                 connect_timeout=CONNECT_S,
-                read_timeout=60,
+                read_timeout=READ_S,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
         )
         self._credentials: Any = made.get_credentials()
         self._addresses: dict[str, str] = {}
+        self._gets: dict[str, SignedGets] = {}
         self._was_reached = False
-        self._client.meta.events.register("before-parse.s3.ListObjectVersions", keep_order)
+        self._verify: bool | str = core.get_config_variable("ca_bundle") or True
+
+    def page(self, bucket: str, prefix: str, key_marker: str = "", version_id_marker: str = "") -> Page:
+        """List one page of versions and markers below a prefix, from after a marker on. A page that comes in part is asked for again."""
+        query = {"versions": "", "encoding-type": "url", "prefix": prefix}
+        if key_marker:
+            query |= {"key-marker": key_marker} | ({"version-id-marker": version_id_marker} if version_id_marker else {})
+        gets = self._signed_gets(bucket)
+        operation = "list_object_versions"
+        try:
+            return self.repeat(operation, {"Bucket": bucket}, lambda: read_page(gets.get(operation, query)))
+        except PageError as error:
+            told = f"{operation} s3://{bucket}/{prefix}: no whole page of versions came, {ATTEMPTS} times ({error})"
+            raise StoreError(told, guidance="is the endpoint an S3, with no proxy before it that alters answers?") from error
 
     def versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
-        """List every version and marker below a prefix, with full keys: keys in order, newest first.
-
-        The store's order is trusted, its paging is not: repeats are dropped, and a page that does not advance is an error.
-        """
-        markers: dict[str, str] = {}
-        seen: tuple[str, str] | None = None
-        while True:
-            page = self.call("list_object_versions", Bucket=bucket, Prefix=prefix, **markers)
-            found: list[ObjectVersion] = page["Ordered"]
-            refs = [(version.key, version.version_id) for version in found]
-            if seen in refs:
-                found = found[refs.index(seen) + 1 :]
-            yield from found
-            if not page.get("IsTruncated"):
-                return
-            if not found:
-                raise StoreError("the store's listing does not advance", guidance="this S3 can not list versions in pages: report it")
-            seen = refs[-1]
-            markers = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker") or ""}
+        """List every version and marker below a prefix, with full keys, page by page: keys in order, newest first."""
+        for _, lines in pages(lambda *marker: self.page(bucket, prefix, *marker)):
+            yield from map(parse_line, lines.split(b"\n"))
 
     def keys(self, bucket: str, prefix: str) -> Iterator[str]:
         """List the current keys below a prefix, in order, in full."""
@@ -153,13 +158,29 @@ class S3:
 
         The client says once where the bucket is; its signer alone does the rest, in a third of the client's time: restic waits for each.
         """
-        if bucket not in self._addresses:
-            shown = str(self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "-"}))
-            self._addresses[bucket] = shown.partition("?")[0].removesuffix("-")
-        request = AWSRequest("GET", self._addresses[bucket] + quote(key, safe="/~"), params={"versionId": version_id})
+        request = AWSRequest("GET", self._address(bucket) + quote(key, safe="/~"), params={"versionId": version_id})
         signer = S3SigV4QueryAuth(self._credentials.get_frozen_credentials(), "s3", self._client.meta.region_name, expires=seconds)
         signer.add_auth(request)
         return str(request.url)
+
+    def _address(self, bucket: str) -> str:
+        if bucket not in self._addresses:
+            shown = str(self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "-"}))
+            self._addresses[bucket] = shown.partition("?")[0].removesuffix("-")
+        return self._addresses[bucket]
+
+    def _signed_gets(self, bucket: str) -> SignedGets:
+        if bucket not in self._gets:
+            address = self._address(bucket)
+            self._gets[bucket] = SignedGets(
+                address.removesuffix("/") if self._endpoint else address,
+                self._credentials,
+                self._client.meta.region_name,
+                verify=self._verify,
+                timeouts_s=(CONNECT_S, READ_S),
+                connections=CONNECTIONS,
+            )
+        return self._gets[bucket]
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make one call, with repeats: only for what may be done twice. Raises the errors of `translate`."""
@@ -168,14 +189,6 @@ class S3:
     def call_raw(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Make one call inside `repeat`, whose errors are botocore's."""
         answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
-        return answer
-
-    def call_once(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Make one call that must not be repeated. Raises the errors of `translate`."""
-        try:
-            answer: dict[str, Any] = getattr(self._client, operation)(**parameters)
-        except (ClientError, BotoCoreError) as error:
-            raise self._translate(error, operation, parameters) from error
         return answer
 
     def repeat(self, operation: str, parameters: dict[str, Any], act: Callable[[], T]) -> T:
@@ -219,7 +232,7 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return error_code(error) in _TRANSIENT or status in _TRANSIENT_STATUS
-    return isinstance(error, (BotoConnectionError, HTTPClientError, ResponseStreamingError))
+    return isinstance(error, (BotoConnectionError, HTTPClientError, ResponseStreamingError, PageError))
 
 
 def _short(error: BaseException | None) -> str:

@@ -76,7 +76,7 @@ class StateStore:
         parameters: dict[str, Any] = {"Bucket": self._bucket, "Key": f"{self._root}probe", "Body": b"probe", "IfNoneMatch": "*"}
         for _ in range(2):
             try:
-                self._s3.call_once("put_object", **parameters)
+                self._s3.call("put_object", **parameters)  # may be repeated: what the lost try put is in the way then
             except AlreadyExistsError:
                 return
         raise UnsafeStoreError(
