@@ -126,7 +126,7 @@ def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
     before, wanted = run.fold.records["config"], run.fold.accepted_config
     if not wanted or before.reason == f"accepted {wanted}":
         return
-    version = next((one for one in run.histories["config"].contents if one.version_id == wanted), None)
+    version = next((one for one in run.histories["config"].contents() if one.version_id == wanted), None)
     try:
         if version is None:
             raise FormatError("it is gone")
@@ -243,7 +243,7 @@ def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:
         history = run.histories.get(key)
         if history is None or _kind(key) is not FileType.PACK or record.reason.startswith(ADOPTED):
             continue
-        true = next((version for version in history.contents if version.version_id == record.version), None)
+        true = next((version for version in history.contents() if version.version_id == record.version), None)
         if true is not None:
             found[key] = true
             run.standing.setdefault(key, Truth(true, record.first_seen))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 
 from maintainer.agent.run import Run
 from maintainer.core.amounts import size
 from maintainer.core.entries import Record, State
 from maintainer.core.repofiles import FileType
-from maintainer.edges.scratch import Scratch
+from maintainer.edges.scratch import Scratch, disk
 
 COPIES = 3
 """What a run comes to hold of all that is cached: restic's own, that of its check, and what a prune writes anew."""
@@ -22,7 +20,7 @@ CACHED = (f"{FileType.INDEX.value}/", f"{FileType.SNAPSHOT.value}/")
 
 def cache_for(run: Run, records: Mapping[str, Record]) -> Scratch | None:
     """Return a directory for restic's cache; None where what it would hold might fill the disk, which restic does not survive."""
-    folder = Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108 - a directory of our own is made in it; /tmp may be memory
+    folder = disk()
     needed = COPIES * sum(
         record.size for key, record in records.items() if record.state is not State.EVICTED and (record.trees or key.startswith(CACHED))
     )

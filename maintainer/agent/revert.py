@@ -16,7 +16,7 @@ WORKERS = 8
 def make_plan(run: Run) -> RevertPlan:
     """Plan against the picture as it now is; looks that the plan will ask for are made ahead, many at a time."""
     run.looks.ahead(_unknown(run))
-    plan = plan_revert(list(run.histories.values()), run.fold, run.looks, run.terms())
+    plan = plan_revert(run.histories, run.fold, run.looks, run.terms())
     run.recorder.record("plan.made", heal=len(plan.heal), mark=len(plan.mark), evict=len(plan.evict), new=len(plan.new))
     return plan
 

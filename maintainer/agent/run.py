@@ -16,15 +16,16 @@ from maintainer.core.ledger import Fold, fold
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.revert import Terms, Truth
-from maintainer.core.versions import KeyHistory, ObjectVersion, histories
+from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges.clock import Clock
 from maintainer.edges.keptfiles import KeptFiles
 from maintainer.edges.log import Recorder
 from maintainer.edges.objectstore import Looks, S3Store
 from maintainer.edges.restic import Outcome, Restic
-from maintainer.edges.scratch import Scratch
+from maintainer.edges.scratch import Scratch, disk
 from maintainer.edges.statestore import Chains, StateStore
+from maintainer.edges.surveyed import Surveyed
 from maintainer.edges.viewserver import Permissions, ViewServer
 from maintainer.format.crypto import MasterKey
 
@@ -58,7 +59,8 @@ class Run:
     room: Room = field(init=False)
     cache: Scratch | None = None
     """What restic may keep trees, indexes and snapshots in, from when it is known how much that is."""
-    histories: dict[str, KeyHistory] = field(default_factory=dict)
+    histories: Surveyed = field(init=False)
+    """What the survey listed, and what was put on top since."""
     chains: Chains = field(default_factory=lambda: Chains((), (), ()))
     fold: Fold = field(default_factory=Fold)
     standing: dict[str, Truth] = field(default_factory=dict)
@@ -71,12 +73,14 @@ class Run:
 
     def __post_init__(self) -> None:
         """Start with an empty memory of looks and of small files."""
+        self.histories = Surveyed(disk(), "")
         self.looks = Looks(self.store)
         self.kept = KeptFiles(self.store)
         self.room = Room(ROOM)
 
     def close(self) -> None:
-        """Give back what restic's cache takes of the disk: it may be much, and the next repository needs it."""
+        """Give back what the survey and restic's cache take of the disk: it may be much, and the next repository needs it."""
+        self.histories.close()
         if self.cache is not None:
             self.cache.close()
             self.cache = None
@@ -96,13 +100,9 @@ class Run:
 
         What refers to others is listed before them, as hosts put it after them: all that a listed snapshot or index names is listed too.
         """
-        found: dict[str, KeyHistory] = {}
-        for folder in SURVEYED_FIRST:
-            found |= {history.key: history for history in histories(self.store.survey(folder))}
-        later = {history.key: history for history in histories(self.store.survey())}
-        self.histories = {key: history for key, history in later.items() if key in found or not key.startswith(SURVEYED_FIRST)} | found
-        versions = sum(len(history.versions) for history in self.histories.values())
-        self.recorder.record("store.surveyed", keys=len(self.histories), versions=versions)
+        self.histories.close()
+        self.histories = self.store.survey_all(disk(), SURVEYED_FIRST)
+        self.recorder.record("store.surveyed", keys=len(self.histories), versions=self.histories.versions)
 
     def read_ledger(self) -> None:
         """Read and verify both chains."""
@@ -154,8 +154,7 @@ class Run:
 
     def put_on_top(self, version: ObjectVersion) -> None:
         """Remember what we put, copied or marked."""
-        before = self.histories.get(version.key)
-        self.histories[version.key] = KeyHistory(version.key, (version, *(before.versions if before else ())))
+        self.histories.put_on_top(version)
 
     def admitted(self, *kinds: FileType) -> dict[str, ObjectVersion]:
         """Return the admitted objects of these kinds, where a true version of them stands."""

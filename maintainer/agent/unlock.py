@@ -22,11 +22,10 @@ def has_other_identity(run: Run) -> bool:
 
     It counts by its content, which hashes to its name: any other object there is somebody's litter.
     """
-    candidates = (history for key, history in run.histories.items() if key.startswith(IDENTITY))
     return any(
         version.size <= LONGEST_IDENTITY and run.looks(version).digest == history.key.removeprefix(IDENTITY)
-        for history in candidates
-        for version in history.contents
+        for history in run.histories.histories(IDENTITY)
+        for version in history.contents()
     )
 
 
@@ -42,7 +41,7 @@ def pin(run: Run, password: str) -> dict[str, Record]:
     pins = {
         key: Record(State.ADMITTED, version.version_id, version.size, version.last_modified, now) for key, (version, _) in found.items()
     }
-    for version in reversed(run.histories["config"].contents):
+    for version in run.histories["config"].oldest_first():
         try:
             body = run.store.read(version, MAXIMA[FileType.CONFIG])
             parse_config(master, body)
@@ -58,13 +57,13 @@ def pin(run: Run, password: str) -> dict[str, Record]:
 
 def _oldest_sound_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
     found: dict[str, tuple[ObjectVersion, KeyFile]] = {}
-    for key, history in run.histories.items():
+    for history in run.histories.histories(f"{FileType.KEY.value}/"):
         if history.file is None or history.file.type is not FileType.KEY:
             continue
-        for version in reversed(history.contents):
+        for version in history.oldest_first():
             if version.size <= MAXIMA[FileType.KEY] and run.looks(version).digest == history.file.id:
                 with suppress(FormatError):  # true by its name, and no key: left to admission
-                    found[key] = (version, parse_key(run.store.read(version, MAXIMA[FileType.KEY])))
+                    found[history.key] = (version, parse_key(run.store.read(version, MAXIMA[FileType.KEY])))
                 break
     return found
 

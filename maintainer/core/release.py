@@ -38,7 +38,7 @@ def _gone(history: KeyHistory, record: Record, terms: Terms) -> Iterator[ObjectV
     """Yield all of a key that is marked, and was doomed by a commit that is old enough."""
     may_go = record.state is State.DOOMED or record.reason.startswith(REJECTED)
     if may_go and record.reason != ADOPTED and history.current.is_marker and record.since + terms.answer <= terms.now:
-        yield from history.contents
+        yield from history.contents()
 
 
 def _replaced(history: KeyHistory, record: Record, fold: Fold, terms: Terms) -> Iterator[ObjectVersion]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -128,10 +128,10 @@ _MARKED_LAST = (FileType.CONFIG.value, FileType.SNAPSHOT.value, FileType.KEY.val
 """What refers to others goes first: so that a host that looks meanwhile, or after a kill, finds no snapshot without its data."""
 
 
-def plan_revert(histories: Sequence[KeyHistory], fold: Fold, examine: Examine, terms: Terms) -> RevertPlan:
+def plan_revert(histories: Mapping[str, KeyHistory], fold: Fold, examine: Examine, terms: Terms) -> RevertPlan:
     """Decide for every key. No plan deletes a version: there is no such action."""
-    planner = _Planner({history.key: history for history in histories}, fold, examine, terms)
-    for history in histories:
+    planner = _Planner(histories, fold, examine, terms)
+    for history in histories.values():
         planner.decide(history)
     return RevertPlan(
         heal=tuple(planner.heal),
@@ -272,10 +272,11 @@ class _Planner:
     def _search(self, history: KeyHistory, record: Record | None, expected: str) -> _Search:
         """Look for a true version below the current one: the pinned, then the oldest, then ascending."""
         if record is not None:
-            pinned = next((version for version in history.contents if version.version_id == record.version), None)
+            pinned = next((version for version in history.contents() if version.version_id == record.version), None)
             if pinned is not None:
                 return _Search(pinned, finished=True)
-        candidates = [v for v in reversed(history.contents) if v is not history.current and self._may_be_true(v, record)]
+        current = history.current
+        candidates = (v for v in history.oldest_first() if v.version_id != current.version_id and self._may_be_true(v, record))
         unreadable = ""
         for number, version in enumerate(candidates):
             if number > 0:
@@ -286,7 +287,6 @@ class _Planner:
             if look.digest == expected:
                 return _Search(version, finished=True)
             unreadable = look.why if look.digest is None else unreadable
-        current = history.current
         if not unreadable and not current.is_marker and self._may_be_true(current, record):
             look = self._examine(current)
             unreadable = look.why if look.digest is None else ""
@@ -295,11 +295,12 @@ class _Planner:
     def _first_seen(self, history: KeyHistory, expected: str) -> datetime:
         """Return the date of the oldest true version: whoever puts the same bytes again must not reset it."""
         current = history.current
-        oldest = history.contents[-1]
-        if oldest is current or self._examine(oldest).digest == expected:
+        older = history.oldest_first()
+        oldest = next(older)
+        if oldest.version_id == current.version_id or self._examine(oldest).digest == expected:
             return oldest.last_modified
-        for version in reversed(history.contents[1:-1]):
-            if version.size != current.size:
+        for version in older:
+            if version.size != current.size or version.version_id == current.version_id:
                 continue
             if self._spare <= 0:
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -27,7 +27,8 @@ class KeyHistory:
     """All versions of one key, newest first (the order of the listing, not of the times, which are whole seconds)."""
 
     key: str
-    versions: tuple[ObjectVersion, ...]
+    versions: Sequence[ObjectVersion]
+    """A tuple, or of very many a sequence that reads them from where they lie."""
 
     @property
     def current(self) -> ObjectVersion:
@@ -39,10 +40,13 @@ class KeyHistory:
         """Return which repository file this is; None for a name that restic would not have given."""
         return parse_key(self.key)
 
-    @property
-    def contents(self) -> tuple[ObjectVersion, ...]:
-        """Return the versions that hold content, newest first."""
-        return tuple(version for version in self.versions if not version.is_marker)
+    def contents(self) -> Iterator[ObjectVersion]:
+        """Yield the versions that hold content, newest first."""
+        return (version for version in self.versions if not version.is_marker)
+
+    def oldest_first(self) -> Iterator[ObjectVersion]:
+        """Yield the versions that hold content, oldest first."""
+        return (version for version in reversed(self.versions) if not version.is_marker)
 
 
 def histories(versions: Iterable[ObjectVersion]) -> Iterator[KeyHistory]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
 from maintainer.core.errors import MaintainerError, NotFoundError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
 from maintainer.edges.s3 import S3, error_code
+from maintainer.edges.survey import survey
+from maintainer.edges.surveyed import Surveyed
 
 CHUNK = 1 << 20
 """Bytes held at a time while hashing, whatever the object's size."""
@@ -74,6 +78,10 @@ class S3Store:
         """List every version and marker below the prefix, or below a folder of it."""
         for version in self._s3.versions(self._bucket, self._root + folder):
             yield replace(version, key=version.key.removeprefix(self._root))
+
+    def survey_all(self, place: Path, first: Sequence[str] = ()) -> Surveyed:
+        """List every version and marker below the prefix, in parallel, into a file below `place`: the folders of `first` first."""
+        return survey(partial(self._s3.page, self._bucket), self._root, place, first)
 
     def current_keys(self, folder: str) -> Iterator[str]:
         """List the keys below a folder that are current now."""

@@ -12,8 +12,8 @@ from maintainer.edges.versionlist import Page, Row, write_lines
 
 Ask: TypeAlias = Callable[[str, str], Page]
 """Gives the page after a key marker and a version id marker."""
-Rows: TypeAlias = tuple[list[Row], bytes]
-"""Rows in order, and the same as lines."""
+Rows: TypeAlias = tuple[list[Row], bytes, bool]
+"""Rows in order, the same as lines, and whether there may be more after them."""
 
 _key = itemgetter(0)
 _CHANGE = "this S3 can not list versions in pages: report it"
@@ -38,10 +38,11 @@ def pages(
             _check_order(rows, last)
             last = rows[-1]
         end = until()
+        is_more = page.is_truncated and (end is None or last is None or last[0] <= end)
         wanted = _without(rows if end is None else rows[: bisect_right(rows, end, key=_key)], without)
         if wanted:
-            yield wanted, page.lines if len(wanted) == len(page.rows) else write_lines(wanted)
-        if not page.is_truncated or (end is not None and last is not None and last[0] > end):
+            yield wanted, page.lines if len(wanted) == len(page.rows) else write_lines(wanted), is_more
+        if not is_more:
             return
         if not page.rows or (not rows and (last is not None or page.rows[-1] == before)):
             raise StoreError("the store's listing does not advance", guidance=_CHANGE)

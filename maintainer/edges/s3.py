@@ -139,7 +139,7 @@ class S3:
 
     def versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
         """List every version and marker below a prefix, with full keys, page by page: keys in order, newest first."""
-        for _, lines in pages(lambda *marker: self.page(bucket, prefix, *marker)):
+        for _, lines, _ in pages(lambda *marker: self.page(bucket, prefix, *marker)):
             yield from map(parse_line, lines.split(b"\n"))
 
     def keys(self, bucket: str, prefix: str) -> Iterator[str]:

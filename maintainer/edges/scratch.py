@@ -15,6 +15,11 @@ PREFIX = "mv-"
 LOCK = "lock"
 
 
+def disk() -> Path:
+    """Return where what is large may lie for a while: on a disk, since /tmp may be memory."""
+    return Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108 - what is made there is our own
+
+
 class Scratch:
     """One directory that only this user can read; `path` is gone with the object, or on `close`."""
 

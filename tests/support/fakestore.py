@@ -28,8 +28,8 @@ class FakeStore:
         for key in sorted(self.versions):
             yield from list(self.versions[key]) if key.startswith(folder) else ()
 
-    def histories(self) -> list[KeyHistory]:
-        return [KeyHistory(key, tuple(self.versions[key])) for key in sorted(self.versions)]
+    def histories(self) -> dict[str, KeyHistory]:
+        return {key: KeyHistory(key, tuple(self.versions[key])) for key in sorted(self.versions)}
 
     def put(self, key: str, body: bytes, *, header: str = "", unreadable: str = "") -> ObjectVersion:
         version = self._add(key, body)
