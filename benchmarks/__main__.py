@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 
-from benchmarks import admission, folders, guard, overhead, view
+from benchmarks import admission, folders, guard, overhead, survey, view
 from benchmarks.result import Result
 
 NAMES: dict[str, Callable[[], Result]] = {
@@ -14,6 +14,7 @@ NAMES: dict[str, Callable[[], Result]] = {
     "folders": folders.measure,
     "guard": guard.measure,
     "overhead": overhead.measure,
+    "survey": survey.measure,
     "view": view.measure,
 }
 

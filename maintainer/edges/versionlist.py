@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from itertools import permutations
-from operator import itemgetter
+from functools import cache, lru_cache
 from typing import TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 from xml.etree import ElementTree as ET
@@ -80,33 +78,30 @@ def _moment(made: bytes) -> datetime:
 
 _WANTED = (b"Key", b"VersionId", b"LastModified", b"Size")
 _DATE = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
+_STRIDE = 2 + len(_WANTED)
 _HERE = b"<Here/>"
 _ENCODING = re.compile(rb"""<\?xml[^>]*?\sencoding=["'](?!utf-8["'])""", re.IGNORECASE)
 _CONTROL = bytes({*range(0x20)} - {0x09, 0x0A})
 """What XML 1.0 does not allow, not even escaped; and the carriage return, which it reads as a newline unless it is escaped."""
 
 
+@cache
 def _entry(order: tuple[bytes, ...]) -> re.Pattern[bytes]:
     """Return the pattern of an entry whose wanted elements come in this order, with any others, two levels deep, between them.
 
-    Its groups: the whole entry; `DeleteMarker` or nothing; the wanted elements in their order.
+    Its groups: `DeleteMarker` or nothing; the wanted elements in their order.
     """
     other = rb"(?:<(?!(?:" + b"|".join(_WANTED) + rb")>)\w+>(?:[^<]*|\s*(?:<\w+>[^<]*</\w+>\s*)+)</\w+>\s*)*+"
     leaf = {
         b"Key": rb"<Key>([^<]*)</Key>\s*",
         b"VersionId": rb"<VersionId>([^<]*)</VersionId>\s*",
         b"LastModified": rb"<LastModified>(" + _DATE + rb")</LastModified>\s*",
-        b"Size": rb"(?(2)(?:<Size>\d*</Size>\s*)?|<Size>(\d+)</Size>\s*)",
+        b"Size": rb"(?(1)(?:<Size>\d*</Size>\s*)?|<Size>(\d+)</Size>\s*)",
     }
     middle = other.join(leaf[name] for name in order)
-    return re.compile(rb"(<(?:Version|(DeleteMarker))>\s*" + other + middle + other + rb"</(?(2)DeleteMarker|Version)>\s*)")
+    return re.compile(rb"<(?:Version|(DeleteMarker))>\s*" + other + middle + other + rb"</(?(1)DeleteMarker|Version)>\s*")
 
 
-_COLUMNS = (b"Key", b"VersionId", b"Size", b"LastModified")
-_ORDERS = {
-    order: (_entry(order), itemgetter(*(2 + order.index(name) for name in _COLUMNS)))  # the first two groups are no columns
-    for order in permutations(_WANTED)
-}
 _FIRST = re.compile(rb"<(?:Version|DeleteMarker)>")
 _NAMES = re.compile(rb"<(Key|VersionId|LastModified|Size)>")
 
@@ -120,15 +115,14 @@ def _read_fast(body: bytes) -> Page | None:
     order = tuple(dict.fromkeys(_NAMES.findall(body, version, body.find(b"</Version>", version) + 1 or len(body))))
     if set(order) == set(_WANTED) - {b"Size"}:
         order += (b"Size",)
-    if order not in _ORDERS:
+    if set(order) != set(_WANTED):
         return None
-    pattern, columns = _ORDERS[order]
-    found = pattern.findall(body)
-    entries = b"".join(map(itemgetter(0), found))
-    end = start + len(entries)
-    if body[start:end] != entries or (rest := _rest_of(body, start, end)) is None:
+    # What lies between entries, and of each its groups, in turns: so that nothing is left out.
+    parts = _entry(order).split(body)
+    if any(parts[_STRIDE:-1:_STRIDE]) or (rest := _rest_of(parts[0], parts[-1])) is None:
         return None
-    rows: list[Row] = list(map(columns, found))
+    key, version_id, size, made = (parts[2 + order.index(name) :: _STRIDE] for name in (b"Key", b"VersionId", b"Size", b"LastModified"))
+    rows: list[Row] = list(zip(key, version_id, [one or b"" for one in size], made, strict=True))
     lines = _join(rows)
     is_url = _text(rest, "EncodingType") == "url"
     if len(lines.translate(None, _CONTROL)) < len(lines):  # a carriage return XML takes for a newline
@@ -141,9 +135,8 @@ def _read_fast(body: bytes) -> Page | None:
     return _page(rest, rows)
 
 
-def _rest_of(body: bytes, start: int, end: int) -> ET.Element | None:
+def _rest_of(before: bytes, after: bytes) -> ET.Element | None:
     """Return the page without its entries, parsed; None if they are not all, not in one piece, or not where entries are."""
-    before, after = body[:start], body[end:]
     if b"<!" in before or _ENCODING.match(before.lstrip()):
         return None
     try:
