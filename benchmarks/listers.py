@@ -1,4 +1,4 @@
-"""A client alone, to be measured from outside; prints how many versions it saw: `python -m benchmarks.listers maintainer|boto3 ENDPOINT`."""
+"""A client alone, measured from outside; prints how many versions it saw: `python -m benchmarks.listers maintainer|boto3 ENDPOINT`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from benchmarks.stub import BUCKET, ROOT
 
 def _ours(endpoint: str) -> int:
     """List as a run does."""
-    from maintainer.agent.run import SURVEYED_FIRST  # noqa: PLC0415 - boto3 is measured without it
-    from maintainer.core.job import Access  # noqa: PLC0415
+    from maintainer.core.job import Access  # noqa: PLC0415 - boto3 is measured without it
     from maintainer.edges.s3 import S3  # noqa: PLC0415
     from maintainer.edges.scratch import disk  # noqa: PLC0415
     from maintainer.edges.survey import survey  # noqa: PLC0415
 
-    surveyed = survey(partial(S3(Access(endpoint=endpoint)).page, BUCKET), ROOT, disk(), SURVEYED_FIRST)
+    surveyed = survey(partial(S3(Access(endpoint=endpoint)).page, BUCKET), ROOT, disk())
     return surveyed.versions
 
 

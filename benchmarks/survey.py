@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks import peers
@@ -15,7 +16,7 @@ from benchmarks.stub import BUCKET, PER_PAGE, ROOT
 from maintainer.edges.clock import SystemClock
 
 ROUNDS = 3
-PAGES = {"maintainer": 1000, "s5cmd": 1000, "rclone": 1000, "boto3's paginator": 100}
+PAGES = {"maintainer": 2000, "s5cmd": 2000, "rclone": 2000, "boto3's paginator": 200}
 """As many as a subject takes some seconds for: what counts is the time for each version."""
 LARGE = 10_000
 """Pages of the survey whose memory is measured: ten million versions."""
@@ -51,12 +52,10 @@ def measure() -> Result:
 
 @contextmanager
 def _stub(pages: int) -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.stub", str(pages)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin and process.stdout
-        yield process.stdout.readline().strip()
-        process.stdin.close()
+    command = [sys.executable, "-m", "benchmarks.stub", str(pages)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield (process.stdout or sys.stdin).readline().strip()
+        process.communicate()  # its input ends, and so it does
 
 
 def _command(subject: str, endpoint: str, installed: Path) -> list[str]:
@@ -77,9 +76,8 @@ def _run(command: list[str], endpoint: str, versions: int) -> tuple[float, float
     clock = SystemClock()
     started = clock.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **_ENVIRONMENT, "S3_ENDPOINT_URL": endpoint})
-    assert process.stdout
     said, begin = 0, b""
-    while piece := process.stdout.read1(1 << 20):
+    for piece in iter(partial(os.read, process.stdout.fileno() if process.stdout else -1, 1 << 20), b""):
         said += piece.count(b"\n")
         begin = (begin + piece)[:32]
     _, status, usage = os.wait4(process.pid, 0)

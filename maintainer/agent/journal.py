@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from maintainer.agent.beside import again
 from maintainer.core.errors import MaintainerError
@@ -13,11 +14,17 @@ from maintainer.edges.statestore import StateStore
 
 EVERY_S = 30.0
 """What a machine's sudden end may cost of the story."""
+MOST = 10_000
+"""Events of a piece."""
 
 
 @contextmanager
-def journal(state: StateStore, run_id: str, events: Sequence[Event]) -> Iterator[None]:
-    """Keep what is appended to `events` from now on, in pieces, beside the run: an event must not wait for the store."""
+def journal(state: StateStore, run_id: str, events: deque[Event]) -> Iterator[None]:
+    """Keep what is appended to `events` from now on, in pieces, beside the run: an event must not wait for the store.
+
+    What is kept is taken from `events`, and so is what was in it before: a run may tell a million.
+    """
+    events.clear()
     pieces = _Pieces(state, run_id, events)
     try:
         with again(pieces.keep, EVERY_S, "journal"):
@@ -27,17 +34,17 @@ def journal(state: StateStore, run_id: str, events: Sequence[Event]) -> Iterator
 
 
 class _Pieces:
-    def __init__(self, state: StateStore, run_id: str, events: Sequence[Event]) -> None:
+    def __init__(self, state: StateStore, run_id: str, events: deque[Event]) -> None:
         self._state = state
         self._run_id = run_id
         self._events = events
-        self._kept = len(events)
+        self._piece: list[Event] = []
         self._pieces = 0
 
     def keep(self) -> bool:
         """Keep what is new; that this fails is no reason to fail the run, whose ledger entry is what counts."""
-        while piece := self._events[self._kept :]:
-            body = "".join(encode(event) + "\n" for event in piece).encode()
+        while self._next():
+            body = "".join(encode(event) + "\n" for event in self._piece).encode()
             try:
                 kept = self._state.save_events(self._run_id, self._pieces, body)
             except MaintainerError as error:
@@ -45,5 +52,13 @@ class _Pieces:
                 return True
             self._pieces += 1
             # What is no beginning of ours is somebody else's: ours goes into the next piece.
-            self._kept += kept.count(b"\n") if body.startswith(kept) else 0
+            if body.startswith(kept):
+                del self._piece[: kept.count(b"\n")]
         return True
+
+    def _next(self) -> bool:
+        """Take more events into the piece that is to be kept next: one by one, since others are appended meanwhile."""
+        with suppress(IndexError):
+            while len(self._piece) < MOST:
+                self._piece.append(self._events.popleft())
+        return bool(self._piece)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from datetime import timedelta
@@ -48,10 +49,12 @@ def main() -> int:
 def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
     """Do a job, and tell all of it; return its exit code, which the last event has too."""
     clock = SystemClock(Path(job.access.clock) if job.access.clock else None)
-    kept: list[Event] = []
+    kept: deque[Event] = deque()
+    done: dict[str, int] = {}
 
     def sink(event: Event) -> None:
         kept.append(event)
+        done.update(finished([event]))
         told(event)
 
     recorder = Recorder(job.run_id, "agent", clock, sink)
@@ -62,7 +65,6 @@ def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
     except SignalledError as error:
         number = signal.Signals(error.number)
         if number is TAKEN_BACK:
-            done = finished(kept)
             recorder.record("run.interrupted", repositories=[one.name for one in job.repositories if one.name not in done])
         else:
             recorder.record("run.signalled", signal=number.name)
@@ -80,7 +82,7 @@ def _raise(number: int, _: FrameType | None) -> None:
     raise SignalledError(number)
 
 
-def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: list[Event]) -> ExitCode:
+def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: deque[Event]) -> ExitCode:
     """Run every repository; one's failure does not stop the others."""
     tool = restic.find(job.restic, restic.Limits(job.memory, timedelta(seconds=job.time_s)))
     recorder.record(

@@ -25,7 +25,7 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
     with run.recorder.step("revert"):
         if run.fold.head[0] == 0:
             run.may_mark = not unlock.has_other_identity(run)
-            run.fold = replace(run.fold, records=unlock.pin(run, password()))
+            run.ledger.fold = replace(run.fold, records=unlock.pin(run, password()))
         plan = make_plan(run)
         run.standing = dict(plan.standing)
     return plan

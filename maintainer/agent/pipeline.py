@@ -131,7 +131,7 @@ def contact(run: Run, password: Callable[[], str]) -> None:
         run.append("first", unlock.pin(run, password()))
     identity = f"{unlock.IDENTITY}{run.fold.identity}"
     if identity not in run.histories or run.histories[identity].current.is_marker:
-        run.put_on_top(run.store.put(identity, run.chains.entries[0]))
+        run.put_on_top(run.store.put(identity, run.state.first_entry()))
 
 
 def _uncommitted(run: Run) -> dict[str, RepositoryFile]:

@@ -12,7 +12,7 @@ from maintainer.core.entries import Entry, Group, Record, State
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
 from maintainer.core.findings import Finding, Reported, abridged, settle
 from maintainer.core.job import RepositoryJob
-from maintainer.core.ledger import Fold, fold
+from maintainer.core.ledger import Fold, Ledger
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
 from maintainer.core.revert import Terms, Truth
@@ -24,14 +24,13 @@ from maintainer.edges.log import Recorder
 from maintainer.edges.objectstore import Looks, S3Store
 from maintainer.edges.restic import Outcome, Restic
 from maintainer.edges.scratch import Scratch, disk
-from maintainer.edges.statestore import Chains, StateStore
+from maintainer.edges.statestore import StateStore
 from maintainer.edges.surveyed import Surveyed
 from maintainer.edges.viewserver import Permissions, ViewServer
 from maintainer.format.crypto import MasterKey
 
 ROOM = 64 << 20
 """Bytes of small files that are read at the same time."""
-SURVEYED_FIRST = (f"{FileType.SNAPSHOT.value}/", f"{FileType.INDEX.value}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,7 @@ class Run:
     """What restic may keep trees, indexes and snapshots in, from when it is known how much that is."""
     histories: Surveyed = field(init=False)
     """What the survey listed, and what was put on top since."""
-    chains: Chains = field(default_factory=lambda: Chains((), (), ()))
-    fold: Fold = field(default_factory=Fold)
+    ledger: Ledger = field(default_factory=Ledger)
     standing: dict[str, Truth] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     may_mark: bool = True
@@ -90,24 +88,26 @@ class Run:
         """Return the time, as the steps judge by it."""
         return self.clock.now()
 
+    @property
+    def fold(self) -> Fold:
+        """Return what the ledger adds up to, as far as this run has it."""
+        return self.ledger.fold
+
     def terms(self) -> Terms:
         """Return the margins of a plan made now."""
         job = self.job
         return Terms(now=self.now, grace=job.grace, probation=job.probation, answer=job.answer, may_mark=self.may_mark)
 
     def survey(self) -> None:
-        """List every version below the prefix. Before the ledger is read: an entry that arrives meanwhile must be known first.
-
-        What refers to others is listed before them, as hosts put it after them: all that a listed snapshot or index names is listed too.
-        """
+        """List every version below the prefix. Before the ledger is read: an entry that arrives meanwhile must be known first."""
         self.histories.close()
-        self.histories = self.store.survey_all(disk(), SURVEYED_FIRST)
+        self.histories = self.store.survey_all(disk())
         self.recorder.record("store.surveyed", keys=len(self.histories), versions=self.histories.versions)
 
     def read_ledger(self) -> None:
         """Read and verify both chains."""
-        self.chains = self.state.chains()
-        self.fold = fold(self.chains.entries, self.chains.judgements)
+        chains = self.state.chains()
+        self.ledger = Ledger(chains.entries, chains.judgements)
         self.known_findings = self.fold.findings
         self.earlier_runs = self.state.runs()
 
@@ -147,9 +147,8 @@ class Run:
             checked=checked or {},
             released=released or {},
         )
-        self.state.append_entry(entry)
-        self.chains = Chains((*self.chains.entries, entry.encode()), self.chains.judgements, self.chains.altered)
-        self.fold = fold(self.chains.entries, self.chains.judgements)
+        self.ledger.check(entry)
+        self.ledger.append(entry, self.state.append_entry(entry))
         self.recorder.record("ledger.appended", sequence=sequence, kind=kind, digest=self.fold.head[1])
 
     def put_on_top(self, version: ObjectVersion) -> None:

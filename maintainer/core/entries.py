@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
+from sys import intern
 from typing import Any, TypeAlias
 
 from maintainer.core.errors import LedgerError
@@ -121,7 +123,10 @@ class Entry:
     released: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """Write the entry canonically: the same entry gives the same bytes, on which its digest rests."""
+        """Write the entry canonically: the same entry gives the same bytes, on which its digest rests.
+
+        Its records are written one by one, for there may be a million: as text they take a fifth of what they take as dictionaries.
+        """
         raw = {
             "v": VERSION,
             "sequence": self.sequence,
@@ -130,14 +135,17 @@ class Entry:
             "run_id": self.run_id,
             "at": self.at,
             "repository": self.repository,
-            "changes": {key: _write_record(record) for key, record in self.changes.items()},
+            "changes": {},
             "judgements": self.judgements,
             "observed": [[host, list(paths)] for host, paths in self.observed],
             "findings": [_write_reported(reported) for reported in self.findings],
             "checked": dict(self.checked),
             "released": {key: list(versions) for key, versions in self.released.items()},
         }
-        return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
+        fields = {name: _write(value) for name, value in raw.items()}
+        records = (f"{_write(key)}:{_write(_write_record(self.changes[key]))}" for key in sorted(self.changes))
+        fields["changes"] = "{" + ",".join(records) + "}"
+        return ("{" + ",".join(f'"{name}":{fields[name]}' for name in sorted(fields)) + "}").encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,7 @@ class Judgement:
 
     def encode(self) -> bytes:
         """Write the judgement canonically."""
-        return json.dumps({"v": VERSION, **asdict(self)}, sort_keys=True, separators=(",", ":")).encode()
+        return _write({"v": VERSION, **asdict(self)}).encode()
 
 
 def digest(body: bytes) -> str:
@@ -165,10 +173,12 @@ def decode_entry(body: bytes) -> Entry:
     """Read an entry; LedgerError for anything that `encode` would not have written."""
     try:
         raw = _load(body)
+        changes = raw.pop("changes")
         entry = Entry(
             **{
                 **raw,
-                "changes": {key: _read_record(record) for key, record in raw["changes"].items()},
+                # Taken out as they are read: both at once would be most of what a run needs.
+                "changes": {key: _read_record(changes.pop(key)) for key in list(changes)},
                 "observed": tuple((host, tuple(paths)) for host, paths in raw["observed"]),
                 "findings": tuple(_read_reported(reported) for reported in raw["findings"]),
                 "released": {key: tuple(versions) for key, versions in raw["released"].items()},
@@ -176,8 +186,6 @@ def decode_entry(body: bytes) -> Entry:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(f"an entry is unreadable ({error})") from error
-    if entry.encode() != body:
-        raise broken(f"entry {entry.sequence} is not in canonical form: it was altered")
     return entry
 
 
@@ -188,8 +196,6 @@ def decode_judgement(body: bytes) -> Judgement:
         judgement = Judgement(**{**raw, "subjects": tuple(raw["subjects"])})
     except (ValueError, KeyError, TypeError) as error:
         raise broken(f"a judgement is unreadable ({error})") from error
-    if judgement.encode() != body:
-        raise broken(f"judgement {judgement.number} is not in canonical form: it was altered")
     return judgement
 
 
@@ -211,11 +217,21 @@ def judgements_head(bodies: Sequence[bytes]) -> tuple[int, str]:
     return (len(bodies), digest(bodies[-1]) if bodies else GENESIS)
 
 
+def _write(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
 def _load(body: bytes) -> dict[str, Any]:
     raw = json.loads(body)
+    if _write(raw).encode() != body:
+        raise ValueError("not in canonical form: it was altered")
     if not isinstance(raw, dict) or raw.pop("v") != VERSION:
         raise ValueError("not of this version")
     return raw
+
+
+_ALWAYS = ("state", "version", "size", "first_seen", "since")
+"""What a record has even where it is empty or 0."""
 
 
 def _write_record(record: Record) -> dict[str, Any]:
@@ -238,13 +254,22 @@ def _write_record(record: Record) -> dict[str, Any]:
     return {**raw, **{name: value for name, value in optional.items() if value}}
 
 
+@lru_cache(4096)
+def _moment(text: str) -> datetime:
+    """Return a moment: the same one for the same text, since most of an entry's records share a few."""
+    return from_text(text)
+
+
 def _read_record(raw: dict[str, Any]) -> Record:
+    if not all(value for name, value in raw.items() if name not in _ALWAYS):
+        raise ValueError("a record says what it need not say")
     return Record(
         **{
             **raw,
             "state": State(raw["state"]),
-            "first_seen": from_text(raw["first_seen"]),
-            "since": from_text(raw["since"]),
+            "first_seen": _moment(raw["first_seen"]),
+            "since": _moment(raw["since"]),
+            "reason": intern(raw.get("reason", "")),
             "indexes": tuple(raw.get("indexes", ())),
             "extent": Extent(**raw["extent"]) if "extent" in raw else None,
         }

@@ -76,52 +76,84 @@ class Fold:
         return {key: record for key, record in self.records.items() if record.state is state}
 
 
-def fold(bodies: Sequence[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
-    """Verify both chains from their bytes and add them up; LedgerError at the first link that does not follow.
+def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
+    """Verify both chains from their bytes and add them up; LedgerError at the first link that does not follow."""
+    return Ledger(bodies, judgement_bodies).fold
+
+
+class Ledger:
+    """Both chains, verified link by link as they are read, and their sum so far.
 
     A judgement takes effect with the first entry that folded it; those that no entry has folded yet take effect at the end, so that
-    the run at hand already heeds them.
+    the run at hand already heeds them. `fold` is their sum until the next `append`, which changes what it holds.
     """
-    judgements = _verify_judgements(judgement_bodies)
-    state = _Folding()
-    previous = GENESIS
-    for number, body in enumerate(bodies):
-        entry = decode_entry(body)
-        if entry.sequence != number:
-            raise broken(f"entry {number} is missing (found {entry.sequence})")
-        if entry.previous != previous:
-            raise broken(f"entry {number} does not follow from the one before it")
-        if not state.folded <= entry.judgements <= len(judgements):
-            raise broken(f"entry {number} folds {entry.judgements} judgements, {len(judgements)} are there")
-        state.judge(judgements[state.folded : entry.judgements])
-        state.take(entry)
-        previous = digest(body)
-    pending = judgements[state.folded :]
-    state.judge(pending)
-    return Fold(
-        records=state.records,
-        findings=state.findings,
-        acknowledged=frozenset(state.acknowledged),
-        expected=frozenset(state.expected),
-        observed=state.observed,
-        accepted=state.accepted,
-        accepted_keys=frozenset(state.accepted_keys),
-        accepted_config=state.accepted_config,
-        endorsed=frozenset(state.endorsed),
-        head=(len(bodies), previous),
-        judgements=len(judgements),
-        pending_undeletes=frozenset(key for one in pending if one.action == "undelete" for key in one.subjects),
-        committed_runs=frozenset(state.committed),
-        commits=tuple(state.commits),
-        released={key: frozenset(versions) for key, versions in state.released.items()},
-        releases=tuple(state.releases),
-        last_commit=state.last_commit,
-        identity=digest(bodies[0]) if bodies else "",
-    )
+
+    def __init__(self, bodies: Iterable[bytes] = (), judgement_bodies: Sequence[bytes] = ()) -> None:
+        """Read both; LedgerError at the first link that does not follow."""
+        judgements = _verify_judgements(judgement_bodies)
+        self._state = state = _Folding()
+        self._head = (0, GENESIS)
+        self._identity = ""
+        self._judgements = len(judgements)
+        for body in bodies:
+            number, previous = self._head
+            entry = decode_entry(body)
+            if entry.sequence != number:
+                raise broken(f"entry {number} is missing (found {entry.sequence})")
+            if entry.previous != previous:
+                raise broken(f"entry {number} does not follow from the one before it")
+            if not state.folded <= entry.judgements <= len(judgements):
+                raise broken(f"entry {number} folds {entry.judgements} judgements, {len(judgements)} are there")
+            state.judge(judgements[state.folded : entry.judgements])
+            state.check(entry)
+            self._take(entry, body)
+        pending = judgements[state.folded :]
+        state.judge(pending)
+        self.fold = self._sum(frozenset(key for one in pending if one.action == "undelete" for key in one.subjects))
+
+    def check(self, entry: Entry) -> None:
+        """Make sure that an entry follows, before it is put: a false one could never be taken back. LedgerError if it does not."""
+        if (entry.sequence, entry.previous, entry.judgements) != (*self._head, self._judgements):
+            raise broken(f"entry {entry.sequence} would not follow")
+        self._state.check(entry)
+
+    def append(self, entry: Entry, body: bytes) -> None:
+        """Take an entry that was checked and put."""
+        self._take(entry, body)
+        self.fold = self._sum(frozenset())
+
+    def _take(self, entry: Entry, body: bytes) -> None:
+        self._state.take(entry)
+        link = digest(body)
+        self._identity = self._identity or link
+        self._head = (entry.sequence + 1, link)
+
+    def _sum(self, pending_undeletes: frozenset[str]) -> Fold:
+        state = self._state
+        return Fold(
+            records=state.records,
+            findings=state.findings,
+            acknowledged=frozenset(state.acknowledged),
+            expected=frozenset(state.expected),
+            observed=state.observed,
+            accepted=state.accepted,
+            accepted_keys=frozenset(state.accepted_keys),
+            accepted_config=state.accepted_config,
+            endorsed=frozenset(state.endorsed),
+            head=self._head,
+            judgements=self._judgements,
+            pending_undeletes=pending_undeletes,
+            committed_runs=frozenset(state.committed),
+            commits=tuple(state.commits),
+            released={key: frozenset(versions) for key, versions in state.released.items()},
+            releases=tuple(state.releases),
+            last_commit=state.last_commit,
+            identity=self._identity,
+        )
 
 
 class _Folding:
-    """The sum so far. Mutable, and never seen outside `fold`."""
+    """The sum so far. Mutable, and never seen outside `Ledger`."""
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
@@ -140,14 +172,16 @@ class _Folding:
         self.releases: list[Release] = []
         self.folded = 0
 
-    def take(self, entry: Entry) -> None:
+    def check(self, entry: Entry) -> None:
         for key, record in entry.changes.items():
             before = self.records.get(key)
             if record.state not in LEGAL[before.state if before else None]:
                 raise broken(
                     f"entry {entry.sequence} makes {key} {record.state.value}, which was {before.state.value if before else 'new'}"
                 )
-            self.records[key] = record
+
+    def take(self, entry: Entry) -> None:
+        self.records.update(entry.changes)
         if entry.observed:
             self.observed = entry.observed
         if entry.kind in ("admission", "commit"):

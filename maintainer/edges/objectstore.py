@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -79,9 +79,9 @@ class S3Store:
         for version in self._s3.versions(self._bucket, self._root + folder):
             yield replace(version, key=version.key.removeprefix(self._root))
 
-    def survey_all(self, place: Path, first: Sequence[str] = ()) -> Surveyed:
-        """List every version and marker below the prefix, in parallel, into a file below `place`: the folders of `first` first."""
-        return survey(partial(self._s3.page, self._bucket), self._root, place, first)
+    def survey_all(self, place: Path) -> Surveyed:
+        """List every version and marker below the prefix, in parallel and in the order of `survey`, into a file below `place`."""
+        return survey(partial(self._s3.page, self._bucket), self._root, place)
 
     def current_keys(self, folder: str) -> Iterator[str]:
         """List the keys below a folder that are current now."""
@@ -250,28 +250,37 @@ class Looks:
     def __init__(self, store: ObjectStore, workers: int = 8) -> None:
         self._store = store
         self._workers = workers
-        self._known: dict[tuple[str, str], Look] = {}
+        # By a digest of key and id, and of what is plain only its digest: there may be a million, and most are.
+        self._known: dict[bytes, bytes | Look] = {}
 
     def __call__(self, version: ObjectVersion) -> Look:
         """Return the look at one version."""
-        ref = (version.key, version.version_id)
-        if ref not in self._known:
-            self._known[ref] = self._store.look(version)
-        return self._known[ref]
+        known = self._known.get(_ref(version))
+        if known is None:
+            return self._remember(version, self._store.look(version))
+        return Look(known.hex()) if isinstance(known, bytes) else known
+
+    def _remember(self, version: ObjectVersion, look: Look) -> Look:
+        self._known[_ref(version)] = bytes.fromhex(look.digest) if look.digest and look == Look(look.digest) else look
+        return look
 
     def ahead(self, versions: Iterable[ObjectVersion]) -> None:
         """Look at all of these at once, so that a plan's questions are answered from memory."""
         with ThreadPoolExecutor(self._workers, thread_name_prefix="look") as pool:
             for version, look in pool.map(lambda version: (version, self._store.look(version)), versions):
-                self._known[(version.key, version.version_id)] = look
+                self._remember(version, look)
 
     def knows(self, version: ObjectVersion) -> bool:
         """Tell whether a version was looked at already."""
-        return (version.key, version.version_id) in self._known
+        return _ref(version) in self._known
 
     def learn(self, version: ObjectVersion, digest: str) -> None:
         """Remember what is known of a version that we made and verified."""
-        self._known[(version.key, version.version_id)] = Look(digest)
+        self._remember(version, Look(digest))
+
+
+def _ref(version: ObjectVersion) -> bytes:
+    return hashlib.sha256(f"{version.key}\0{version.version_id}".encode(errors="surrogateescape")).digest()[:16]
 
 
 def _expires_after(rule: Mapping[str, Any], root: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
@@ -47,12 +48,14 @@ from maintainer.edges.versionlist import Page, PageError, parse_line, read_page
 ATTEMPTS = 5
 ATTEMPTS_WITHOUT_A_WAY = 2
 """Of a store that can not be reached, and never was: there is no way to it, and an instance that waits costs money."""
+FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 20
 CONNECT_S = 10
 READ_S = 60
 CONNECTIONS = 32
 _AWS_HOST = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?")
-_TRANSIENT = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "InternalError", "ServiceUnavailable"})
+_SLOWER = frozenset({"SlowDown", "Throttling", "ThrottlingException"})
+_TRANSIENT = _SLOWER | frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable"})
 _TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 
 T = TypeVar("T")
@@ -121,6 +124,7 @@ class S3:
         self._credentials: Any = made.get_credentials()
         self._addresses: dict[str, str] = {}
         self._gets: dict[str, SignedGets] = {}
+        self._slowed = _Slowed()
         self._was_reached = False
         self._verify: bool | str = core.get_config_variable("ca_bundle") or True
 
@@ -193,22 +197,31 @@ class S3:
 
     def repeat(self, operation: str, parameters: dict[str, Any], act: Callable[[], T]) -> T:
         """Run `act`, which makes one call and may read its body, with repeats."""
+        me = object()
 
         def tell(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
+            if error_code(error) in _SLOWER:
+                self._slowed.add(me)
             self._on_retry(operation, state.attempt_number, _short(error), state.upcoming_sleep)
+
+        def attempt() -> T:
+            self._slowed.go_on(me)
+            return act()
 
         retrying = Retrying(
             stop=self._is_enough,
-            wait=wait_random_exponential(multiplier=0.2, max=LONGEST_WAIT_S),
+            wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
             retry=retry_if_exception(_is_transient),
             before_sleep=tell,
             reraise=True,
         )
         try:
-            done = retrying(act)
+            done = retrying(attempt)
         except (ClientError, BotoCoreError) as error:
             raise self._translate(error, operation, parameters) from error
+        finally:
+            self._slowed.drop(me)
         self._was_reached = True
         return done
 
@@ -219,6 +232,29 @@ class S3:
 
     def _translate(self, error: ClientError | BotoCoreError, operation: str, parameters: dict[str, Any]) -> MaintainerError:
         return translate(error, operation, str(parameters.get("Bucket", "")), str(parameters.get("Key", "")), self._endpoint)
+
+
+class _Slowed:
+    """Who was told to slow down and waits: meanwhile nobody else asks, for a store that is asked by others at once slows them all down."""
+
+    def __init__(self) -> None:
+        self._who: set[object] = set()
+        self._turn = threading.Condition()
+
+    def add(self, who: object) -> None:
+        with self._turn:
+            self._who.add(who)
+
+    def drop(self, who: object) -> None:
+        with self._turn:
+            self._who.discard(who)
+            self._turn.notify_all()
+
+    def go_on(self, who: object) -> None:
+        """Wait for the others; no longer than one of them may wait once, since they may be told so again and again."""
+        self.drop(who)
+        with self._turn:
+            self._turn.wait_for(lambda: not self._who, LONGEST_WAIT_S)
 
 
 def error_code(error: BaseException | None) -> str:

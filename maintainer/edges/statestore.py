@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +17,15 @@ from maintainer.edges.s3 import S3
 
 LONGEST_ENTRY = 256 << 20
 ANEW = "-anew"
+AHEAD = 16
+"""Entries that are read at the same time: a year has some seven hundred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chains:
     """The bytes of both chains, in order, and how many links have versions beside their oldest."""
 
-    entries: tuple[bytes, ...]
+    entries: Iterator[bytes]
     judgements: tuple[bytes, ...]
     altered: tuple[str, ...]
 
@@ -36,23 +39,37 @@ class StateStore:
         self._root = f"{place.prefix}/"
 
     def chains(self) -> Chains:
-        """Read both chains, as they were first written."""
+        """List both chains, and read them as they were first written: the entries while they are iterated, a few ahead.
+
+        The judgements are listed after the entries: those that an entry has folded are among them.
+        """
         altered: list[str] = []
         entries = self._chain("ledger", altered)
-        return Chains(entries, self._chain("judgements", altered), tuple(altered))
+        return Chains(entries, tuple(self._chain("judgements", altered)), tuple(altered))
 
-    def _chain(self, folder: str, altered: list[str]) -> tuple[bytes, ...]:
+    def first_entry(self) -> bytes:
+        """Read entry 0."""
+        return self._oldest(_entry_key(0))
+
+    def _chain(self, folder: str, altered: list[str]) -> Iterator[bytes]:
         oldest: dict[str, str] = {}
         for version in self._versions(f"{folder}/"):
             if version.key in oldest:
                 altered.append(version.key)
             if not version.is_marker:
                 oldest[version.key] = version.version_id
-        return tuple(self._read(key, oldest[key]) for key in sorted(oldest))
+        return self._read_ahead([(key, oldest[key]) for key in sorted(oldest)])
 
-    def append_entry(self, entry: Entry) -> None:
-        """Append: the commit. On a lost answer the entry is read: ours by its bytes means done, another's ConcurrentRunError."""
-        self._append(_entry_key(entry.sequence), entry.encode())
+    def _read_ahead(self, refs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        with ThreadPoolExecutor(AHEAD, thread_name_prefix="ledger") as pool:
+            for begin in range(0, len(refs), AHEAD):
+                yield from pool.map(lambda ref: self._read(*ref), refs[begin : begin + AHEAD])
+
+    def append_entry(self, entry: Entry) -> bytes:
+        """Append: the commit; return what was put. On a lost answer the entry is read: ours means done, another's ConcurrentRunError."""
+        body = entry.encode()
+        self._append(_entry_key(entry.sequence), body)
+        return body
 
     def has_entry(self, sequence: int) -> bool:
         """Tell whether an entry of this number was ever put."""

@@ -22,16 +22,19 @@ from maintainer.edges.versionlist import Page, Row, write_lines
 WORKERS = 16
 """A page of a thousand versions takes S3 a tenth of a second, and this process a few milliseconds."""
 
+FIRST = (f"{FileType.SNAPSHOT.value}/", f"{FileType.INDEX.value}/")
+
 Ask: TypeAlias = Callable[[str, str, str], Page]
 """Gives the page below a prefix that comes after a key marker and a version id marker. Called from several threads."""
 
 _key = itemgetter(0)
 
 
-def survey(ask: Ask, root: str, folder: Path, first: Sequence[str] = (), workers: int = WORKERS) -> Surveyed:
+def survey(ask: Ask, root: str, folder: Path, first: Sequence[str] = FIRST, workers: int = WORKERS) -> Surveyed:
     """List all below `root`: the folders of `first` in turn, each whole, then the rest. What is listed lies in a file below `folder`.
 
-    Of the folders of `first`, what appeared after their own listing is not in it.
+    What refers to others is listed before them, as hosts put it after them: all that a listed snapshot or index names is listed too. Of
+    the folders of `first`, what appeared after their own listing is not in it.
     """
     surveyed = Surveyed(folder, root)
     without = tuple(f"{root}{name}".encode() for name in first)

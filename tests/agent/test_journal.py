@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 
 import pytest
 
@@ -23,8 +24,14 @@ from tests.support.buckets import access
 def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EVERY_S", 0.05)
     state = StateStore(S3(access(sandbox)), Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint))
-    events: list[Event] = []
-    recorder = Recorder("r1", "agent", SystemClock(), events.append)
+    events: deque[Event] = deque()
+    told: list[Event] = []
+
+    def sink(event: Event) -> None:
+        events.append(event)
+        told.append(event)
+
+    recorder = Recorder("r1", "agent", SystemClock(), sink)
     recorder.record("run.started")
     with pytest.raises(NotFoundError):
         state.events("r1")
@@ -39,16 +46,23 @@ def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch
                 time.sleep(0.02)
         assert [decode(line).event for line in kept.decode().splitlines()] == ["repository.started"]
         recorder.record("repository.finished", exit_code=0, seconds=1)
-    assert [decode(line) for line in state.events("r1").decode().splitlines()] == events[1:]
+    assert [decode(line) for line in state.events("r1").decode().splitlines()] == told[1:]
+    assert not events
 
 
 def test_a_piece_whose_answer_was_lost_is_neither_kept_twice_nor_put_over(sandbox: Sandbox) -> None:
     place = Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint)
-    events: list[Event] = []
-    recorder = Recorder("r1", "agent", SystemClock(), events.append)
+    events: deque[Event] = deque()
+    told: list[Event] = []
+
+    def sink(event: Event) -> None:
+        events.append(event)
+        told.append(event)
+
+    recorder = Recorder("r1", "agent", SystemClock(), sink)
     with journal(StateStore(S3(access(sandbox)), place), "r1", events):
         recorder.record("run.started")
-        StateStore(S3(access(sandbox)), place).save_events("r1", 0, (encode(events[0]) + "\n").encode())
+        StateStore(S3(access(sandbox)), place).save_events("r1", 0, (encode(told[0]) + "\n").encode())
         recorder.record("repository.finished", exit_code=0, seconds=1)
     state = StateStore(S3(access(sandbox)), place)
-    assert [decode(line) for line in state.events("r1").decode().splitlines()] == events
+    assert [decode(line) for line in state.events("r1").decode().splitlines()] == told

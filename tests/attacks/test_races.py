@@ -6,14 +6,13 @@ import json
 import random
 import subprocess
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from maintainer.core.job import Keep
-from maintainer.core.versions import ObjectVersion
-from maintainer.edges.objectstore import S3Store
+from maintainer.edges.s3 import S3
+from maintainer.edges.versionlist import Page, write_lines
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
 from tests.support.instances import until
@@ -82,17 +81,18 @@ def test_a_backup_that_ends_while_the_bucket_is_listed_alarms_nobody(
     maintained = Maintained(repository)
     maintained.expect_host()
     assert maintained.run().code == 0
-    listed = S3Store.survey
+    listed = S3.page
 
-    def in_pages(store: S3Store, folder: str = "") -> Iterator[ObjectVersion]:
-        first = [version for version in listed(store, folder) if version.key < "index/"]
-        yield from first
-        if first and len(repository.trees) == 1:
-            repository.write("file2", 100_000, 2)
-            repository.backup()
-        yield from (version for version in listed(store, folder) if version.key >= "index/")
+    def in_pages(s3: S3, bucket: str, prefix: str, key_marker: str = "", version_id_marker: str = "") -> Page:
+        page = listed(s3, bucket, prefix, key_marker, version_id_marker)
+        packs = [row for row in page.rows if row[0] < f"{repository.prefix}/index/".encode()]
+        if prefix != f"{repository.prefix}/" or key_marker or len(repository.trees) > 1:
+            return page
+        repository.write("file2", 100_000, 2)
+        repository.backup()
+        return Page(packs, write_lines(packs), is_truncated=True, next_key=f"{repository.prefix}/data/~")
 
-    monkeypatch.setattr(S3Store, "survey", in_pages)
+    monkeypatch.setattr(S3, "page", in_pages)
     ran = maintained.run()
     assert (ran.code, ran.findings()) == (0, []), ran.why()
     assert len(repository.trees) == 2

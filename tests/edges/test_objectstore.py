@@ -18,6 +18,7 @@ from maintainer.edges import objectstore
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.objectstore import ObjectStore, S3Store
 from maintainer.edges.s3 import S3
+from maintainer.edges.scratch import disk
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import access, client, store
 from tests.support.fakestore import FakeStore
@@ -46,6 +47,18 @@ def test_a_survey_of_a_folder_lists_what_lies_below_it_alone(any_store: ObjectSt
     for key in ("index/1", "indexes", "snapshots/1"):
         any_store.put(key, b"")
     assert [v.key for v in any_store.survey("index/")] == ["index/1"]
+
+
+def test_a_survey_in_parallel_says_the_same(sandbox: Sandbox) -> None:
+    mine = store(sandbox, f"survey-{uuid.uuid4().hex}")
+    for key in ("config", "data/00/ä +%&<", "data/ff/1", "index/1", "junk", "snapshots/1"):
+        for body in (b"1", b"22"):
+            mine.put(key, body)
+    mine.mark("data/ff/1")
+    made = mine.survey_all(disk())
+    assert [version for history in made.values() for version in history.versions] == list(mine.survey())
+    assert (len(made), made.versions) == (6, 13)
+    made.close()
 
 
 def test_a_look_hashes_the_version_and_not_the_key(any_store: ObjectStore) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maintainer.core.errors import StoreError
 from maintainer.edges.survey import survey
-from maintainer.edges.versionlist import Page, Row
+from maintainer.edges.versionlist import Page, Row, write_lines
 from tests.support.pagedstore import MADE, PagedStore
 
 FIRST = ("snapshots/", "index/")
@@ -111,6 +111,29 @@ def test_what_appears_in_a_folder_after_it_was_listed_is_left_out() -> None:
     made = survey(ask, "web/", Path("/var/tmp"), FIRST)
     assert made.versions == len(rows)
     assert "snapshots/zz" not in made
+    made.close()
+
+
+def test_a_key_with_a_hundred_thousand_versions_between_others() -> None:
+    rows: list[Row] = [(b"web/data/00/a", b"v", b"1", MADE), *((b"web/data/00/b", b"v%d" % n, b"1", MADE) for n in range(100_000))]
+    rows.append((b"web/data/00/c", b"v", b"1", MADE))
+    by_id = {row[1]: number for number, row in enumerate(rows[1:-1], 1)}
+
+    def ask(prefix: str, key: str, version_id: str) -> Page:
+        at = by_id[version_id.encode()] + 1 if version_id else next((n for n, row in enumerate(rows) if row[0] > key.encode()), len(rows))
+        found = [row for row in rows[at : at + 1000] if row[0].startswith(prefix.encode())]
+        more = bool(found) and at + 1000 < len(rows)
+        return Page(found, write_lines(found), more, found[-1][0].decode() if more else "", found[-1][1].decode() if more else "")
+
+    made = survey(ask, "web/", Path("/var/tmp"))
+    assert [(history.key, len(history.versions)) for history in made.values()] == [
+        ("data/00/a", 1),
+        ("data/00/b", 100_000),
+        ("data/00/c", 1),
+    ]
+    versions = made["data/00/b"].versions
+    assert [versions[n].version_id for n in (0, 999, 1000, 99_999)] == ["v0", "v999", "v1000", "v99999"]
+    assert [v.version_id for v in reversed(versions)][:2] == ["v99999", "v99998"]
     made.close()
 
 

@@ -1,0 +1,102 @@
+"""A whole run over a repository that somebody has filled: with junk, or with snapshots. Time must grow as they do, and memory hardly.
+
+The store is the sandbox's, which answers one request at a time: most of the time is its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from subprocess import Popen
+
+from benchmarks.bench import repository
+from benchmarks.result import Result
+from maintainer.core.job import Keep
+from maintainer.drill import forge, lies
+from maintainer.edges.clock import SystemClock
+from tests.support.agents import Maintained
+from tests.support.repositories import Repository
+
+JUNK = (10_000, 100_000)
+SNAPSHOTS = (5_000, 50_000)
+PUTTERS = 6
+
+
+def measure() -> Result:
+    """Run twice over each: what is new costs most."""
+    rows: list[dict[str, str | float]] = []
+    ratios: dict[str, float] = {}
+    for subject, counts, fill in (("junk", JUNK, _put_junk), ("snapshots", SNAPSHOTS, _put_snapshots)):
+        found = {count: _runs(count, fill) for count in counts}
+        for count, runs in found.items():
+            for what, (seconds, mebibytes) in zip(("new", "known"), runs, strict=True):
+                rows.append({"subject": f"{count} {subject}, {what}", "total_s": round(seconds, 1), "memory_mib": round(mebibytes)})
+        least, most = counts
+        for number, what in enumerate(("new", "known")):
+            (few_s, few_mib), (many_s, many_mib) = found[least][number], found[most][number]
+            ratios[f"{subject}, {what}: time each, most/least"] = round(many_s / few_s / (most / least), 2)
+            ratios[f"{subject}, {what}: memory in all, most/least"] = round(many_mib / few_mib, 2)
+    return Result("crowds", rows, ratios)
+
+
+def _runs(count: int, fill: Callable[[Repository, int], None]) -> list[tuple[float, float]]:
+    """Return how long a first run takes after so many were put, and a second, and the most memory of each."""
+    clock = SystemClock()
+    found: list[tuple[float, float]] = []
+    with repository(1, 300_000) as made:
+        maintained = Maintained(made, Keep(last=10_000_000))
+        maintained.expect_host()
+        maintained.finish(maintained.start())
+        fill(made, count)
+        for _ in range(2):
+            started = clock.monotonic()
+            process = maintained.start()
+            with ThreadPoolExecutor(1) as beside:
+                peak = beside.submit(_most_memory, process)
+                process.communicate()
+            if process.returncode not in (0, 3):
+                raise RuntimeError(f"the run ended with {process.returncode}")
+            found.append((clock.monotonic() - started, peak.result()))
+    return found
+
+
+def _most_memory(process: Popen[str]) -> float:
+    """Return the most memory of the agent itself in MiB, without restic's."""
+    most = 0
+    while process.poll() is None:
+        with suppress(OSError, AttributeError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            most = max(most, int(re.search(r"VmHWM:\s*(\d+)", status)[1]))  # type: ignore[index]  # a process that ends has none
+        threading.Event().wait(0.05)
+    return most / 1024
+
+
+def _put_junk(made: Repository, count: int) -> None:
+    """Put a third of it under restic's names, a third elsewhere, and a third on top of one pack."""
+    pack = made.objects("data/")[0]
+
+    def put(number: int) -> None:
+        name = hashlib.sha256(str(number).encode()).hexdigest()
+        made.put((f"data/{name[:2]}/{name}", f"junk/{name}", pack)[number % 3], b"junk%d" % number)
+
+    with ThreadPoolExecutor(PUTTERS) as pool:
+        list(pool.map(put, range(count)))
+
+
+def _put_snapshots(made: Repository, count: int) -> None:
+    """Put snapshots of the newest one's tree, half an hour apart."""
+    now, key, tree = SystemClock().now(), made.master_key(), lies.newest(made).tree
+
+    def put(number: int) -> None:
+        time = now - timedelta(minutes=30 * number)
+        forged = forge.snapshot(key, time=time, host=made.host, paths=[str(made.source)], tree=tree)
+        made.put(forged.key, forged.body)
+
+    with ThreadPoolExecutor(PUTTERS) as pool:
+        list(pool.map(put, range(count)))
