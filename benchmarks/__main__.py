@@ -6,11 +6,12 @@ import argparse
 import json
 from collections.abc import Callable
 
-from benchmarks import admission, crowds, folders, guard, overhead, survey, view
+from benchmarks import admission, bombs, crowds, folders, guard, overhead, survey, view
 from benchmarks.result import Result
 
 NAMES: dict[str, Callable[[], Result]] = {
     "admission": admission.measure,
+    "bombs": bombs.measure,
     "crowds": crowds.measure,
     "folders": folders.measure,
     "guard": guard.measure,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import Popen
 
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon
@@ -30,3 +34,25 @@ def repository(files: int, size: int, latency_ms: int = 0) -> Iterator[Repositor
     finally:
         daemon.stop(directory / "sandbox", SystemClock())
         shutil.rmtree(directory)
+
+
+def watched(process: Popen[str]) -> tuple[float, float]:
+    """Wait for an agent that was just started; return how many seconds it took, and its most memory in MiB, without restic's."""
+    clock = SystemClock()
+    started = clock.monotonic()
+    with ThreadPoolExecutor(1) as beside:
+        peak = beside.submit(_most_memory, process)
+        process.communicate()
+    if process.returncode not in (0, 3):
+        raise RuntimeError(f"the run ended with {process.returncode}")
+    return clock.monotonic() - started, peak.result()
+
+
+def _most_memory(process: Popen[str]) -> float:
+    most = 0
+    while process.poll() is None:
+        with suppress(OSError, TypeError):  # it has just ended
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            most = max(most, int(re.search(r"VmHWM:\s*(\d+)", status)[1]))  # type: ignore[index]  # of one that has ended there is none
+        threading.Event().wait(0.05)
+    return most / 1024

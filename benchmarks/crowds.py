@@ -6,16 +6,11 @@ The store is the sandbox's, which answers one request at a time: most of the tim
 from __future__ import annotations
 
 import hashlib
-import re
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
-from subprocess import Popen
 
-from benchmarks.bench import repository
+from benchmarks.bench import repository, watched
 from benchmarks.result import Result
 from maintainer.core.job import Keep
 from maintainer.drill import forge, lies
@@ -47,34 +42,12 @@ def measure() -> Result:
 
 def _runs(count: int, fill: Callable[[Repository, int], None]) -> list[tuple[float, float]]:
     """Return how long a first run takes after so many were put, and a second, and the most memory of each."""
-    clock = SystemClock()
-    found: list[tuple[float, float]] = []
     with repository(1, 300_000) as made:
         maintained = Maintained(made, Keep(last=10_000_000))
         maintained.expect_host()
         maintained.finish(maintained.start())
         fill(made, count)
-        for _ in range(2):
-            started = clock.monotonic()
-            process = maintained.start()
-            with ThreadPoolExecutor(1) as beside:
-                peak = beside.submit(_most_memory, process)
-                process.communicate()
-            if process.returncode not in (0, 3):
-                raise RuntimeError(f"the run ended with {process.returncode}")
-            found.append((clock.monotonic() - started, peak.result()))
-    return found
-
-
-def _most_memory(process: Popen[str]) -> float:
-    """Return the most memory of the agent itself in MiB, without restic's."""
-    most = 0
-    while process.poll() is None:
-        with suppress(OSError, AttributeError):
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            most = max(most, int(re.search(r"VmHWM:\s*(\d+)", status)[1]))  # type: ignore[index]  # a process that ends has none
-        threading.Event().wait(0.05)
-    return most / 1024
+        return [watched(maintained.start()) for _ in range(2)]
 
 
 def _put_junk(made: Repository, count: int) -> None:

@@ -16,7 +16,8 @@ from typing import IO, Any, Protocol
 
 from maintainer.core.errors import MaintainerError, NotFoundError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
-from maintainer.edges.s3 import S3, error_code
+from maintainer.edges.s3 import S3
+from maintainer.edges.s3errors import error_code
 from maintainer.edges.survey import survey
 from maintainer.edges.surveyed import Surveyed
 

@@ -18,30 +18,21 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectTimeoutError,
-    HTTPClientError,
-    NoCredentialsError,
-    PartialCredentialsError,
     ProfileNotFound,
-    ResponseStreamingError,
-)
-from botocore.exceptions import (
-    ConnectionError as BotoConnectionError,
 )
 from botocore.loaders import Loader, create_loader
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from maintainer.core.errors import (
-    AccessDeniedError,
-    AlreadyExistsError,
     ConfigurationError,
     MaintainerError,
-    NotFoundError,
     Problem,
     StoreError,
 )
 from maintainer.core.job import Access
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges.paging import pages
+from maintainer.edges.s3errors import CONNECT_S, SLOWER, error_code, is_transient, short, translate
 from maintainer.edges.signed import SignedGets
 from maintainer.edges.versionlist import Page, PageError, parse_line, read_page
 
@@ -50,13 +41,9 @@ ATTEMPTS_WITHOUT_A_WAY = 2
 """Of a store that can not be reached, and never was: there is no way to it, and an instance that waits costs money."""
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 20
-CONNECT_S = 10
 READ_S = 60
 CONNECTIONS = 32
 _AWS_HOST = re.compile(r"s3(?:[.-](?:dualstack\.)?(?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?")
-_SLOWER = frozenset({"SlowDown", "Throttling", "ThrottlingException"})
-_TRANSIENT = _SLOWER | frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable"})
-_TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 
 T = TypeVar("T")
 OnRetry: TypeAlias = Callable[[str, int, str, float], None]
@@ -201,9 +188,9 @@ class S3:
 
         def tell(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            if error_code(error) in _SLOWER:
+            if error_code(error) in SLOWER:
                 self._slowed.add(me)
-            self._on_retry(operation, state.attempt_number, _short(error), state.upcoming_sleep)
+            self._on_retry(operation, state.attempt_number, short(error), state.upcoming_sleep)
 
         def attempt() -> T:
             self._slowed.go_on(me)
@@ -212,7 +199,7 @@ class S3:
         retrying = Retrying(
             stop=self._is_enough,
             wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
-            retry=retry_if_exception(_is_transient),
+            retry=retry_if_exception(is_transient),
             before_sleep=tell,
             reraise=True,
         )
@@ -255,70 +242,3 @@ class _Slowed:
         self.drop(who)
         with self._turn:
             self._turn.wait_for(lambda: not self._who, LONGEST_WAIT_S)
-
-
-def error_code(error: BaseException | None) -> str:
-    """Return S3's code of an error, or of the error that it was raised from; empty for others."""
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", ""))
-    return error_code(error.__cause__) if error is not None and error.__cause__ is not None else ""
-
-
-def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, ClientError):
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return error_code(error) in _TRANSIENT or status in _TRANSIENT_STATUS
-    return isinstance(error, (BotoConnectionError, HTTPClientError, ResponseStreamingError, PageError))
-
-
-def _short(error: BaseException | None) -> str:
-    return error_code(error) or type(error).__name__
-
-
-_STATEMENTS = {
-    "list_object_versions": ("s3:ListBucketVersions", ""),
-    "list_objects_v2": ("s3:ListBucket", ""),
-    "get_bucket_versioning": ("s3:GetBucketVersioning", ""),
-    "get_object": ("s3:GetObject and s3:GetObjectVersion", "/*"),
-    "head_object": ("s3:GetObject and s3:GetObjectVersion", "/*"),
-    "put_object": ("s3:PutObject", "/*"),
-    "copy_object": ("s3:PutObject and s3:GetObjectVersion", "/*"),
-    "delete_object": ("s3:DeleteObject", "/*"),
-    "put_object_tagging": ("s3:PutObjectVersionTagging", "/*"),
-}
-"""What an operation needs, and what follows the bucket's ARN."""
-
-
-def translate(error: ClientError | BotoCoreError, operation: str, bucket: str, key: str, endpoint: str) -> MaintainerError:
-    """Say in our words what S3 refused: which call, and what would let it pass. Never quotes a signature or a credential."""
-    at = f"s3://{bucket}/{key}".rstrip("/")
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        return AccessDeniedError(
-            f"{operation} {at}: no AWS credentials", guidance="set [s3] profile, AWS_PROFILE, or run where a role is given"
-        )
-    if not isinstance(error, ClientError):
-        host = urlsplit(endpoint).netloc or "AWS"
-        if isinstance(error, ConnectTimeoutError):
-            do = "is there a way there? An instance's subnet needs a gateway endpoint for S3 in its route table, or a NAT gateway"
-            return StoreError(f"{operation} {at}: {host} can not be reached within {CONNECT_S} s", guidance=do)
-        return StoreError(f"{operation} {at}: {host} does not answer ({type(error).__name__})", guidance="is the endpoint right, and up?")
-    code = error_code(error)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    match code:
-        case "NoSuchBucket":
-            return NotFoundError(f"there is no bucket {bucket!r}", guidance="correct the location, or create the bucket with versioning on")
-        case "NoSuchKey" | "NoSuchVersion" | "404":
-            return NotFoundError(f"{operation} {at}: not there", guidance="it may have expired; the next run surveys anew")
-        case "PreconditionFailed" | "ConditionalRequestConflict":
-            return AlreadyExistsError(f"{at} exists already", guidance="another run was faster; nothing is lost")
-        case "RequestTimeTooSkewed":
-            return ConfigurationError(
-                (Problem("this machine's clock", "minutes off from S3's", "NTP time", "set the clock, for example with chrony"),)
-            )
-        case "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken":
-            return AccessDeniedError(f"{operation} {at}: S3 does not know these credentials ({code})", guidance="correct or renew them")
-    if status == 403 or code in {"AccessDenied", "Forbidden"}:  # noqa: PLR2004 - HTTP's own
-        action, below = _STATEMENTS.get(operation, (f"s3:{operation}", "/*"))
-        needed = f"allow {action} on arn:aws:s3:::{bucket}{below}; if the policy has it: is there a bucket {bucket!r} at all?"
-        return AccessDeniedError(f"{operation} {at}: permission denied", guidance=needed)
-    return StoreError(f"{operation} {at}: {code or status}", guidance="the next run repeats it; if it stays, ask the storage's operator")

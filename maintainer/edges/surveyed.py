@@ -18,6 +18,7 @@ from maintainer.edges.versionlist import escape, parse_line, text
 MANY = 2_000
 """Of a key with more versions than this, they are read from the disk when they are asked for, and not at once."""
 _KEPT_BLOCKS = 4
+_KEPT_HISTORIES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Surveyed(Mapping[str, KeyHistory]):
         self._firsts: list[bytes] = []
         self._kept: dict[int, list[bytes]] = {}
         self._since: dict[str, tuple[ObjectVersion, ...]] = {}
+        self._recent: dict[str, KeyHistory] = {}
         self._keys = 0
         self._unlisted: dict[str, None] = {}
         self.versions = 0
@@ -80,6 +82,7 @@ class Surveyed(Mapping[str, KeyHistory]):
         if version.key not in self._since and version.key not in self:
             self._unlisted[version.key] = None
         self._since[version.key] = (version, *self._since.get(version.key, ()))
+        self._recent.pop(version.key, None)
 
     def __len__(self) -> int:
         """Return how many keys there are."""
@@ -90,7 +93,15 @@ class Surveyed(Mapping[str, KeyHistory]):
         return (history.key for history in self.histories())
 
     def __getitem__(self, key: str) -> KeyHistory:
-        """Return the history of a key."""
+        """Return the history of a key. The last few are remembered: thousands of packs may be due by the same index."""
+        if (known := self._recent.get(key)) is not None:
+            return known
+        found = self._find(key)
+        if len(self._recent) >= _KEPT_HISTORIES:
+            del self._recent[next(iter(self._recent))]
+        return self._recent.setdefault(key, found)
+
+    def _find(self, key: str) -> KeyHistory:
         piece = next(self._pieces(key), None)
         since = self._since.get(key, ())
         if piece is not None and piece.key == key:

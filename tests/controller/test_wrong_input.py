@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, NoInstanceError
 from maintainer.edges.compute.ec2calls import RefusedError, translate
-from maintainer.edges.s3 import translate as translate_s3
+from maintainer.edges.s3errors import translate as translate_s3
 from tests.support.instances import Fleet, shown, until
 
 
