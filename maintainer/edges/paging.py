@@ -28,9 +28,8 @@ def pages(
     took over the rest of a range may lower it meanwhile. The store's order is what all rests on, so it is checked; that a page may begin
     with what the last one ended with, or with the marker itself, is not minded. StoreError for paging that does not advance.
     """
-    key, version_id = after.decode(errors="surrogateescape"), ""
+    key, version_id = _text_of(after), ""
     last: Row | None = None
-    before: Row | None = None
     while True:
         page = ask(key, version_id)
         rows = _fresh(page.rows, after, last)
@@ -44,14 +43,24 @@ def pages(
             yield wanted, page.lines if len(wanted) == len(page.rows) else write_lines(wanted), is_more
         if not is_more:
             return
-        if not page.rows or (not rows and (last is not None or page.rows[-1] == before)):
+        before = (key, version_id)
+        if page.next_key or page.rows:
+            key, version_id = page.next_key or _text_of(page.rows[-1][0]), page.next_version_id
+        if not rows and (key, version_id) == before:
             raise StoreError("the store's listing does not advance", guidance=_CHANGE)
-        before = page.rows[-1]
-        key, version_id = page.next_key or before[0].decode(errors="surrogateescape"), page.next_version_id
-        if (folder := next((one for one in without if one <= before[0] < _beyond(one)), None)) is not None:
-            key, version_id = _beyond(folder).decode(), ""
-        if (end := until()) is not None and key.encode(errors="surrogateescape") > end:
+        at = _bytes_of(key)
+        if (folder := next((one for one in without if one <= at < _beyond(one)), None)) is not None:
+            key, version_id = _text_of(_beyond(folder)), ""
+        if (end := until()) is not None and _bytes_of(key) > end:
             return
+
+
+def _text_of(key: bytes) -> str:
+    return key.decode(errors="surrogateescape")
+
+
+def _bytes_of(key: str) -> bytes:
+    return key.encode(errors="surrogateescape")
 
 
 def _beyond(folder: bytes) -> bytes:

@@ -67,6 +67,12 @@ def test_paging_that_does_not_advance() -> None:
         list(pages(lambda *_: page))
 
 
+def test_an_empty_page_that_says_where_to_go_on() -> None:
+    row: Row = (b"z", b"v", b"1", MADE)
+    answers = {"": Page([], b"", is_truncated=True, next_key="m"), "m": Page([row], write_lines([row]), is_truncated=False)}
+    assert [part for part, _, _ in pages(lambda key, _: answers[key])] == [[row]]
+
+
 def test_keys_out_of_order() -> None:
     rows: list[Row] = [(b"b", b"v", b"1", MADE), (b"a", b"v", b"1", MADE)]
     with pytest.raises(StoreError, match="in order"):
