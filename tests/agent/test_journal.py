@@ -21,9 +21,8 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import access
 
 
-def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "EVERY_S", 0.05)
-    state = StateStore(S3(access(sandbox)), Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint))
+def recording() -> tuple[Recorder, deque[Event], list[Event]]:
+    """Return a recorder, what a journal takes its events from, and all that it was told."""
     events: deque[Event] = deque()
     told: list[Event] = []
 
@@ -31,7 +30,13 @@ def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch
         events.append(event)
         told.append(event)
 
-    recorder = Recorder("r1", "agent", SystemClock(), sink)
+    return Recorder("r1", "agent", SystemClock(), sink), events, told
+
+
+def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVERY_S", 0.05)
+    state = StateStore(S3(access(sandbox)), Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint))
+    recorder, events, told = recording()
     recorder.record("run.started")
     with pytest.raises(NotFoundError):
         state.events("r1")
@@ -52,14 +57,7 @@ def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch
 
 def test_a_piece_whose_answer_was_lost_is_neither_kept_twice_nor_put_over(sandbox: Sandbox) -> None:
     place = Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint)
-    events: deque[Event] = deque()
-    told: list[Event] = []
-
-    def sink(event: Event) -> None:
-        events.append(event)
-        told.append(event)
-
-    recorder = Recorder("r1", "agent", SystemClock(), sink)
+    recorder, events, told = recording()
     with journal(StateStore(S3(access(sandbox)), place), "r1", events):
         recorder.record("run.started")
         StateStore(S3(access(sandbox)), place).save_events("r1", 0, (encode(told[0]) + "\n").encode())
