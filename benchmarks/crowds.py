@@ -6,6 +6,7 @@ The store is the sandbox's, which answers one request at a time: most of the tim
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -28,10 +29,12 @@ def measure() -> Result:
     rows: list[dict[str, str | float]] = []
     ratios: dict[str, float] = {}
     for subject, counts, fill in (("junk", JUNK, _put_junk), ("snapshots", SNAPSHOTS, _put_snapshots)):
-        found = {count: _runs(count, fill) for count in counts}
-        for count, runs in found.items():
-            for what, (seconds, mebibytes) in zip(("new", "known"), runs, strict=True):
+        found: dict[int, list[tuple[float, float]]] = {}
+        for count in counts:
+            found[count] = _runs(count, fill)
+            for what, (seconds, mebibytes) in zip(("new", "known"), found[count], strict=True):
                 rows.append({"subject": f"{count} {subject}, {what}", "total_s": round(seconds, 1), "memory_mib": round(mebibytes)})
+                print(rows[-1], file=sys.stderr, flush=True)  # it takes a quarter of an hour
         least, most = counts
         for number, what in enumerate(("new", "known")):
             (few_s, few_mib), (many_s, many_mib) = found[least][number], found[most][number]
