@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -19,6 +19,7 @@ from maintainer.core.moments import from_text, to_text
 
 VERSION = 1
 GENESIS = "0" * 64
+NOT_CANONICAL = "not in canonical form: it was altered"
 """What the first entry, and the first judgement, name as their predecessor."""
 
 
@@ -123,10 +124,7 @@ class Entry:
     released: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """Write the entry canonically: the same entry gives the same bytes, on which its digest rests.
-
-        Its records are written one by one, for there may be a million: as text they take a fifth of what they take as dictionaries.
-        """
+        """Write the entry canonically: the same entry gives the same bytes, on which its digest rests."""
         raw = {
             "v": VERSION,
             "sequence": self.sequence,
@@ -135,17 +133,16 @@ class Entry:
             "run_id": self.run_id,
             "at": self.at,
             "repository": self.repository,
-            "changes": {},
             "judgements": self.judgements,
             "observed": [[host, list(paths)] for host, paths in self.observed],
             "findings": [_write_reported(reported) for reported in self.findings],
             "checked": dict(self.checked),
             "released": {key: list(versions) for key, versions in self.released.items()},
         }
-        fields = {name: _write(value) for name, value in raw.items()}
-        records = (f"{_write(key)}:{_write(_write_record(self.changes[key]))}" for key in sorted(self.changes))
-        fields["changes"] = "{" + ",".join(records) + "}"
-        return ("{" + ",".join(f'"{name}":{fields[name]}' for name in sorted(fields)) + "}").encode()
+        written = bytearray()
+        for piece in _pieces(raw, ((key, _write_record(self.changes[key])) for key in sorted(self.changes))):
+            written += piece
+        return bytes(written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +171,8 @@ def decode_entry(body: bytes) -> Entry:
     try:
         raw = _load(body)
         changes = raw.pop("changes")
+        if not _is_canonical(body, {"v": VERSION, **raw}, changes):
+            raise ValueError(NOT_CANONICAL)
         entry = Entry(
             **{
                 **raw,
@@ -193,6 +192,8 @@ def decode_judgement(body: bytes) -> Judgement:
     """Read a judgement; LedgerError for anything that `encode` would not have written."""
     try:
         raw = _load(body)
+        if _write({"v": VERSION, **raw}).encode() != body:
+            raise ValueError(NOT_CANONICAL)
         judgement = Judgement(**{**raw, "subjects": tuple(raw["subjects"])})
     except (ValueError, KeyError, TypeError) as error:
         raise broken(f"a judgement is unreadable ({error})") from error
@@ -217,14 +218,38 @@ def judgements_head(bodies: Sequence[bytes]) -> tuple[int, str]:
     return (len(bodies), digest(bodies[-1]) if bodies else GENESIS)
 
 
+def _pieces(raw: Mapping[str, Any], changes: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
+    """Yield an entry in canonical form, record by record: there may be a million, and each takes ten times its text meanwhile."""
+    begin = "{"
+    for name in sorted([*raw, "changes"]):
+        yield f'{begin}"{name}":'.encode()
+        begin = ","
+        if name != "changes":
+            yield _write(raw[name]).encode()
+            continue
+        open_with = "{"
+        for key, record in changes:
+            yield f"{open_with}{_write(key)}:{_write(record)}".encode()
+            open_with = ","
+        yield b"{}" if open_with == "{" else b"}"
+    yield b"}"
+
+
+def _is_canonical(body: bytes, raw: Mapping[str, Any], changes: Mapping[str, dict[str, Any]]) -> bool:
+    at = 0
+    for piece in _pieces(raw, ((key, changes[key]) for key in sorted(changes))):
+        if not body.startswith(piece, at):
+            return False
+        at += len(piece)
+    return at == len(body)
+
+
 def _write(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _load(body: bytes) -> dict[str, Any]:
     raw = json.loads(body)
-    if _write(raw).encode() != body:
-        raise ValueError("not in canonical form: it was altered")
     if not isinstance(raw, dict) or raw.pop("v") != VERSION:
         raise ValueError("not of this version")
     return raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -54,6 +55,14 @@ def test_an_entry_reads_back_as_it_was_written() -> None:
         checked={"packs": 3},
     )
     assert decode_entry(full.encode()) == full
+    for one in (full, entry(), replace(full, changes={**full.changes, 'config"ä': record(State.EVICTED)})):
+        body = one.encode()
+        assert json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode() == body
+        assert decode_entry(body) == one
+        for other in (body + b" ", body[:-1], body.replace(b'"size":10', b'"size": 10'), body.replace(b'"ours":true', b'"ours":false')):
+            if other != body:
+                with pytest.raises(LedgerError):
+                    decode_entry(other)
 
 
 def test_an_empty_chain_is_a_first_contact_and_a_commit_ends_it() -> None:
