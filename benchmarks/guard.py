@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.result import Result
-from maintainer.core.entries import Extent
+from maintainer.core.records import Extent
 from maintainer.core.retention import Candidate, Limits, allow, judge
 from maintainer.edges.clock import SystemClock
 

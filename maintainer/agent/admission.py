@@ -11,20 +11,22 @@ from dataclasses import dataclass, field, replace
 
 from maintainer.agent.cache import cache_for
 from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs
-from maintainer.agent.run import Opened, Run, short
+from maintainer.agent.run import Opened, Run, admitted_in, short
 from maintainer.agent.smallfiles import read_contents, read_snapshot
 from maintainer.core.admission import has_trees, judge_indexes
-from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
+from maintainer.core.records import ADOPTED, Record, Records, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
+from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.viewserver import scratch_version
 from maintainer.format import files
 from maintainer.format.crypto import FormatError
 from maintainer.format.indexes import StrangeError
 
 MOST_NEW_KEYS = 10
+TAKEN_BACK = "taken back"
 HIDDEN = "it was hidden before first contact"
 WHY_DISTRUSTED = {
     Kind.POISONED_INDEX: "it says of packs what they do not hold",
@@ -40,15 +42,13 @@ class Admission:
     """
 
     uncommitted: Mapping[str, RepositoryFile]
-    changes: dict[str, Record] = field(default_factory=dict)
+    changes: Records = field(default_factory=RecordShelf)
     taken_back: dict[str, Record] = field(default_factory=dict)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
 
     def versions(self, run: Run, *kinds: FileType) -> dict[str, ObjectVersion]:
         """Return what it admitted of these kinds."""
-        return {
-            key: run.standing[key].version for key, record in self.changes.items() if record.state is State.ADMITTED and _kind(key) in kinds
-        }
+        return admitted_in(self.changes, run.standing, *kinds)
 
 
 def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, RepositoryFile]) -> Admission:
@@ -62,7 +62,7 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     _admit_keys(run, [key for key in new if _kind(key) is FileType.KEY], made)
     _admit_indexes(run, small, new, opened, made)
     _admit_config(run, opened, made)
-    run.cache = cache_for(run, {**run.fold.records, **made.changes})
+    run.cache = cache_for(run, made.changes)
     _prove_snapshots(run, list(small.snapshots), opened, made)
     if plan.hidden:
         _adopt_hidden(run, plan.hidden, opened, made)
@@ -164,7 +164,9 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     named = {pack for claim in small.claims.values() for pack in claim} | ({short(key) for key in before} if small.strange else set())
     known = _known_contents(run, named & {short(key) for key in before}, opened)
     proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
-    condemned = {short(key) for key in (*made.uncommitted, *run.fold.having(State.DOOMED), *run.fold.having(State.EVICTED))}
+    condemned = {short(key) for key in made.uncommitted} | {
+        short(key) for state in (State.DOOMED, State.EVICTED) for key, _ in run.fold.records.select(f"{FileType.PACK.value}/", state)
+    }
     verdict = judge_indexes(small.claims, small.strange, {**known, **proved}, condemned & named, known)
     for key in verdict.trusted:
         _admit(run, made, key)
@@ -204,7 +206,7 @@ def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[s
 
 def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) -> None:
     """Prove new snapshots, and those that were incomplete before, on what is admitted; then on what was doomed."""
-    waiting = [key for key in run.fold.having(State.INCOMPLETE) if key in run.standing]
+    waiting = [key for key, _ in run.fold.records.select(state=State.INCOMPLETE) if key in run.standing]
     candidates = [*new, *waiting]
     trusted = {
         **run.base(opened),
@@ -222,7 +224,7 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
         if len(still) < len(failing):
             for key in doomed:
                 made.taken_back[key] = run.fold.records[key]
-                _admit(run, made, key, reason="taken back")
+                _admit(run, made, key, reason=TAKEN_BACK)
                 run.recorder.record("object.taken_back", key=key)
             _admit_ours(run, made, indexes)
         for key in (key for key in failing if key not in still):
@@ -239,9 +241,9 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
 def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:
     """Return the doomed packs of which the bucket still has a true version, marked ones included."""
     found: dict[str, ObjectVersion] = {}
-    for key, record in run.fold.having(State.DOOMED).items():
+    for key, record in run.fold.records.select(f"{FileType.PACK.value}/", State.DOOMED):
         history = run.histories.get(key)
-        if history is None or _kind(key) is not FileType.PACK or record.reason.startswith(ADOPTED):
+        if history is None or record.reason.startswith(ADOPTED):
             continue
         true = next((version for version in history.contents() if version.version_id == record.version), None)
         if true is not None:

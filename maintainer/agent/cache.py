@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from itertools import chain
 
 from maintainer.agent.run import Run
 from maintainer.core.amounts import size
-from maintainer.core.entries import Record, State
+from maintainer.core.records import Records, State
 from maintainer.core.repofiles import FileType
 from maintainer.edges.scratch import Scratch, disk
 
@@ -18,11 +18,19 @@ SHARE = 2
 CACHED = (f"{FileType.INDEX.value}/", f"{FileType.SNAPSHOT.value}/")
 
 
-def cache_for(run: Run, records: Mapping[str, Record]) -> Scratch | None:
-    """Return a directory for restic's cache; None where what it would hold might fill the disk, which restic does not survive."""
+def cache_for(run: Run, changes: Records) -> Scratch | None:
+    """Return a directory for restic's cache; None where what it would hold might fill the disk, which restic does not survive.
+
+    `changes` is what admission makes of the ledger's records.
+    """
+    known = run.fold.records
+    records = chain(
+        ((key, changes.get(key, record)) for key, record in known.select()),
+        ((key, record) for key, record in changes.select() if key not in known),
+    )
     folder = disk()
     needed = COPIES * sum(
-        record.size for key, record in records.items() if record.state is not State.EVICTED and (record.trees or key.startswith(CACHED))
+        record.size for key, record in records if record.state is not State.EVICTED and (record.trees or key.startswith(CACHED))
     )
     free = shutil.disk_usage(folder).free
     if needed > free // SHARE:

@@ -13,8 +13,8 @@ from maintainer.agent.run import Opened, Run
 from maintainer.agent.smallfiles import read_small
 from maintainer.core import seentrees
 from maintainer.core.admission import Blob
-from maintainer.core.entries import Extent
 from maintainer.core.errors import MaintainerError
+from maintainer.core.records import Extent
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Candidate
 from maintainer.core.seentrees import SeenTree

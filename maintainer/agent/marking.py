@@ -8,8 +8,8 @@ from itertools import islice
 
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
-from maintainer.core.entries import State
 from maintainer.core.errors import StoreError
+from maintainer.core.records import State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.revert import RevertPlan, is_overdue
 from maintainer.core.versions import histories
@@ -23,8 +23,11 @@ MOST_LOCKS = 100
 
 def packs_aside(run: Run, plan: RevertPlan) -> RevertPlan:
     """Leave doomed packs to the end of the run: what has arrived since may need them, and only admission can tell."""
-    doomed = {key for key in run.fold.having(State.DOOMED) if key.startswith(f"{FileType.PACK.value}/")}
-    return replace(plan, mark=tuple(mark for mark in plan.mark if mark.over.key not in doomed))
+    return replace(plan, mark=tuple(mark for mark in plan.mark if not _is_doomed_pack(run, mark.over.key)))
+
+
+def _is_doomed_pack(run: Run, key: str) -> bool:
+    return key.startswith(f"{FileType.PACK.value}/") and run.fold.records[key].state is State.DOOMED
 
 
 def mark(run: Run, opened: Opened) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 from maintainer.agent import forgetting, unlock
@@ -25,7 +24,7 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
     with run.recorder.step("revert"):
         if run.fold.head[0] == 0:
             run.may_mark = not unlock.has_other_identity(run)
-            run.ledger.fold = replace(run.fold, records=unlock.pin(run, password()))
+            run.ledger.suppose(unlock.pin(run, password()))
         plan = make_plan(run)
         run.standing = dict(plan.standing)
     return plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
@@ -16,16 +16,17 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents
 from maintainer.core import release, retention
 from maintainer.core.admission import has_trees
-from maintainer.core.entries import Record, State
 from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
 from maintainer.core.moments import to_text
-from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
+from maintainer.core.records import Record, RecordsInMemory, State
+from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Verdict
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import restic
+from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.viewserver import Permissions, ViewServer
 
 PROGRESS_S = 5.0
@@ -128,7 +129,7 @@ def contact(run: Run, password: Callable[[], str]) -> None:
         if unlock.has_other_identity(run):
             run.may_mark = False
             return
-        run.append("first", unlock.pin(run, password()))
+        run.append("first", RecordsInMemory(unlock.pin(run, password())))
     identity = f"{unlock.IDENTITY}{run.fold.identity}"
     if identity not in run.histories or run.histories[identity].current.is_marker:
         run.put_on_top(run.store.put(identity, run.state.first_entry()))
@@ -148,9 +149,8 @@ def _uncommitted(run: Run) -> dict[str, RepositoryFile]:
 def _record_admission(run: Run, admitted: Admission) -> None:
     if not admitted.changes:
         return
-    kinds = [record.state.value + " " + key.partition("/")[0] for key, record in admitted.changes.items()]
     run.append("admission", admitted.changes, findings=run.settled())
-    counts = {kind: kinds.count(f"admitted {kind}") for kind in ("data", "index", "snapshots")}
+    counts = {kind: sum(1 for _ in admitted.changes.select(f"{kind}/", State.ADMITTED)) for kind in ("data", "index", "snapshots")}
     run.recorder.record("objects.admitted", packs=counts["data"], indexes=counts["index"], snapshots=counts["snapshots"])
 
 
@@ -159,15 +159,15 @@ def _heal_again(run: Run, before: RevertPlan) -> None:
     plan = make_plan(run)
     carry_out(run, packs_aside(run, plan))
     known = {finding.identity for finding in before.findings}
-    taken_back = {key for key, record in run.fold.records.items() if record.reason == "taken back"}
-    fresh = [finding for finding in plan.findings if finding.identity not in known and finding.subject not in taken_back]
-    run.findings += [finding for finding in fresh if not _is_expected(run, finding)]
+    run.findings += [finding for finding in plan.findings if finding.identity not in known and not _is_expected(run, finding)]
 
 
 def _is_expected(run: Run, finding: Finding) -> bool:
-    """Tell whether a second look merely sees what admission itself decided: a hidden snapshot taken in."""
+    """Tell whether a second look merely sees what admission itself decided: a pack taken back, a hidden snapshot taken in."""
     record = run.fold.records.get(finding.subject)
-    return finding.kind is Kind.HIDDEN and record is not None and record.suspect == admission.HIDDEN
+    if record is None:
+        return False
+    return record.reason == admission.TAKEN_BACK or (finding.kind is Kind.HIDDEN and record.suspect == admission.HIDDEN)
 
 
 def check(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
@@ -220,9 +220,10 @@ def prune(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
 
 def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitted: Mapping[str, RepositoryFile]) -> ExitCode:
     """Append the one entry that dooms what restic deleted, and admits what it wrote."""
-    changes = _pins(run)
-    changes |= _judged(run, work.judged.verdict, changes)
-    changes |= _doomed(run, opened, work, admitted)
+    changes = RecordShelf()
+    changes.update(_pins(run))
+    changes.update(_judged(run, work.judged.verdict, changes))
+    changes.update(_doomed(run, opened, work, admitted))
     trees = _packs_of_trees(run, opened, work.view.written)
     for key, version in work.view.written.items():
         state = State.DOOMED if key in work.view.deleted else State.ADMITTED
@@ -246,7 +247,7 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
     run.is_committed = True
     for reported in settled:
         tell(run, reported)
-    doomed = sum(record.state is State.DOOMED for record in changes.values())
+    doomed = sum(1 for _ in changes.select(state=State.DOOMED))
     run.recorder.record("run.committed", sequence=run.fold.head[0] - 1, forgotten=len(work.judged.forget), doomed=doomed)
     return ExitCode.ATTENTION if any(r.standing is Standing.NEW for r in settled) else ExitCode.COMMITTED
 
@@ -272,13 +273,12 @@ def tell(run: Run, reported: Reported) -> None:
     )
 
 
-def _pins(run: Run) -> dict[str, Record]:
-    """Pin anew what is known and stands under another version than the ledger has."""
-    return {
-        key: replace(record, version=truth.version.version_id)
-        for key, truth in run.standing.items()
-        if (record := run.fold.records.get(key)) is not None and record.version != truth.version.version_id
-    }
+def _pins(run: Run) -> Iterator[tuple[str, Record]]:
+    """Yield what to pin anew: what is known, and stands under another version than the ledger has."""
+    for key, truth in run.standing.items():
+        record = run.fold.records.get(key)
+        if record is not None and record.version != truth.version.version_id:
+            yield key, replace(record, version=truth.version.version_id)
 
 
 def _judged(run: Run, verdict: Verdict, changes: Mapping[str, Record]) -> dict[str, Record]:
@@ -312,10 +312,9 @@ def _named_by(run: Run, opened: Opened, deleted: list[str]) -> dict[str, set[str
     if not any(key.startswith("data/") for key in deleted):
         return {}
     named: dict[str, set[str]] = {}
-    for key, record in run.fold.records.items():
-        file = parse_key(key)
-        if file is None or file.type is not FileType.INDEX or record.state is State.EVICTED or key not in run.standing:
+    for key, record in run.fold.records.select(f"{FileType.INDEX.value}/"):
+        if record.state is State.EVICTED or key not in run.standing:
             continue
         for pack in read_contents(run, run.standing[key].version, opened):
-            named.setdefault(RepositoryFile(FileType.PACK, pack).key(), set()).add(file.id)
+            named.setdefault(RepositoryFile(FileType.PACK, pack).key(), set()).add(short(key))
     return named

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from maintainer.agent.run import Run
-from maintainer.core.entries import State
+from maintainer.core.records import State
 from maintainer.core.repofiles import FileType
 from maintainer.core.revert import Heal, RevertPlan, Truth, plan_revert
 from maintainer.core.versions import ObjectVersion

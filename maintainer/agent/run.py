@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from maintainer.agent.room import Room
-from maintainer.core.entries import Entry, Group, Record, State
+from maintainer.core import segments
+from maintainer.core.entries import Entry, Group
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
 from maintainer.core.findings import Finding, Reported, abridged, settle
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
 from maintainer.core.moments import to_text
-from maintainer.core.repofiles import FileType, RepositoryFile, parse_key
+from maintainer.core.records import Records, State
+from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.revert import Terms, Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
@@ -24,6 +26,7 @@ from maintainer.edges.log import Recorder
 from maintainer.edges.objectstore import Looks, S3Store
 from maintainer.edges.restic import Outcome, Restic
 from maintainer.edges.scratch import Scratch, disk
+from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.statestore import StateStore
 from maintainer.edges.surveyed import Surveyed
 from maintainer.edges.viewserver import Permissions, ViewServer
@@ -60,7 +63,7 @@ class Run:
     """What restic may keep trees, indexes and snapshots in, from when it is known how much that is."""
     histories: Surveyed = field(init=False)
     """What the survey listed, and what was put on top since."""
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger = field(init=False)
     standing: dict[str, Truth] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     may_mark: bool = True
@@ -72,6 +75,7 @@ class Run:
     def __post_init__(self) -> None:
         """Start with an empty memory of looks and of small files."""
         self.histories = Surveyed(disk(), "")
+        self.ledger = Ledger(RecordShelf())
         self.looks = Looks(self.store)
         self.kept = KeptFiles(self.store)
         self.room = Room(ROOM)
@@ -106,8 +110,7 @@ class Run:
 
     def read_ledger(self) -> None:
         """Read and verify both chains."""
-        chains = self.state.chains()
-        self.ledger = Ledger(chains.entries, chains.judgements)
+        self.ledger = self.state.ledger()
         self.known_findings = self.fold.findings
         self.earlier_runs = self.state.runs()
 
@@ -124,15 +127,16 @@ class Run:
     def append(
         self,
         kind: str,
-        changes: Mapping[str, Record],
+        changes: Records,
         *,
         observed: tuple[Group, ...] = (),
         findings: tuple[Reported, ...] = (),
         checked: Mapping[str, int] | None = None,
         released: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
-        """Append one entry; from then on the fold knows it."""
+        """Append one entry; from then on the fold knows it. What it changes is put before it, if it is too much for one object."""
         sequence, previous = self.fold.head
+        is_inline = len(changes) <= segments.INLINE
         entry = Entry(
             sequence=sequence,
             previous=previous,
@@ -140,15 +144,16 @@ class Run:
             run_id=self.run_id,
             at=to_text(self.now),
             repository=self.job.name,
-            changes=changes,
+            changes=dict(changes) if is_inline else {},
             judgements=self.fold.judgements,
             observed=observed,
             findings=abridged(findings, self.fold.findings),
             checked=checked or {},
             released=released or {},
+            segments=() if is_inline else tuple(self.state.put_segment(text) for text in segments.cut(changes)),
         )
-        self.ledger.check(entry)
-        self.ledger.append(entry, self.state.append_entry(entry))
+        self.ledger.check(entry, changes)
+        self.ledger.append(entry, self.state.append_entry(entry), changes)
         self.recorder.record("ledger.appended", sequence=sequence, kind=kind, digest=self.fold.head[1])
 
     def put_on_top(self, version: ObjectVersion) -> None:
@@ -157,11 +162,7 @@ class Run:
 
     def admitted(self, *kinds: FileType) -> dict[str, ObjectVersion]:
         """Return the admitted objects of these kinds, where a true version of them stands."""
-        return {
-            key: self.standing[key].version
-            for key, record in self.fold.records.items()
-            if record.state is State.ADMITTED and key in self.standing and (file := parse_key(key)) is not None and file.type in kinds
-        }
+        return admitted_in(self.fold.records, self.standing, *kinds)
 
     def base(self, opened: Opened) -> dict[str, ObjectVersion]:
         """Return what every view holds: config, and the one key that opens it."""
@@ -188,6 +189,11 @@ class Run:
                 if server.failures:
                     raise StoreError(f"restic {argv[0]}: {server.failures[0]}", guidance="the next run begins anew") from error
                 raise
+
+
+def admitted_in(records: Records, standing: Mapping[str, Truth], *kinds: FileType) -> dict[str, ObjectVersion]:
+    """Return the objects of these kinds that records admit, where a true version of them stands."""
+    return {key: standing[key].version for kind in kinds for key, _ in records.select(kind.value, State.ADMITTED) if key in standing}
 
 
 def short(key: str) -> str:

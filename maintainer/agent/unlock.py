@@ -6,8 +6,8 @@ import hashlib
 from contextlib import suppress
 
 from maintainer.agent.run import Opened, Run
-from maintainer.core.entries import Record, State
 from maintainer.core.errors import NotFoundError, PasswordError
+from maintainer.core.records import Record, State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.format.crypto import FormatError, MasterKey

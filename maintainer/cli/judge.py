@@ -10,12 +10,13 @@ import json
 from maintainer.cli import common
 from maintainer.cli.output import say
 from maintainer.core.amounts import size
-from maintainer.core.entries import ADOPTED, CONFIG_AT, State, accept_subjects
+from maintainer.core.entries import CONFIG_AT, accept_subjects
 from maintainer.core.errors import ConfigurationError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
-from maintainer.core.ledger import Fold, fold
+from maintainer.core.ledger import Fold
 from maintainer.core.moments import to_text
+from maintainer.core.records import ADOPTED, State
 from maintainer.core.repofiles import FileType
 
 
@@ -47,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = common.settings(arguments)
     repository = common.only(chosen, arguments.repository)
     state = common.state(chosen, repository)
-    chains = state.chains()
-    known = fold(chains.entries, chains.judgements)
+    known = state.ledger().fold
     subjects: tuple[str, ...] = ()
     match arguments.action:
         case "accept" if arguments.subjects:

@@ -8,7 +8,8 @@ from maintainer.cli import common
 from maintainer.cli.output import event_printer, say
 from maintainer.core.errors import ConfigurationError, ExitCode, NotFoundError, Problem
 from maintainer.core.events import decode
-from maintainer.core.ledger import fold
+from maintainer.core.ledger import Ledger
+from maintainer.edges.shelf import RecordShelf
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,12 +31,13 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = common.settings(arguments)
     code = ExitCode.COMMITTED
     for one in chosen.chosen(arguments.repository, arguments.group):
-        chains = common.state(chosen, one).chains()
+        state = common.state(chosen, one)
+        chains = state.chains()
         if arguments.action == "show":
             for body in (*chains.entries, *chains.judgements):
                 say(body.decode())
             continue
-        known = fold(chains.entries, chains.judgements)
+        known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segment).fold
         say(f"{one.name}: {known.head[0]} entries and {known.judgements} judgements hold; head {known.head[1]}")
         for key in chains.altered:
             say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")

@@ -8,11 +8,11 @@ from typing import Any
 
 from maintainer.cli import common
 from maintainer.cli.output import say
-from maintainer.core.entries import State
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
 from maintainer.core.findings import WHAT_TO_DO, Standing
-from maintainer.core.ledger import Fold, fold
+from maintainer.core.ledger import Fold
+from maintainer.core.records import State
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,8 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     shown: list[dict[str, Any]] = []
     for one in chosen.chosen(arguments.repository, arguments.group):
         try:
-            chains = common.state(chosen, one).chains()
-            shown.append(_summary(one.name, fold(chains.entries, chains.judgements)))
+            shown.append(_summary(one.name, common.state(chosen, one).ledger().fold))
         except MaintainerError as error:
             shown.append({"repository": one.name, "error": error.message, "do": error.guidance, "findings": []})
     if arguments.json:
@@ -51,7 +50,7 @@ def _summary(name: str, known: Fold) -> dict[str, Any]:
         "last_commit": known.last_commit or None,
         "entries": known.head[0],
         "accepted": known.accepted,
-        "snapshots": sum(key.startswith("snapshots/") for key in known.having(State.ADMITTED)),
+        "snapshots": sum(1 for _ in known.records.select("snapshots/", State.ADMITTED)),
         "incomplete": sorted(known.having(State.INCOMPLETE)),
         "doomed": sorted(known.having(State.DOOMED)),
         "evicted": {key: record.reason for key, record in known.having(State.EVICTED).items()},

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
 
+from maintainer.core import segments
 from maintainer.core.entries import (
-    ADOPTED,
     CONFIG_AT,
     GENESIS,
     GROUP_AT,
-    LEGAL,
     REJECTED,
     REPOSITORY,
     RETIRED,
@@ -21,8 +20,6 @@ from maintainer.core.entries import (
     Entry,
     Group,
     Judgement,
-    Record,
-    State,
     broken,
     decode_entry,
     decode_judgement,
@@ -30,6 +27,7 @@ from maintainer.core.entries import (
 )
 from maintainer.core.findings import Reported, unabridged
 from maintainer.core.moments import from_text
+from maintainer.core.records import ADOPTED, LEGAL, Record, Records, RecordsInMemory, State, Text, state_in, write_record
 from maintainer.core.repofiles import FileType
 
 Release: TypeAlias = tuple[str, Mapping[str, tuple[str, ...]]]
@@ -40,7 +38,7 @@ Release: TypeAlias = tuple[str, Mapping[str, tuple[str, ...]]]
 class Fold:
     """What a verified chain and its judgements add up to. `head` is the next sequence number and its predecessor's digest."""
 
-    records: Mapping[str, Record] = field(default_factory=dict)
+    records: Records = field(default_factory=RecordsInMemory)
     findings: Mapping[str, Reported] = field(default_factory=dict)
     acknowledged: frozenset[str] = frozenset()
     expected: frozenset[Group] = frozenset()
@@ -73,12 +71,20 @@ class Fold:
 
     def having(self, state: State) -> dict[str, Record]:
         """Return the records in one state, by key."""
-        return {key: record for key, record in self.records.items() if record.state is state}
+        return dict(self.records.select(state=state))
 
 
-def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes]) -> Fold:
+ReadSegment: TypeAlias = Callable[[str], bytes]
+"""Returns the text of the segment with this name."""
+
+
+def _none(name: str) -> bytes:
+    raise broken(f"segment {name} is missing")
+
+
+def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes], read_segment: ReadSegment = _none) -> Fold:
     """Verify both chains from their bytes and add them up; LedgerError at the first link that does not follow."""
-    return Ledger(bodies, judgement_bodies).fold
+    return Ledger(RecordsInMemory(), bodies, judgement_bodies, read_segment).fold
 
 
 class Ledger:
@@ -88,10 +94,12 @@ class Ledger:
     the run at hand already heeds them. `fold` is their sum until the next `append`, which changes what it holds.
     """
 
-    def __init__(self, bodies: Iterable[bytes] = (), judgement_bodies: Sequence[bytes] = ()) -> None:
-        """Read both; LedgerError at the first link that does not follow."""
+    def __init__(
+        self, records: Records, bodies: Iterable[bytes] = (), judgement_bodies: Sequence[bytes] = (), read_segment: ReadSegment = _none
+    ) -> None:
+        """Read both, and keep the records in `records`; LedgerError at the first link that does not follow."""
         judgements = _verify_judgements(judgement_bodies)
-        self._state = state = _Folding()
+        self._state = state = _Folding(records)
         self._head = (0, GENESIS)
         self._identity = ""
         self._judgements = len(judgements)
@@ -105,22 +113,32 @@ class Ledger:
             if not state.folded <= entry.judgements <= len(judgements):
                 raise broken(f"entry {number} folds {entry.judgements} judgements, {len(judgements)} are there")
             state.judge(judgements[state.folded : entry.judgements])
-            state.check(entry)
+            for texts in _texts(entry, read_segment):
+                state.check(number, texts)
+                records.put_texts(texts)
             self._take(entry, body)
         pending = judgements[state.folded :]
         state.judge(pending)
         self.fold = self._sum(frozenset(key for one in pending if one.action == "undelete" for key in one.subjects))
 
-    def check(self, entry: Entry) -> None:
-        """Make sure that an entry follows, before it is put: a false one could never be taken back. LedgerError if it does not."""
+    def check(self, entry: Entry, changes: Records) -> None:
+        """Make sure that an entry with these changes follows, before it is put: a false one could never be taken back.
+
+        LedgerError if it does not.
+        """
         if (entry.sequence, entry.previous, entry.judgements) != (*self._head, self._judgements):
             raise broken(f"entry {entry.sequence} would not follow")
-        self._state.check(entry)
+        self._state.check(entry.sequence, changes.texts())
 
-    def append(self, entry: Entry, body: bytes) -> None:
+    def append(self, entry: Entry, body: bytes, changes: Records) -> None:
         """Take an entry that was checked and put."""
+        self._state.records.put_texts(changes.texts())
         self._take(entry, body)
         self.fold = self._sum(frozenset())
+
+    def suppose(self, changes: Mapping[str, Record]) -> None:
+        """Take what entry 0 would pin, in memory alone: for a look at a repository that no run has met."""
+        self._state.records.update(changes)
 
     def _take(self, entry: Entry, body: bytes) -> None:
         self._state.take(entry)
@@ -155,8 +173,8 @@ class Ledger:
 class _Folding:
     """The sum so far. Mutable, and never seen outside `Ledger`."""
 
-    def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
+    def __init__(self, records: Records) -> None:
+        self.records = records
         self.findings: dict[str, Reported] = {}
         self.acknowledged: set[str] = set()
         self.expected: set[Group] = set()
@@ -172,16 +190,13 @@ class _Folding:
         self.releases: list[Release] = []
         self.folded = 0
 
-    def check(self, entry: Entry) -> None:
-        for key, record in entry.changes.items():
-            before = self.records.get(key)
-            if record.state not in LEGAL[before.state if before else None]:
-                raise broken(
-                    f"entry {entry.sequence} makes {key} {record.state.value}, which was {before.state.value if before else 'new'}"
-                )
+    def check(self, sequence: int, texts: Iterable[Text]) -> None:
+        for key, text in texts:
+            before, after = self.records.state_of(key), state_in(text)
+            if after not in LEGAL[before]:
+                raise broken(f"entry {sequence} makes {key} {after.value}, which was {before.value if before else 'new'}")
 
     def take(self, entry: Entry) -> None:
-        self.records.update(entry.changes)
         if entry.observed:
             self.observed = entry.observed
         if entry.kind in ("admission", "commit"):
@@ -226,7 +241,7 @@ class _Folding:
             raise broken(f"judgement {judgement.number} accepts {subject!r}, which this release does not know")
 
     def _decide_adopted(self, judgement: Judgement) -> None:
-        for key, record in self.records.items():
+        for key, record in self.records.select(state=State.DOOMED):
             if record.reason == ADOPTED:
                 self.records[key] = replace(record, reason=f"{ADOPTED}, accepted", since=from_text(judgement.at))
 
@@ -254,6 +269,14 @@ class _Folding:
                 since=from_text(judgement.at),
                 suspect=f"{UNDELETED}{judgement.who}" if is_snapshot else "",
             )
+
+
+def _texts(entry: Entry, read_segment: ReadSegment) -> Iterator[Sequence[Text]]:
+    """Yield what an entry changes, a part at a time."""
+    if entry.changes:
+        yield [(key, write_record(record)) for key, record in entry.changes.items()]
+    for name in entry.segments:
+        yield segments.read(name, read_segment(name))
 
 
 def _verify_judgements(bodies: Sequence[bytes]) -> list[Judgement]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from maintainer.core.entries import ADOPTED, REJECTED, Record, State
+from maintainer.core.entries import REJECTED
 from maintainer.core.findings import Standing
 from maintainer.core.ledger import Fold
+from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import FileType
 from maintainer.core.revert import Terms, packs_are_held
 from maintainer.core.versions import KeyHistory, ObjectVersion

@@ -10,8 +10,9 @@ from statistics import median
 from typing import TypeAlias
 
 from maintainer.core.amounts import size
-from maintainer.core.entries import Extent, Group
+from maintainer.core.entries import Group
 from maintainer.core.moments import to_text
+from maintainer.core.records import Extent
 
 DAY = timedelta(days=1)
 

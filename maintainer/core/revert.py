@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.ledger import Fold
+from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.versions import Examine, KeyHistory, Look, ObjectVersion
 
@@ -116,11 +116,11 @@ def is_overdue(key: str, fold: Fold, terms: Terms) -> bool:
 
 def packs_are_held(fold: Fold, terms: Terms) -> str:
     """Return why no pack may be marked in this run, or nothing."""
-    for key, record in fold.records.items():
-        if record.state is State.INCOMPLETE and record.first_seen + terms.probation > terms.now:
+    for key, record in fold.records.select(state=State.INCOMPLETE):
+        if record.first_seen + terms.probation > terms.now:
             return f"{key} is incomplete and undecided"
-        if record.reason == ADOPTED:
-            return "what was hidden before first contact is undecided"
+    if any(record.reason == ADOPTED for _, record in fold.records.select(state=State.DOOMED)):
+        return "what was hidden before first contact is undecided"
     return ""
 
 

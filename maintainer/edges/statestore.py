@@ -9,11 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from maintainer.core.entries import Entry, Judgement, judgements_head
+import zstandard
+
+from maintainer.core import segments
+from maintainer.core.entries import Entry, Judgement, broken, digest, judgements_head
 from maintainer.core.errors import AlreadyExistsError, ConcurrentRunError, NotFoundError, UnsafeStoreError
 from maintainer.core.job import Place
+from maintainer.core.ledger import Ledger
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.edges.s3 import S3
+from maintainer.edges.shelf import RecordShelf
 
 LONGEST_ENTRY = 256 << 20
 ANEW = "-anew"
@@ -47,6 +52,11 @@ class StateStore:
         entries = self._chain("ledger", altered)
         return Chains(entries, tuple(self._chain("judgements", altered)), tuple(altered))
 
+    def ledger(self) -> Ledger:
+        """Read and verify both chains; LedgerError at the first link that does not follow."""
+        chains = self.chains()
+        return Ledger(RecordShelf(), chains.entries, chains.judgements, self.read_segment)
+
     def first_entry(self) -> bytes:
         """Read entry 0."""
         return self._oldest(_entry_key(0))
@@ -65,9 +75,26 @@ class StateStore:
             for begin in range(0, len(refs), AHEAD):
                 yield from pool.map(lambda ref: self._read(*ref), refs[begin : begin + AHEAD])
 
+    def put_segment(self, text: bytes) -> str:
+        """Keep the text of a segment, compressed, before the entry that names it; return its name."""
+        name = digest(text)
+        self._put(f"segments/{name}", zstandard.compress(text), ContentType="application/zstd")
+        return name
+
+    def read_segment(self, name: str) -> bytes:
+        """Return the text of a segment, which is to be judged by its name; LedgerError where there is none."""
+        try:
+            body = self._oldest(f"segments/{name}")
+            with zstandard.ZstdDecompressor().stream_reader(body) as reader:
+                return reader.read(segments.LONGEST)
+        except (NotFoundError, zstandard.ZstdError) as error:
+            raise broken(f"segment {name} is missing or unreadable ({error})") from error
+
     def append_entry(self, entry: Entry) -> bytes:
         """Append: the commit; return what was put. On a lost answer the entry is read: ours means done, another's ConcurrentRunError."""
         body = entry.encode()
+        if len(body) > LONGEST_ENTRY:
+            raise broken(f"entry {entry.sequence} would have {len(body)} bytes, and could never be read")
         self._append(_entry_key(entry.sequence), body)
         return body
 
@@ -173,8 +200,10 @@ class StateStore:
         return bytes(answer["Body"].read(LONGEST_ENTRY))
 
     def _oldest(self, key: str) -> bytes:
-        oldest = [version for version in self._versions(key) if version.key == key and not version.is_marker][-1]
-        return self._read(oldest.key, oldest.version_id)
+        versions = [version for version in self._versions(key) if version.key == key and not version.is_marker]
+        if not versions:
+            raise NotFoundError(f"there is no {key} in the state store", guidance="it was removed there: restore it, or its bucket")
+        return self._read(key, versions[-1].version_id)
 
     def _put(self, key: str, body: bytes, **headers: str) -> bool:
         """Put what is not there yet, as a store may demand; return False where it is there, be it by a try whose answer was lost."""

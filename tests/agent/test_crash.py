@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from maintainer.core.entries import State
 from maintainer.core.job import Keep
+from maintainer.core.records import State
 from maintainer.sandbox.daemon import Sandbox
 from tests.agent.test_history import erase
 from tests.support.agents import Maintained

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maintainer.core.entries import Extent
+from maintainer.core.records import Extent
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran
 from tests.support.repositories import Repository

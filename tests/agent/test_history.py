@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from maintainer.core.entries import State
 from maintainer.core.job import Keep
+from maintainer.core.records import State
 from maintainer.format.crypto import encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maintainer.core.entries import State
 from maintainer.core.job import Keep
+from maintainer.core.records import State
 from maintainer.drill import lies
 from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_lies import Guarded, guarded

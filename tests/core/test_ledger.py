@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maintainer.core.entries import ADOPTED, GENESIS, LEGAL, Entry, Extent, Judgement, Record, State, accept_subjects, decode_entry, digest
+from maintainer.core.entries import GENESIS, Entry, Judgement, accept_subjects, decode_entry, digest
 from maintainer.core.errors import LedgerError
 from maintainer.core.findings import MANY, Finding, Kind, Reported, Standing, abridged, settle
 from maintainer.core.ledger import fold
 from maintainer.core.moments import to_text
+from maintainer.core.records import ADOPTED, LEGAL, Extent, Record, State
 from tests.support.fakestore import WHEN
 
 KEY = "snapshots/" + "a" * 64

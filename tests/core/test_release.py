@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.findings import Finding, Kind, Reported, Standing
 from maintainer.core.ledger import Fold
+from maintainer.core.records import ADOPTED, Record, RecordsInMemory, State
 from maintainer.core.release import earliest_loss, plan_release
 from maintainer.core.revert import Terms
 from maintainer.core.versions import KeyHistory
@@ -37,7 +37,7 @@ def released(made: FakeStore, fold: Fold, day: float) -> list[str]:
 
 def admitted(made: FakeStore, pinned: int, **more: object) -> Fold:
     record = Record(State.ADMITTED, made.versions[KEY][pinned].version_id, 4, WHEN, WHEN)
-    return Fold(records={KEY: record}, commits=(WHEN + DAY, WHEN + 11 * DAY), **more)  # type: ignore[arg-type]
+    return Fold(records=RecordsInMemory({KEY: record}), commits=(WHEN + DAY, WHEN + 11 * DAY), **more)  # type: ignore[arg-type]
 
 
 HEALED = ((0, "good"), (9, "bad!"), (10, "good"))
@@ -88,13 +88,13 @@ def test_what_no_commit_has_told_of_is_kept_and_what_the_ledger_does_not_know() 
 )
 def test_what_was_marked_waits_too_and_evidence_for_ever(state: State, reason: str, day: float, count: int) -> None:
     made = store((0, "good"), (0, "bad!"), (1, "mark"))
-    fold = Fold(records={KEY: Record(state, "", 4, WHEN, WHEN, reason)}, commits=(WHEN, WHEN + DAY))
+    fold = Fold(records=RecordsInMemory({KEY: Record(state, "", 4, WHEN, WHEN, reason)}), commits=(WHEN, WHEN + DAY))
     assert len(released(made, fold, day)) == count
 
 
 def test_what_is_doomed_and_not_marked_stays() -> None:
     made = store((0, "good"))
-    assert released(made, Fold(records={KEY: Record(State.DOOMED, "", 4, WHEN, WHEN, "pruned")}), 1000) == []
+    assert released(made, Fold(records=RecordsInMemory({KEY: Record(State.DOOMED, "", 4, WHEN, WHEN, "pruned")})), 1000) == []
 
 
 def test_packs_stay_while_a_snapshot_may_need_them() -> None:
@@ -103,8 +103,8 @@ def test_packs_stay_while_a_snapshot_may_need_them() -> None:
     made.mark(PACK)
     doomed = {PACK: Record(State.DOOMED, "", 4, WHEN, WHEN, "pruned")}
     waiting = {"snapshots/x": Record(State.INCOMPLETE, "v", 1, WHEN + 100 * DAY, WHEN)}
-    assert len(released(made, Fold(records=doomed), 101)) == 1
-    assert released(made, Fold(records={**doomed, **waiting}), 101) == []
+    assert len(released(made, Fold(records=RecordsInMemory(doomed)), 101)) == 1
+    assert released(made, Fold(records=RecordsInMemory(doomed | waiting)), 101) == []
 
 
 def test_the_earliest_loss_is_of_what_was_not_released() -> None:

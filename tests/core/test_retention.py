@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maintainer.core.entries import Extent
+from maintainer.core.records import Extent
 from maintainer.core.retention import Candidate, Expectation, Limits, Verdict, allow, groups, judge
 from tests.support.fakestore import WHEN
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maintainer.core.entries import ADOPTED, Record, State
 from maintainer.core.ledger import Fold
+from maintainer.core.records import ADOPTED, Record, RecordsInMemory, State
 from maintainer.core.revert import RevertPlan, Terms, plan_revert
 from maintainer.core.versions import ObjectVersion
 from tests.support.fakestore import WHEN, FakeStore
@@ -46,7 +46,7 @@ def bucket(key: str, shape: str) -> FakeStore:
 def record(store: FakeStore, key: str, state: State, *, days_ago: float = 0, **more: object) -> Fold:
     pinned = next((v for v in reversed(store.versions[key]) if not v.is_marker and store.contents[v.version_id] == GOOD), None)
     made = Record(state, pinned.version_id if pinned else "", len(GOOD), WHEN, TERMS.now - timedelta(days=days_ago))
-    return replace(AFTER, records={key: replace(made, **more)})  # type: ignore[arg-type]
+    return replace(AFTER, records=RecordsInMemory({key: replace(made, **more)}))  # type: ignore[arg-type]
 
 
 def plan_of(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS) -> RevertPlan:
@@ -137,7 +137,7 @@ def test_a_pack_waits_for_grace_after_the_first_marker_on_each_index_that_names_
     store.put(f"index/{index}", b"an index")
     fold = record(store, PACK, State.DOOMED, indexes=(index,))
     doomed = Record(State.DOOMED, "", 8, WHEN, TERMS.now, ours=True)
-    fold = replace(fold, records={**fold.records, f"index/{index}": doomed})
+    fold = replace(fold, records=RecordsInMemory({**fold.records, f"index/{index}": doomed}))
     store.now = TERMS.now
     store.mark(f"index/{index}")
     at = {days: did(plan_of(store, fold, replace(TERMS, now=TERMS.now + timedelta(days=days)))) for days in (6.9, 7)}
@@ -148,7 +148,7 @@ def test_no_pack_is_marked_while_a_snapshot_is_incomplete() -> None:
     store = bucket(PACK, "G")
     fold = record(store, PACK, State.DOOMED, days_ago=8)
     waiting = Record(State.INCOMPLETE, "v", 1, TERMS.now, TERMS.now)
-    assert did(plan_of(store, replace(fold, records={**fold.records, "snapshots/" + "0" * 64: waiting}))) == ""
+    assert did(plan_of(store, replace(fold, records=RecordsInMemory({**fold.records, "snapshots/" + "0" * 64: waiting})))) == ""
 
 
 def test_what_was_hidden_before_first_contact_is_not_healed_but_told() -> None:
@@ -220,7 +220,7 @@ def test_a_plan_applied_twice_is_empty_the_second_time(shape: str, key: str, sta
         assert store.versions[healed_key][0] is version
     if plan.evict:
         evicted = Record(State.EVICTED, "", 0, WHEN, TERMS.now)
-        fold = replace(fold, records={**fold.records, **dict.fromkeys(plan.evict, evicted)})
+        fold = replace(fold, records=RecordsInMemory({**fold.records, **dict.fromkeys(plan.evict, evicted)}))
         apply(store, plan_of(store, fold))
     assert plan_of(store, fold).is_empty
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from maintainer.core.entries import Extent
+from maintainer.core.records import Extent
 from maintainer.core.retention import Candidate, Limits, Verdict, judge
 from tests.support.fakestore import WHEN
 

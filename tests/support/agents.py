@@ -13,7 +13,7 @@ from maintainer.core.entries import accept_subjects
 from maintainer.core.events import Event, decode, encode
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
 from maintainer.core.job import decode as decode_job
-from maintainer.core.ledger import Fold, fold
+from maintainer.core.ledger import Fold
 from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.edges.s3 import S3
@@ -131,8 +131,7 @@ class Maintained:
         self.judge("accept", *accept_subjects(self.fold().observed))
 
     def fold(self) -> Fold:
-        chains = self.state.chains()
-        return fold(chains.entries, chains.judgements)
+        return self.state.ledger().fold
 
     def pass_days(self, days: float) -> None:
         """Let the sandbox's time go on to so many days from the start."""

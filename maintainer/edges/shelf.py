@@ -1,0 +1,139 @@
+"""Values by key, on disk: a run over a million objects takes no more memory than one over ten."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from typing import TypeAlias, TypeVar
+
+from maintainer.core.records import Record, Records, State, Text, read_record, state_in, write_record
+
+V = TypeVar("V")
+
+AHEAD = 1_000
+"""Rows that are read at once where keys are asked for in order."""
+_CACHE_KIB = 4096
+_PUT = "INSERT OR REPLACE INTO shelf VALUES (?, ?, ?)"
+
+Row: TypeAlias = tuple[bytes, str, str]
+"""A key, a tag, and a value as it is kept."""
+
+
+class Shelf(MutableMapping[str, V]):
+    """A mapping in a nameless file of SQLite's, in the order of the keys' bytes; gone with this process. For one thread at a time.
+
+    What is asked for in order, or nearly so, is read many rows at a time. A tag is a word of a value's that rows can be chosen by.
+    """
+
+    def __init__(self, write: Callable[[V], str], read: Callable[[str], V], tag: Callable[[V], str] = lambda _: "") -> None:
+        self._write = write
+        self._read = read
+        self._tag = tag
+        # An empty name is a file without one, in TMPDIR or /var/tmp, as `scratch.disk` says. Nothing of it need survive.
+        self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        for pragma in (f"cache_size = -{_CACHE_KIB}", "journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
+            self._base.execute(f"PRAGMA {pragma}")
+        self._base.execute("CREATE TABLE shelf (key BLOB PRIMARY KEY, tag TEXT NOT NULL, value TEXT NOT NULL) WITHOUT ROWID")
+        self._base.execute("BEGIN")
+        self._count: int | None = 0
+        self._ahead: dict[bytes, str] = {}
+        self._from = self._to = b""
+        self._size = 1
+
+    def close(self) -> None:
+        """Give the disk back."""
+        self._ahead.clear()
+        self._base.close()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        if self._count is None:
+            (self._count,) = self._base.execute("SELECT count(*) FROM shelf").fetchone()
+        return self._count or 0
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the keys in order; they may change meanwhile."""
+        return (_text(key) for key, _, _ in self.rows())
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a key is there."""
+        return isinstance(key, str) and self._find(_bytes(key)) is not None
+
+    def __getitem__(self, key: str) -> V:
+        """Return a value; KeyError where there is none."""
+        if (value := self._find(_bytes(key))) is None:
+            raise KeyError(key)
+        return self._read(value)
+
+    def __setitem__(self, key: str, value: V) -> None:
+        """Put a value, in place of what was there."""
+        kept = self._write(value)
+        self._base.execute(_PUT, (_bytes(key), self._tag(value), kept))
+        if self._from <= _bytes(key) <= self._to:
+            self._ahead[_bytes(key)] = kept
+        self._count = None
+
+    def __delitem__(self, key: str) -> None:
+        """Remove a value; KeyError where there is none."""
+        if not self._base.execute("DELETE FROM shelf WHERE key = ?", (_bytes(key),)).rowcount:
+            raise KeyError(key)
+        self._ahead.pop(_bytes(key), None)
+        self._count = None
+
+    def put_rows(self, rows: Iterable[Row]) -> None:
+        """Put many at once, as they are kept."""
+        self._base.executemany(_PUT, rows)
+        self._ahead.clear()
+        self._from = self._to = b""
+        self._count = None
+
+    def rows(self, prefix: str = "", tag: str = "") -> Iterator[Row]:
+        """Yield rows in order of the key, those with a prefix or a tag alone if one is given."""
+        begin = _bytes(prefix)
+        end = begin[:-1] + bytes([begin[-1] + 1]) if begin else b"\xff"
+        chosen, wanted = ("AND tag = ?", (tag,)) if tag else ("", ())
+        query = f"SELECT key, tag, value FROM shelf WHERE key >= ? AND key < ? {chosen} ORDER BY key LIMIT {AHEAD}"  # noqa: S608 - no foreign text
+        while rows := self._base.execute(query, (begin, end, *wanted)).fetchall():
+            yield from rows
+            begin = rows[-1][0] + b"\0"
+
+    def _find(self, key: bytes) -> str | None:
+        """Look among what was read ahead, else read on: twice as much as before where that was of use, else one row."""
+        if not self._from <= key <= self._to or not self._from:
+            is_near = bool(self._from) and self._to < key
+            self._size = min(2 * self._size, AHEAD) if is_near else 1
+            rows = self._base.execute("SELECT key, value FROM shelf WHERE key >= ? ORDER BY key LIMIT ?", (key, self._size)).fetchall()
+            self._ahead = dict(rows)
+            self._from, self._to = key, rows[-1][0] if len(rows) == self._size else b"\xff"
+        return self._ahead.get(key)
+
+
+class RecordShelf(Shelf[Record], Records):
+    """Records of the ledger, as many as there are objects."""
+
+    def __init__(self) -> None:
+        super().__init__(write_record, read_record, lambda record: record.state.value)
+
+    def select(self, prefix: str = "", state: State | None = None) -> Iterator[tuple[str, Record]]:
+        """Yield some of them, in order; they may change meanwhile."""
+        return ((_text(key), self._read(value)) for key, _, value in self.rows(prefix, state.value if state else ""))
+
+    def state_of(self, key: str) -> State | None:
+        """Return the state of one; None where there is none."""
+        return state_in(text) if (text := self._find(_bytes(key))) is not None else None
+
+    def texts(self) -> Iterator[Text]:
+        """Yield all as text, in the order of the keys."""
+        return ((_text(key), value) for key, _, value in self.rows())
+
+    def put_texts(self, texts: Iterable[Text]) -> None:
+        """Put what `texts` gave, here or elsewhere."""
+        self.put_rows((_bytes(key), state_in(text).value, text) for key, text in texts)
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode(errors="surrogateescape")
+
+
+def _text(key: bytes) -> str:
+    return key.decode(errors="surrogateescape")
