@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from maintainer.core import segments
 from maintainer.core.entries import GENESIS, Entry
-from maintainer.core.errors import ConcurrentRunError, UnsafeStoreError
+from maintainer.core.errors import ConcurrentRunError, LedgerError, UnsafeStoreError
 from maintainer.core.job import Place
 from maintainer.core.ledger import fold
+from maintainer.core.records import Record, RecordsInMemory, State
 from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.edges import statestore
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore, new_run_id
 from maintainer.sandbox import daemon, processes
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import access, client
+from tests.support.fakestore import WHEN
 
 AT = "2026-01-01T00:00:00.000000Z"
 
@@ -74,3 +79,26 @@ def test_a_store_that_ignores_conditional_puts_is_refused(state: StateStore, mon
             StateStore(S3(access(careless)), Place(careless.state_bucket, "test", careless.endpoint)).probe()
     finally:
         daemon.stop(tmp_path / "careless", clock)
+
+
+def test_what_is_too_much_for_an_entry_is_kept_beside_it(state: StateStore, sandbox: Sandbox) -> None:
+    records = RecordsInMemory({f"data/{n:05d}": Record(State.ADMITTED, f"v{n}", n, WHEN, WHEN) for n in range(30_000)})
+    names = [state.put_segment(text) for text in segments.cut(records)]
+    assert names == [state.put_segment(text) for text in segments.cut(records)]  # as a run does whose answer was lost
+    state.append_entry(replace(first("a"), segments=tuple(names)))
+    known = state.ledger().fold.records
+    assert (len(known), known["data/29999"]) == (30_000, records["data/29999"])
+    over = client(sandbox, "admin")
+    over.put_object(Bucket=sandbox.state_bucket, Key=f"{state._root}segments/{names[0]}", Body=b"junk")
+    assert len(state.ledger().fold.records) == 30_000  # the oldest version counts
+    for one in over.list_object_versions(Bucket=sandbox.state_bucket, Prefix=f"{state._root}segments/{names[0]}")["Versions"]:
+        over.delete_object(Bucket=sandbox.state_bucket, Key=one["Key"], VersionId=one["VersionId"])
+    with pytest.raises(LedgerError, match=f"segment {names[0]} is missing"):
+        state.ledger()
+
+
+def test_an_entry_that_could_not_be_read_again_is_not_put(state: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statestore, "LONGEST_ENTRY", 100)
+    with pytest.raises(LedgerError, match="could never be read"):
+        state.append_entry(first("a"))
+    assert not state.has_entry(0)
