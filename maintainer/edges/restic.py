@@ -26,7 +26,7 @@ SOFT_STOP_S = 20
 KEPT_TAIL = 4_000
 _SIGNED = re.compile(r"\?[^\s\"']*X-Amz-[^\s\"']*")
 """The query of a presigned URL, which restic quotes in its errors: whoever reads it may read the object, for an hour."""
-_CRASH = re.compile(r"^(?:fatal error|panic): .*", re.MULTILINE)
+_CRASH = re.compile(r"^(?:fatal error|panic|runtime/cgo): .*", re.MULTILINE)
 """What Go's runtime says first when it gives up; stacks of every goroutine follow."""
 
 
@@ -197,7 +197,7 @@ def failure(command: str, outcome: Outcome) -> ResticError:
             do = "the view holds its own locks: this is our fault, report it"
         case 12:
             do = "the password of this repository is another one: correct its source"
-        case _ if "memory" in said and _CRASH.match(said):
+        case _ if _CRASH.match(said) and ("memory" in said or "pthread_create" in said):  # a thread's stack is memory too
             do = "it needs more than it may have: raise [restic] memory_mib, on a machine that has as much"
         case status if status < 0:
             do = "restic was stopped from outside, or by the kernel, for want of memory"

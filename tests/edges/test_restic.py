@@ -73,10 +73,18 @@ def test_a_real_restic_that_needs_more_memory_than_it_may_have_is_told_as_that(t
     dear = cheaper_key(key.read_bytes(), password, n=1 << 18)  # scrypt takes 256 MB
     key.unlink()
     key.with_name(hashlib.sha256(dear).hexdigest()).write_bytes(dear)
-    with pytest.raises(ResticError, match="cannot allocate memory") as caught:
+    with pytest.raises(ResticError, match=r"cannot allocate memory|pthread_create failed") as caught:
         restic.find("restic", Limits(memory=128 << 20)).demand(location, password, restic.snapshots_argv())
     assert "raise [restic] memory_mib" in caught.value.guidance
     assert restic.parse_snapshots(plenty.demand(location, password, restic.snapshots_argv())) == ()
+
+
+def test_a_crash_is_told_by_its_first_words_and_not_by_its_stacks(tmp_path: Path) -> None:
+    first = "runtime/cgo: pthread_create failed: Resource temporarily unavailable"
+    tool = script(tmp_path, f'echo "{first}" >&2; seq 5000 >&2; exit 2', Limits())
+    with pytest.raises(ResticError, match=f"status 2: {first}\n") as caught:
+        tool.demand("x", "secret", ("snapshots",))
+    assert "raise [restic] memory_mib" in caught.value.guidance
 
 
 def test_the_password_is_in_the_environment_alone(tmp_path: Path) -> None:
