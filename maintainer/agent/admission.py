@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +18,7 @@ from maintainer.core.records import ADOPTED, Record, Records, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
+from maintainer.edges.inorder import in_order
 from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.viewserver import scratch_version
 from maintainer.format import files
@@ -26,6 +26,7 @@ from maintainer.format.crypto import FormatError
 from maintainer.format.indexes import StrangeError
 
 MOST_NEW_KEYS = 10
+READERS = 8
 TAKEN_BACK = "taken back"
 HIDDEN = "it was hidden before first contact"
 WHY_DISTRUSTED = {
@@ -90,17 +91,16 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
             return error
 
     wanted = [key for key in new if _kind(key) in (FileType.INDEX, FileType.SNAPSHOT)]
-    with ThreadPoolExecutor(8, thread_name_prefix="admit") as pool:
-        for key, result in zip(wanted, pool.map(read, wanted), strict=True):
-            match result:
-                case StrangeError():
-                    small.strange[key] = str(result)
-                case FormatError():
-                    _condemn(run, made, Kind.GARBAGE, key, str(result))
-                case files.SnapshotFile():
-                    small.snapshots[key] = result
-                case _:
-                    small.claims[key] = result
+    for key, result in in_order(read, wanted, READERS, "admit"):
+        match result:
+            case StrangeError():
+                small.strange[key] = str(result)
+            case FormatError():
+                _condemn(run, made, Kind.GARBAGE, key, str(result))
+            case files.SnapshotFile():
+                small.snapshots[key] = result
+            case _:
+                small.claims[key] = result
     return small
 
 

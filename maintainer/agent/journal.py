@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from maintainer.agent.beside import again
 from maintainer.core.errors import MaintainerError
-from maintainer.core.events import Event, encode
 from maintainer.edges.log import diagnostics
+from maintainer.edges.spool import Spool
 from maintainer.edges.statestore import StateStore
 
 EVERY_S = 30.0
@@ -19,10 +18,10 @@ MOST = 10_000
 
 
 @contextmanager
-def journal(state: StateStore, run_id: str, events: deque[Event]) -> Iterator[None]:
-    """Keep what is appended to `events` from now on, in pieces, beside the run: an event must not wait for the store.
+def journal(state: StateStore, run_id: str, events: Spool) -> Iterator[None]:
+    """Keep the events whose text is appended to `events` from now on, in pieces, beside the run: an event must not wait for the store.
 
-    What is kept is taken from `events`, and so is what was in it before: a run may tell a million.
+    What is kept is taken from `events`, and so is what was in it before.
     """
     events.clear()
     pieces = _Pieces(state, run_id, events)
@@ -34,17 +33,17 @@ def journal(state: StateStore, run_id: str, events: deque[Event]) -> Iterator[No
 
 
 class _Pieces:
-    def __init__(self, state: StateStore, run_id: str, events: deque[Event]) -> None:
+    def __init__(self, state: StateStore, run_id: str, events: Spool) -> None:
         self._state = state
         self._run_id = run_id
         self._events = events
-        self._piece: list[Event] = []
+        self._piece: list[bytes] = []
         self._pieces = 0
 
     def keep(self) -> bool:
         """Keep what is new; that this fails is no reason to fail the run, whose ledger entry is what counts."""
         while self._next():
-            body = "".join(encode(event) + "\n" for event in self._piece).encode()
+            body = b"".join(self._piece)
             try:
                 kept = self._state.save_events(self._run_id, self._pieces, body)
             except MaintainerError as error:
@@ -57,8 +56,7 @@ class _Pieces:
         return True
 
     def _next(self) -> bool:
-        """Take more events into the piece that is to be kept next: one by one, since others are appended meanwhile."""
-        with suppress(IndexError):
-            while len(self._piece) < MOST:
-                self._piece.append(self._events.popleft())
+        """Take more events into the piece that is to be kept next."""
+        if len(self._piece) < MOST:
+            self._piece += self._events.take(MOST - len(self._piece))
         return bool(self._piece)

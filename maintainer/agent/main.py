@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from datetime import timedelta
@@ -29,6 +28,7 @@ from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.metadata import MetadataService
 from maintainer.edges.objectstore import S3Store
 from maintainer.edges.s3 import S3
+from maintainer.edges.spool import Spool
 from maintainer.edges.statestore import StateStore
 
 SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED, TAKEN_BACK: ExitCode.NO_INSTANCE}
@@ -49,11 +49,11 @@ def main() -> int:
 def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
     """Do a job, and tell all of it; return its exit code, which the last event has too."""
     clock = SystemClock(Path(job.access.clock) if job.access.clock else None)
-    kept: deque[Event] = deque()
+    kept = Spool()
     done: dict[str, int] = {}
 
     def sink(event: Event) -> None:
-        kept.append(event)
+        kept.append(encode(event))
         done.update(finished([event]))
         told(event)
 
@@ -82,7 +82,7 @@ def _raise(number: int, _: FrameType | None) -> None:
     raise SignalledError(number)
 
 
-def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: deque[Event]) -> ExitCode:
+def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: Spool) -> ExitCode:
     """Run every repository; one's failure does not stop the others."""
     tool = restic.find(job.restic, restic.Limits(job.memory, timedelta(seconds=job.time_s)))
     recorder.record(

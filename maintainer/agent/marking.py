@@ -11,7 +11,7 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.core.errors import StoreError
 from maintainer.core.records import State
 from maintainer.core.repofiles import MAXIMA, FileType
-from maintainer.core.revert import RevertPlan, is_overdue
+from maintainer.core.revert import Mark, is_overdue
 from maintainer.core.versions import histories
 from maintainer.format.files import parse_lock
 
@@ -21,30 +21,29 @@ MOST_LOCKS = 100
 """How many locks a run looks into: a host may put any number."""
 
 
-def packs_aside(run: Run, plan: RevertPlan) -> RevertPlan:
+def packs_aside(run: Run, mark: Mark) -> bool:
     """Leave doomed packs to the end of the run: what has arrived since may need them, and only admission can tell."""
-    return replace(plan, mark=tuple(mark for mark in plan.mark if not _is_doomed_pack(run, mark.over.key)))
+    return not _is_pack(mark) or run.fold.records.state_of(mark.over.key) is not State.DOOMED
 
 
-def _is_doomed_pack(run: Run, key: str) -> bool:
-    return key.startswith(f"{FileType.PACK.value}/") and run.fold.records[key].state is State.DOOMED
+def _is_pack(mark: Mark) -> bool:
+    return mark.over.key.startswith(f"{FileType.PACK.value}/")
 
 
 def mark(run: Run, opened: Opened) -> None:
     """Mark all that is due. A snapshot that nobody knows yet postpones packs: it may need them. So does a live backup, up to a limit."""
-    plan = make_plan(run)
-    if any(mark.over.key.startswith("data/") for mark in plan.mark):
+    plan, unknown, busy = make_plan(run), "", ""
+    if any(map(_is_pack, plan.mark.values())):
         unknown = next((key for key in run.store.current_keys("snapshots/") if key not in run.fold.records), "")
         busy = _who_backs_up(run, opened)
         if unknown or busy:
             run.recorder.record("marking.postponed", reason=f"{short(unknown)} arrived meanwhile" if unknown else busy)
-        if unknown:
-            plan = replace(plan, mark=tuple(m for m in plan.mark if not m.over.key.startswith("data/")))
-        elif busy:
-            terms = run.terms()
-            stays = tuple(m for m in plan.mark if not m.over.key.startswith("data/") or is_overdue(m.over.key, run.fold, terms))
-            plan = replace(plan, mark=stays)
-    carry_out(run, replace(plan, heal=()))
+    terms = run.terms()
+    carry_out(
+        run,
+        replace(plan, heal=()),
+        lambda mark: not _is_pack(mark) or not (unknown or busy) or (not unknown and is_overdue(mark.over.key, run.fold, terms)),
+    )
 
 
 def _who_backs_up(run: Run, opened: Opened) -> str:

@@ -37,7 +37,7 @@ def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
         run.recorder.record(
             "heal.planned", key=heal.source.key, from_version=heal.source.version_id, over=heal.over.version_id, why=heal.why.value
         )
-    for mark in plan.mark:
+    for mark in plan.mark.values():
         run.recorder.record("mark.planned", key=mark.over.key, over=mark.over.version_id, why=mark.why)
     for key, why in plan.evict.items():
         run.recorder.record("eviction.planned", key=key, why=why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from maintainer.agent import admission, forgetting, unlock
 from maintainer.agent.admission import Admission
@@ -22,7 +23,7 @@ from maintainer.core.moments import to_text
 from maintainer.core.records import Record, RecordsInMemory, State
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Verdict
-from maintainer.core.revert import RevertPlan, Truth
+from maintainer.core.revert import Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import restic
@@ -67,10 +68,8 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         contact(run, password)
         last_failed = bool(run.earlier_runs) and next(reversed(run.earlier_runs)) not in run.fold.committed_runs
         run.state.start_run(run.run_id)
-        plan = make_plan(run)
-        carry_out(run, packs_aside(run, plan))
-        undeleted = run.fold.pending_undeletes
-        run.findings += [f for f in plan.findings if not (f.kind is Kind.HIDDEN and f.subject in undeleted)]
+        plan = make_plan(run, lambda finding: not _is_undeleted(run, finding))
+        carry_out(run, plan, partial(packs_aside, run))
         if not run.may_mark:
             raise HeldError(
                 "the ledger is empty, though maintainer was here before: overwritten content was healed, and nothing else was done",
@@ -81,7 +80,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         uncommitted = _uncommitted(run)
         admitted = admission.admit(run, plan, opened, uncommitted)
         _record_admission(run, admitted)
-        _heal_again(run, plan)
+        _heal_again(run)
     with step("freeze"):
         frozen = {**run.base(opened), **run.admitted(FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)}
         work = Work(View(frozen), frozen)
@@ -154,12 +153,15 @@ def _record_admission(run: Run, admitted: Admission) -> None:
     run.recorder.record("objects.admitted", packs=counts["data"], indexes=counts["index"], snapshots=counts["snapshots"])
 
 
-def _heal_again(run: Run, before: RevertPlan) -> None:
+def _heal_again(run: Run) -> None:
     """Plan once more with what admission decided: evictions are marked, markers over what was taken back are healed."""
-    plan = make_plan(run)
-    carry_out(run, packs_aside(run, plan))
-    known = {finding.identity for finding in before.findings}
-    run.findings += [finding for finding in plan.findings if finding.identity not in known and not _is_expected(run, finding)]
+    plan = make_plan(run, lambda finding: not _is_undeleted(run, finding) and not _is_expected(run, finding))
+    carry_out(run, plan, partial(packs_aside, run))
+
+
+def _is_undeleted(run: Run, finding: Finding) -> bool:
+    """Tell whether a person has taken back what is hidden, since the last entry."""
+    return finding.kind is Kind.HIDDEN and finding.subject in run.undeleted
 
 
 def _is_expected(run: Run, finding: Finding) -> bool:

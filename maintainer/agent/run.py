@@ -11,7 +11,7 @@ from maintainer.agent.room import Room
 from maintainer.core import segments
 from maintainer.core.entries import Entry, Group
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
-from maintainer.core.findings import Finding, Reported, abridged, settle
+from maintainer.core.findings import Found, Reported, abridged
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
 from maintainer.core.moments import to_text
@@ -65,11 +65,12 @@ class Run:
     """What the survey listed, and what was put on top since."""
     ledger: Ledger = field(init=False)
     standing: dict[str, Truth] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    findings: Found = field(default_factory=Found)
+    undeleted: frozenset[str] = frozenset()
+    """Keys that a person took back since the last entry that was there when this run began."""
     may_mark: bool = True
     is_committed: bool = False
     redirect: bool | None = None
-    known_findings: Mapping[str, Reported] = field(default_factory=dict)
     earlier_runs: dict[str, tuple[RepositoryFile, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -111,12 +112,13 @@ class Run:
     def read_ledger(self) -> None:
         """Read and verify both chains."""
         self.ledger = self.state.ledger()
-        self.known_findings = self.fold.findings
+        self.findings = Found(self.fold.findings)
+        self.undeleted = self.fold.pending_undeletes
         self.earlier_runs = self.state.runs()
 
     def settled(self) -> tuple[Reported, ...]:
         """Return where every finding stands, as this run has it so far."""
-        standing = settle(self.known_findings, self.findings, self.fold.acknowledged, now=to_text(self.now))
+        standing = self.findings.settled(self.fold.acknowledged, now=to_text(self.now))
         return tuple(standing[identity] for identity in sorted(standing))
 
     def check_head(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from maintainer.cli import common
 from maintainer.cli.output import event_printer, say
+from maintainer.core import segments
 from maintainer.core.errors import ConfigurationError, ExitCode, NotFoundError, Problem
 from maintainer.core.events import decode
 from maintainer.core.ledger import Ledger
 from maintainer.edges.shelf import RecordShelf
+from maintainer.edges.statestore import StateStore
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         chains = state.chains()
         if arguments.action == "show":
             for body in (*chains.entries, *chains.judgements):
-                say(body.decode())
+                _show(body, state)
             continue
         known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segment).fold
         say(f"{one.name}: {known.head[0]} entries and {known.judgements} judgements hold; head {known.head[1]}")
@@ -43,6 +46,14 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")
             code = ExitCode.ATTENTION
     return code
+
+
+def _show(body: bytes, state: StateStore) -> None:
+    """Print a link as it is, and then what it changes as lines of their own, where that lies in segments."""
+    say(body.decode())
+    for name in json.loads(body).get("segments", ()):
+        for key, text in segments.read(name, state.read_segment(name)):
+            say(f'{{"segment":"{name}","key":{json.dumps(key)},"record":{text}}}')
 
 
 def run_logs(arguments: argparse.Namespace) -> int:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import groupby
 
 
 class Kind(Enum):
@@ -100,33 +104,106 @@ _FINGERPRINT = 8
 """Bytes. What is found has an identity and a version id that its author does not choose: nobody finds another of the same fingerprint."""
 
 
-def settle(known: Mapping[str, Reported], found: Iterable[Finding], acknowledged: frozenset[str], *, now: str) -> dict[str, Reported]:
-    """Say where every finding stands after a run that found `found`: by identity, the gone ones last seen in this run only.
+class Found:
+    """What a run finds, as it comes. Beyond the limit of a kind only fingerprints are kept: there may be a million.
 
-    What was reported and is found again with the same evidence is open or acknowledged; newer evidence makes it new, whatever it was.
-    A bundle is new when anything in it is; and stays one as long as anything is left of it, so that this is no news.
+    The same finding counts once, and of those with one identity the first.
     """
-    settled: dict[str, Reported] = {}
-    by_kind: dict[Kind, list[Finding]] = {}
-    for finding in {finding.identity: finding for finding in found}.values():
-        by_kind.setdefault(finding.kind, []).append(finding)
-    bundled: set[str] = set()
-    for kind, findings in by_kind.items():
-        before = known.get(f"{kind.value}:{MANY}")
-        if len(findings) > LIMIT_OF_A_KIND or (before is not None and before.standing is not Standing.GONE):
-            bundled |= {finding.identity for finding in findings}
-            told = [_bundle(findings, before, known)]
-        else:
-            told = [(finding, b"", _is_news(finding, known)) for finding in findings]
-        for finding, members, is_news in told:
-            earlier = known.get(finding.identity)
-            since = now if earlier is None or earlier.standing is Standing.GONE else earlier.since
-            standing = Standing.NEW if is_news else Standing.ACKNOWLEDGED if finding.identity in acknowledged else Standing.OPEN
-            settled[finding.identity] = Reported(finding, since, standing, members)
-    for identity, reported in known.items():
-        if identity not in settled and identity not in bundled and reported.standing is not Standing.GONE:
-            settled[identity] = replace(reported, standing=Standing.GONE)
-    return settled
+
+    def __init__(self, known: Mapping[str, Reported] | None = None, found: Iterable[Finding] = ()) -> None:
+        """`known` is what the run before reported."""
+        self._known = known or {}
+        self._kinds: dict[Kind, _Several] = {}
+        for finding in found:
+            self.append(finding)
+
+    def append(self, finding: Finding) -> None:
+        """Take one more."""
+        kind = finding.kind
+        if kind not in self._kinds:
+            self._kinds[kind] = _Several(kind, [one for one in self._known.values() if one.finding.kind is kind])
+        self._kinds[kind].take(finding)
+
+    def settled(self, acknowledged: frozenset[str], *, now: str) -> dict[str, Reported]:
+        """Say where every finding stands after this run: by identity, the gone ones last seen in this run only.
+
+        What was reported and is found again with the same evidence is open or acknowledged; newer evidence makes it new, whatever it was.
+        A bundle is new when anything in it is; and stays one as long as anything is left of it, so that this is no news.
+        """
+        settled: dict[str, Reported] = {}
+        bundled: set[str] = set()
+        for several in self._kinds.values():
+            bundled |= several.known_again
+            for finding, members, is_news in several.told():
+                earlier = self._known.get(finding.identity)
+                since = now if earlier is None or earlier.standing is Standing.GONE else earlier.since
+                standing = Standing.NEW if is_news else Standing.ACKNOWLEDGED if finding.identity in acknowledged else Standing.OPEN
+                settled[finding.identity] = Reported(finding, since, standing, members)
+        for identity, reported in self._known.items():
+            if identity not in settled and identity not in bundled and reported.standing is not Standing.GONE:
+                settled[identity] = replace(reported, standing=Standing.GONE)
+        return settled
+
+
+class _Several:
+    """What was found of one kind: one by one, or a bundle. `known_again` are the identities that were reported before one by one."""
+
+    def __init__(self, kind: Kind, known: Sequence[Reported]) -> None:
+        self._kind = kind
+        live = [one for one in known if one.standing is not Standing.GONE]
+        bundle = next((one for one in live if one.finding.subject == MANY), None)
+        self._members = bundle.members if bundle else b""
+        singles = [one.finding for one in live if one.finding.subject != MANY]
+        self._known = {finding.identity for finding in singles}
+        self._known_prints = {_fingerprint(finding) for finding in singles}
+        self.known_again: set[str] = set()
+        self._whole: dict[str, Finding] = {}
+        self._is_bundle = bundle is not None
+        self._prints = array("Q")
+        self._example = self._news = ""
+
+    def take(self, finding: Finding) -> None:
+        if self._is_bundle:
+            self._count(finding)
+            return
+        self._whole.setdefault(finding.identity, finding)
+        if len(self._whole) > LIMIT_OF_A_KIND:
+            self._is_bundle = True
+            for one in self._whole.values():
+                self._count(one)
+            self._whole.clear()
+
+    def _count(self, finding: Finding) -> None:
+        print_ = _fingerprint(finding)
+        self._prints.append(print_)
+        self._example = min(self._example or finding.subject, finding.subject)
+        if finding.identity in self._known:
+            self.known_again.add(finding.identity)
+        if self._is_news(print_):
+            self._news = min(self._news or finding.subject, finding.subject)
+
+    def _is_news(self, print_: int) -> bool:
+        if print_ in self._known_prints:
+            return False
+        at = bisect_left(range(len(self._members) // _FINGERPRINT), print_, key=self._member)
+        return at == len(self._members) // _FINGERPRINT or self._member(at) != print_
+
+    def _member(self, number: int) -> int:
+        return int.from_bytes(self._members[number * _FINGERPRINT : (number + 1) * _FINGERPRINT], "big")
+
+    def told(self) -> Iterator[tuple[Finding, bytes, bool]]:
+        """Yield the findings that are reported, who is in each, and whether it, or anything in it, is news."""
+        if not self._is_bundle:
+            for finding in self._whole.values():
+                yield finding, b"", self._is_news(_fingerprint(finding))
+            return
+        prints = array("Q", (one for one, _ in groupby(sorted(self._prints))))
+        news = sum(map(self._is_news, prints))
+        count = f"{news} new of {len(prints)}" if 0 < news < len(prints) else f"{len(prints)}"
+        members = array("Q", prints)
+        if sys.byteorder == "little":
+            members.byteswap()
+        yield Finding(self._kind, MANY, f"{count}, for example {self._news or self._example}"), members.tobytes(), bool(news)
 
 
 def abridged(findings: Iterable[Reported], before: Mapping[str, Reported]) -> tuple[Reported, ...]:
@@ -146,21 +223,6 @@ def _members(known: Mapping[str, Reported], one: Reported) -> bytes:
     return known[one.finding.identity].members if one.finding.identity in known else b""
 
 
-def _is_news(finding: Finding, known: Mapping[str, Reported]) -> bool:
-    before = known.get(finding.identity)
-    return before is None or before.standing is Standing.GONE or before.finding.evidence != finding.evidence
-
-
-def _bundle(findings: Sequence[Finding], before: Reported | None, known: Mapping[str, Reported]) -> tuple[Finding, bytes, bool]:
-    """Return one finding for many, who is in it, and whether anything of it is news."""
-    prints = {_fingerprint(finding): finding for finding in findings}
-    members = before.members if before is not None and before.standing is not Standing.GONE else b""
-    known_members = {members[at : at + _FINGERPRINT] for at in range(0, len(members), _FINGERPRINT)}
-    news = [finding for fingerprint, finding in prints.items() if fingerprint not in known_members and _is_news(finding, known)]
-    example = min(finding.subject for finding in news or findings)
-    count = f"{len(news)} new of {len(findings)}" if news and len(news) < len(findings) else f"{len(findings)}"
-    return Finding(findings[0].kind, MANY, f"{count}, for example {example}"), b"".join(sorted(prints)), bool(news)
-
-
-def _fingerprint(finding: Finding) -> bytes:
-    return hashlib.sha256(f"{finding.identity}\0{finding.evidence}".encode("utf-8", "surrogateescape")).digest()[:_FINGERPRINT]
+def _fingerprint(finding: Finding) -> int:
+    hashed = hashlib.sha256(f"{finding.identity}\0{finding.evidence}".encode("utf-8", "surrogateescape"))
+    return int.from_bytes(hashed.digest()[:_FINGERPRINT], "big")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -61,7 +62,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class RevertPlan:
-    """All that revert will do, and what it found out on the way. Order is the listing's, but of marks snapshots, indexes, packs.
+    """All that revert will do, and what it found out on the way. Order is the listing's; marks go by their names (`_order`).
 
     `standing` holds, by key, the true and plain current versions; what `heal` restores joins them. `new` are the keys among both that the
     ledger does not know, `evict` those that it does not know and that never were true. `hidden` (first contact only) are true versions
@@ -69,9 +70,8 @@ class RevertPlan:
     """
 
     heal: tuple[Heal, ...] = ()
-    mark: tuple[Mark, ...] = ()
+    mark: Mapping[str, Mark] = field(default_factory=dict)
     evict: Mapping[str, str] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
     standing: Mapping[str, Truth] = field(default_factory=dict)
     new: tuple[str, ...] = ()
     hidden: Mapping[str, Truth] = field(default_factory=dict)
@@ -128,16 +128,35 @@ _MARKED_LAST = (FileType.CONFIG.value, FileType.SNAPSHOT.value, FileType.KEY.val
 """What refers to others goes first: so that a host that looks meanwhile, or after a kill, finds no snapshot without its data."""
 
 
-def plan_revert(histories: Mapping[str, KeyHistory], fold: Fold, examine: Examine, terms: Terms) -> RevertPlan:
+def _order(key: str) -> str:
+    return f"{_MARKED_LAST.index(key.partition('/')[0])} {key}"
+
+
+class _InOrder(UserDict[str, Mark]):
+    """Marks in the order of their names."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """Who is told what a plan finds, and where it puts what may be as many as anybody likes. `mark` must keep to the order of its keys."""
+
+    find: Callable[[Finding], None] = lambda _: None
+    mark: MutableMapping[str, Mark] = field(default_factory=_InOrder)
+    evict: MutableMapping[str, str] = field(default_factory=dict)
+
+
+def plan_revert(histories: Mapping[str, KeyHistory], fold: Fold, examine: Examine, terms: Terms, into: Into | None = None) -> RevertPlan:
     """Decide for every key. No plan deletes a version: there is no such action."""
-    planner = _Planner(histories, fold, examine, terms)
+    planner = _Planner(histories, fold, examine, terms, into or Into())
     for history in histories.values():
         planner.decide(history)
     return RevertPlan(
         heal=tuple(planner.heal),
-        mark=tuple(sorted(planner.mark, key=lambda mark: _MARKED_LAST.index(mark.over.key.partition("/")[0]))),
+        mark=planner.mark,
         evict=planner.evict,
-        findings=tuple(planner.findings),
         standing=planner.standing,
         new=tuple(planner.new),
         hidden=planner.hidden,
@@ -156,17 +175,17 @@ class _Search:
 class _Planner:
     """The plan as it grows. Mutable, and never seen outside `plan_revert`."""
 
-    def __init__(self, histories: Mapping[str, KeyHistory], fold: Fold, examine: Examine, terms: Terms) -> None:
+    def __init__(self, histories: Mapping[str, KeyHistory], fold: Fold, examine: Examine, terms: Terms, into: Into) -> None:
         self._histories = histories
         self._fold = fold
         self._examine = examine
         self._terms = terms
+        self._tell = into.find
         self._spare = terms.looks_to_spare
         self._held = packs_are_held(fold, terms)
         self.heal: list[Heal] = []
-        self.mark: list[Mark] = []
-        self.evict: dict[str, str] = {}
-        self.findings: list[Finding] = []
+        self.mark = into.mark
+        self.evict = into.evict
         self.standing: dict[str, Truth] = {}
         self.new: list[str] = []
         self.hidden: dict[str, Truth] = {}
@@ -193,7 +212,7 @@ class _Planner:
             if any(version.is_marker for version in history.versions):
                 self._find(Kind.REPLAYED, history)
             if self._terms.may_mark and not (file.type is FileType.PACK and self._held):
-                self.mark.append(Mark(history.current, record.reason or record.state.value))
+                self.mark[_order(history.key)] = Mark(history.current, record.reason or record.state.value)
             return
         self._decide_living(history, file, record)
 
@@ -241,11 +260,11 @@ class _Planner:
         below = history.versions[1]
         if below.is_marker:
             kind = Kind.REPLAYED if record is not None and record.state is State.DOOMED else Kind.HIDDEN
-            self.findings.append(Finding(kind, history.key, "", below.version_id))
+            self._tell(Finding(kind, history.key, "", below.version_id))
         elif (look := self._examine(below)).digest != expected:
-            self.findings.append(Finding(Kind.OVERWRITTEN, history.key, look.why if look.digest is None else "", below.version_id))
+            self._tell(Finding(Kind.OVERWRITTEN, history.key, look.why if look.digest is None else "", below.version_id))
         elif not look.plain:
-            self.findings.append(Finding(Kind.NOT_PLAIN, history.key, look.why, below.version_id))
+            self._tell(Finding(Kind.NOT_PLAIN, history.key, look.why, below.version_id))
 
     def _restore(self, history: KeyHistory, record: Record | None, source: ObjectVersion, look: Look | None) -> None:
         current = history.current
@@ -313,4 +332,4 @@ class _Planner:
         return record is None or version.size == record.size
 
     def _find(self, kind: Kind, history: KeyHistory, detail: str = "") -> None:
-        self.findings.append(Finding(kind, history.key, detail, history.current.version_id))
+        self._tell(Finding(kind, history.key, detail, history.current.version_id))

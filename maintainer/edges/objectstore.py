@@ -16,6 +16,8 @@ from typing import IO, Any, Protocol
 
 from maintainer.core.errors import MaintainerError, NotFoundError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
+from maintainer.edges import shelves
+from maintainer.edges.inorder import in_order
 from maintainer.edges.s3 import S3
 from maintainer.edges.s3errors import error_code
 from maintainer.edges.survey import survey
@@ -251,25 +253,21 @@ class Looks:
     def __init__(self, store: ObjectStore, workers: int = 8) -> None:
         self._store = store
         self._workers = workers
-        # By a digest of key and id, and of what is plain only its digest: there may be a million, and most are.
-        self._known: dict[bytes, bytes | Look] = {}
+        self._known = shelves.looks()
 
     def __call__(self, version: ObjectVersion) -> Look:
         """Return the look at one version."""
         known = self._known.get(_ref(version))
-        if known is None:
-            return self._remember(version, self._store.look(version))
-        return Look(known.hex()) if isinstance(known, bytes) else known
+        return self._remember(version, self._store.look(version)) if known is None else known
 
     def _remember(self, version: ObjectVersion, look: Look) -> Look:
-        self._known[_ref(version)] = bytes.fromhex(look.digest) if look.digest and look == Look(look.digest) else look
+        self._known[_ref(version)] = look
         return look
 
     def ahead(self, versions: Iterable[ObjectVersion]) -> None:
         """Look at all of these at once, so that a plan's questions are answered from memory."""
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="look") as pool:
-            for version, look in pool.map(lambda version: (version, self._store.look(version)), versions):
-                self._remember(version, look)
+        for version, look in in_order(self._store.look, versions, self._workers, "look"):
+            self._remember(version, look)
 
     def knows(self, version: ObjectVersion) -> bool:
         """Tell whether a version was looked at already."""
@@ -280,8 +278,8 @@ class Looks:
         self._remember(version, Look(digest))
 
 
-def _ref(version: ObjectVersion) -> bytes:
-    return hashlib.sha256(f"{version.key}\0{version.version_id}".encode(errors="surrogateescape")).digest()[:16]
+def _ref(version: ObjectVersion) -> str:
+    return f"{version.key}\0{version.version_id}"
 
 
 def _expires_after(rule: Mapping[str, Any], root: str) -> int | None:

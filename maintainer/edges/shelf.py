@@ -41,8 +41,12 @@ class Shelf(MutableMapping[str, V]):
         self._size = 1
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Give the disk back, as the end of the object does too."""
         self._ahead.clear()
+        self._base.close()
+
+    def __del__(self) -> None:
+        """Give the disk back."""
         self._base.close()
 
     def __len__(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +16,13 @@ from maintainer.core.errors import AlreadyExistsError, ConcurrentRunError, NotFo
 from maintainer.core.job import Place
 from maintainer.core.ledger import Ledger
 from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.edges.inorder import in_order
 from maintainer.edges.s3 import S3
 from maintainer.edges.shelf import RecordShelf
 
 LONGEST_ENTRY = 256 << 20
 ANEW = "-anew"
-AHEAD = 16
+READERS = 8
 """Entries that are read at the same time: a year has some seven hundred."""
 
 
@@ -71,9 +71,8 @@ class StateStore:
         return self._read_ahead([(key, oldest[key]) for key in sorted(oldest)])
 
     def _read_ahead(self, refs: Sequence[tuple[str, str]]) -> Iterator[bytes]:
-        with ThreadPoolExecutor(AHEAD, thread_name_prefix="ledger") as pool:
-            for begin in range(0, len(refs), AHEAD):
-                yield from pool.map(lambda ref: self._read(*ref), refs[begin : begin + AHEAD])
+        for _, body in in_order(lambda ref: self._read(*ref), refs, READERS, "ledger"):
+            yield body
 
     def put_segment(self, text: bytes) -> str:
         """Keep the text of a segment, compressed, before the entry that names it; return its name."""

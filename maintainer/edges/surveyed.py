@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any, overload
 
 from maintainer.core.versions import KeyHistory, ObjectVersion
+from maintainer.edges import shelves
 from maintainer.edges.versionlist import escape, parse_line, text
 
 MANY = 2_000
@@ -49,7 +50,7 @@ class Surveyed(Mapping[str, KeyHistory]):
         self._blocks: list[Block] = []
         self._firsts: list[bytes] = []
         self._kept: dict[int, list[bytes]] = {}
-        self._since: dict[str, tuple[ObjectVersion, ...]] = {}
+        self._since = shelves.versions()
         self._recent: dict[str, KeyHistory] = {}
         self._keys = 0
         self._unlisted: dict[str, None] = {}
@@ -59,6 +60,7 @@ class Surveyed(Mapping[str, KeyHistory]):
     def close(self) -> None:
         """Give the disk back."""
         self._spool.close()
+        self._since.close()
 
     def write(self, first: bytes, lines: bytes, rows: int) -> Block:
         """Write lines that were listed together; `first` is the key of the first. They count once `take` has put them in order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
 
 import pytest
 
@@ -16,18 +15,19 @@ from maintainer.core.job import Place
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
 from maintainer.edges.s3 import S3
+from maintainer.edges.spool import Spool
 from maintainer.edges.statestore import StateStore
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import access
 
 
-def recording() -> tuple[Recorder, deque[Event], list[Event]]:
+def recording() -> tuple[Recorder, Spool, list[Event]]:
     """Return a recorder, what a journal takes its events from, and all that it was told."""
-    events: deque[Event] = deque()
+    events = Spool()
     told: list[Event] = []
 
     def sink(event: Event) -> None:
-        events.append(event)
+        events.append(encode(event))
         told.append(event)
 
     return Recorder("r1", "agent", SystemClock(), sink), events, told
@@ -52,7 +52,7 @@ def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch
         assert [decode(line).event for line in kept.decode().splitlines()] == ["repository.started"]
         recorder.record("repository.finished", exit_code=0, seconds=1)
     assert [decode(line) for line in state.events("r1").decode().splitlines()] == told[1:]
-    assert not events
+    assert not events.take(1)
 
 
 def test_a_piece_whose_answer_was_lost_is_neither_kept_twice_nor_put_over(sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import UNGUARDED
+from tests.support.buckets import client
 from tests.support.commands import command
 from tests.support.instances import until
 from tests.support.processes import agent_of, is_pending, runs_restic, stop
@@ -243,3 +245,20 @@ def test_accept_takes_a_changed_config_and_a_new_key_by_name_alone(user: User) -
     user("run", "--once", code=3)
     assert repository.get("config") == changed
     assert "new-key" not in user("run", "--once", code=0)
+
+
+def test_what_many_objects_came_to_is_shown_and_verified_from_segments(user: User) -> None:
+    repository = user.repository
+    repository.write("file", 150_000, 1)
+    repository.backup()
+    for number in range(130):
+        name = hashlib.sha256(str(number).encode()).hexdigest()
+        repository.put(f"data/{name[:2]}/{name}", b"junk")
+    user("run", "--once", code=3)
+    records = [json.loads(line) for line in user("ledger", "show").splitlines() if line.startswith('{"segment"')]
+    assert sum(one["record"]["state"] == "evicted" for one in records) == 130
+    assert "judgements hold" in user("ledger", "verify")
+    store, bucket = client(user.sandbox, "admin"), user.sandbox.state_bucket
+    (key,) = (one["Key"] for one in store.list_objects_v2(Bucket=bucket)["Contents"] if records[0]["segment"] in one["Key"])
+    store.delete_object(Bucket=bucket, Key=key, VersionId=store.head_object(Bucket=bucket, Key=key)["VersionId"])
+    assert f"segment {records[0]['segment']} is missing" in user("ledger", "verify", code=4)

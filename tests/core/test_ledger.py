@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maintainer.core.entries import GENESIS, Entry, Judgement, accept_subjects, decode_entry, digest
 from maintainer.core.errors import LedgerError
-from maintainer.core.findings import MANY, Finding, Kind, Reported, Standing, abridged, settle
+from maintainer.core.findings import MANY, Finding, Found, Kind, Reported, Standing, abridged
 from maintainer.core.ledger import fold
 from maintainer.core.moments import to_text
 from maintainer.core.records import ADOPTED, LEGAL, Extent, Record, State
@@ -159,14 +159,14 @@ def test_a_judgement_that_was_altered_breaks_its_chain() -> None:
 
 def test_findings_are_new_once_open_after_gone_when_gone_and_new_again_on_newer_evidence() -> None:
     first, later = Finding(Kind.GARBAGE, "x", evidence="v1"), Finding(Kind.GARBAGE, "x", evidence="v2")
-    night1 = settle({}, [first], frozenset(), now="1")
-    night2 = settle(night1, [first], frozenset(), now="2")
-    night3 = settle(night2, [later], frozenset({first.identity}), now="3")
-    night4 = settle(night3, [later], frozenset({first.identity}), now="4")
-    night5 = settle(night4, [], frozenset(), now="5")
+    night1 = Found({}, [first]).settled(frozenset(), now="1")
+    night2 = Found(night1, [first]).settled(frozenset(), now="2")
+    night3 = Found(night2, [later]).settled(frozenset({first.identity}), now="3")
+    night4 = Found(night3, [later]).settled(frozenset({first.identity}), now="4")
+    night5 = Found(night4, []).settled(frozenset(), now="5")
     standing = [night[first.identity].standing for night in (night1, night2, night3, night4, night5)]
     assert standing == [Standing.NEW, Standing.OPEN, Standing.NEW, Standing.ACKNOWLEDGED, Standing.GONE]
-    assert settle(night5, [], frozenset(), now="6") == {}
+    assert Found(night5, []).settled(frozenset(), now="6") == {}
 
 
 def many(*numbers: int, evidence: str = "v1") -> list[Finding]:
@@ -179,7 +179,7 @@ def nights(*found: list[Finding], acknowledged: frozenset[str] = frozenset()) ->
     bodies: list[bytes] = []
     for night in found:
         before = fold(bodies, [])
-        settled = settle(before.findings, night, acknowledged, now=str(len(bodies)))
+        settled = Found(before.findings, night).settled(acknowledged, now=str(len(bodies)))
         told.append({one.finding.subject: (one.standing.value, one.finding.detail) for one in settled.values()})
         bodies = chain(*map(decode_entry, bodies), entry(kind="commit", findings=abridged(settled.values(), before.findings)))
     return told
@@ -214,9 +214,9 @@ def test_what_was_told_one_by_one_is_no_news_in_a_bundle_and_not_gone() -> None:
 
 
 def test_who_is_in_a_bundle_is_written_once() -> None:
-    settled = settle({}, many(*range(100_000)), frozenset(), now="0")
+    settled = Found({}, many(*range(100_000))).settled(frozenset(), now="0")
     first = chain(entry(kind="commit", findings=abridged(settled.values(), {})))
-    again = settle(fold(first, []).findings, many(*range(100_000)), frozenset(), now="1")
+    again = Found(fold(first, []).findings, many(*range(100_000))).settled(frozenset(), now="1")
     both = chain(*map(decode_entry, first), entry(kind="commit", findings=abridged(again.values(), fold(first, []).findings)))
     assert len(both[0]) < 1_100_000
     assert len(both[1]) < 1_000

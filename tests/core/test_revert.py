@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maintainer.core.findings import Finding
 from maintainer.core.ledger import Fold
 from maintainer.core.records import ADOPTED, Record, RecordsInMemory, State
-from maintainer.core.revert import RevertPlan, Terms, plan_revert
+from maintainer.core.revert import Into, RevertPlan, Terms, plan_revert
 from maintainer.core.versions import ObjectVersion
 from tests.support.fakestore import WHEN, FakeStore
 
@@ -49,14 +51,16 @@ def record(store: FakeStore, key: str, state: State, *, days_ago: float = 0, **m
     return replace(AFTER, records=RecordsInMemory({key: replace(made, **more)}))  # type: ignore[arg-type]
 
 
-def plan_of(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS) -> RevertPlan:
-    return plan_revert(store.histories(), fold, store.look, terms)
+def plan_of(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS, find: Callable[[Finding], None] = lambda _: None) -> RevertPlan:
+    return plan_revert(store.histories(), fold, store.look, terms, Into(find))
 
 
-def did(plan: RevertPlan) -> str:
+def did(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS) -> str:
     """Say what a plan for one key comes to."""
+    found: list[Finding] = []
+    plan = plan_of(store, fold, terms, found.append)
     words = [*("heal" for _ in plan.heal), *("mark" for _ in plan.mark), *("evict" for _ in plan.evict)]
-    words += [finding.kind.value for finding in plan.findings] + ["hidden"] * len(plan.hidden)
+    words += [finding.kind.value for finding in found] + ["hidden"] * len(plan.hidden)
     return " ".join(words)
 
 
@@ -91,7 +95,7 @@ def did(plan: RevertPlan) -> str:
     ],
 )
 def test_a_key_that_the_ledger_does_not_know(key: str, shape: str, expected: str) -> None:
-    assert did(plan_of(bucket(key, shape))) == expected
+    assert did(bucket(key, shape)) == expected
 
 
 @pytest.mark.parametrize(
@@ -121,14 +125,14 @@ def test_a_key_that_the_ledger_does_not_know(key: str, shape: str, expected: str
 )
 def test_a_key_that_the_ledger_knows(state: State, key: str, shape: str, days_ago: float, expected: str) -> None:
     store = bucket(key, shape)
-    assert did(plan_of(store, record(store, key, state, days_ago=days_ago))) == expected
+    assert did(store, record(store, key, state, days_ago=days_ago)) == expected
 
 
 def test_a_young_index_of_a_host_stays_for_grace_and_one_of_ours_goes_at_once() -> None:
     store = bucket(INDEX, "G")
-    assert did(plan_of(store, record(store, INDEX, State.DOOMED, ours=True))) == "mark"
+    assert did(store, record(store, INDEX, State.DOOMED, ours=True)) == "mark"
     later = replace(TERMS, now=WHEN + timedelta(days=7))
-    assert did(plan_of(store, record(store, INDEX, State.DOOMED), later)) == "mark"
+    assert did(store, record(store, INDEX, State.DOOMED), later) == "mark"
 
 
 def test_a_pack_waits_for_grace_after_the_first_marker_on_each_index_that_names_it() -> None:
@@ -140,7 +144,7 @@ def test_a_pack_waits_for_grace_after_the_first_marker_on_each_index_that_names_
     fold = replace(fold, records=RecordsInMemory({**fold.records, f"index/{index}": doomed}))
     store.now = TERMS.now
     store.mark(f"index/{index}")
-    at = {days: did(plan_of(store, fold, replace(TERMS, now=TERMS.now + timedelta(days=days)))) for days in (6.9, 7)}
+    at = {days: did(store, fold, replace(TERMS, now=TERMS.now + timedelta(days=days))) for days in (6.9, 7)}
     assert at == {6.9: "", 7: "mark"}
 
 
@@ -148,39 +152,39 @@ def test_no_pack_is_marked_while_a_snapshot_is_incomplete() -> None:
     store = bucket(PACK, "G")
     fold = record(store, PACK, State.DOOMED, days_ago=8)
     waiting = Record(State.INCOMPLETE, "v", 1, TERMS.now, TERMS.now)
-    assert did(plan_of(store, replace(fold, records=RecordsInMemory({**fold.records, "snapshots/" + "0" * 64: waiting})))) == ""
+    assert did(store, replace(fold, records=RecordsInMemory({**fold.records, "snapshots/" + "0" * 64: waiting}))) == ""
 
 
 def test_what_was_hidden_before_first_contact_is_not_healed_but_told() -> None:
-    assert did(plan_of(bucket(PACK, "Gx"), Fold())) == "hidden"
+    assert did(bucket(PACK, "Gx"), Fold()) == "hidden"
 
 
 def test_markers_of_what_was_adopted_are_legitimate_at_once() -> None:
     store = bucket(PACK, "Gx")
-    assert did(plan_of(store, record(store, PACK, State.DOOMED, reason=ADOPTED))) == ""
+    assert did(store, record(store, PACK, State.DOOMED, reason=ADOPTED)) == ""
 
 
 def test_with_an_emptied_ledger_no_marker_is_touched_and_content_is_healed() -> None:
     terms = replace(TERMS, may_mark=False)
-    assert did(plan_of(bucket(PACK, "Gx"), AFTER, terms)) == "hidden"
-    assert did(plan_of(bucket(PACK, "GB"), AFTER, terms)) == "heal overwritten"
+    assert did(bucket(PACK, "Gx"), AFTER, terms) == "hidden"
+    assert did(bucket(PACK, "GB"), AFTER, terms) == "heal overwritten"
 
 
 def test_config_is_held_to_its_pinned_digest() -> None:
     store = bucket("config", "GB")
-    assert did(plan_of(store, record(store, "config", State.ADMITTED, digest=ID))) == "heal overwritten"
+    assert did(store, record(store, "config", State.ADMITTED, digest=ID)) == "heal overwritten"
 
 
 @pytest.mark.parametrize("junk", [10, 100_000])
 def test_junk_over_a_true_pack_costs_two_hashes_however_much_there_is(junk: int) -> None:
     store = bucket(PACK, "G" + "B" * junk)
-    assert did(plan_of(store)) == "heal overwritten"
+    assert did(store) == "heal overwritten"
     assert len(store.looked) == 2
 
 
 def test_a_key_that_never_was_true_costs_a_bounded_number_of_hashes() -> None:
     store = bucket(PACK, "B" * 1000)
-    assert did(plan_of(store)) == "undecided"
+    assert did(store) == "undecided"
     assert len(store.looked) <= TERMS.looks_per_key + 2
 
 
@@ -194,7 +198,7 @@ def test_first_seen_is_the_oldest_true_version_even_after_identical_puts() -> No
 def apply(store: FakeStore, plan: RevertPlan) -> dict[str, ObjectVersion]:
     """Carry a plan out; return the healed versions by key."""
     healed = {heal.source.key: store.heal(heal.source, ID) for heal in plan.heal}
-    for mark in plan.mark:
+    for mark in plan.mark.values():
         store.mark(mark.over.key)
     return healed
 
