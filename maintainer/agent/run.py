@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from maintainer.agent.room import Room
 from maintainer.core import segments
-from maintainer.core.entries import Entry, Group
+from maintainer.core.entries import Entry, Group, Segment
 from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
 from maintainer.core.findings import Found, Reported, abridged
 from maintainer.core.job import RepositoryJob
@@ -152,11 +152,16 @@ class Run:
             findings=abridged(findings, self.fold.findings),
             checked=checked or {},
             released=released or {},
-            segments=() if is_inline else tuple(self.state.put_segment(text) for text in segments.cut(changes)),
+            segments=() if is_inline else self.state.put_segments(changes.texts()),
+            base=self._base(changes) if kind == "commit" and self.ledger.is_base_due else (),
         )
         self.ledger.check(entry, changes)
         self.ledger.append(entry, self.state.append_entry(entry), changes)
         self.recorder.record("ledger.appended", sequence=sequence, kind=kind, digest=self.fold.head[1])
+
+    def _base(self, changes: Records) -> tuple[Segment, ...]:
+        """Keep all records anew, but for those of which nothing is left in the bucket: a run reads the ledger from the last base on."""
+        return self.state.put_segments(segments.base(self.fold.records, changes, self.histories.__contains__))
 
     def put_on_top(self, version: ObjectVersion) -> None:
         """Remember what we put, copied or marked."""

@@ -8,6 +8,7 @@ import json
 from maintainer.cli import common
 from maintainer.cli.output import event_printer, say
 from maintainer.core import segments
+from maintainer.core.entries import Segment
 from maintainer.core.errors import ConfigurationError, ExitCode, NotFoundError, Problem
 from maintainer.core.events import decode
 from maintainer.core.ledger import Ledger
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             for body in (*chains.entries, *chains.judgements):
                 _show(body, state)
             continue
-        known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segment).fold
+        known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segment, verify=True).fold
         say(f"{one.name}: {known.head[0]} entries and {known.judgements} judgements hold; head {known.head[1]}")
         for key in chains.altered:
             say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")
@@ -51,9 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _show(body: bytes, state: StateStore) -> None:
     """Print a link as it is, and then what it changes as lines of their own, where that lies in segments."""
     say(body.decode())
-    for name in json.loads(body).get("segments", ()):
-        for key, text in segments.read(name, state.read_segment(name)):
-            say(f'{{"segment":"{name}","key":{json.dumps(key)},"record":{text}}}')
+    for one in map(Segment._make, json.loads(body).get("segments", ())):
+        for key, text in segments.read(one, state.read_segment(one.name)):
+            say(f'{{"segment":"{one.name}","key":{json.dumps(key)},"record":{text}}}')
 
 
 def run_logs(arguments: argparse.Namespace) -> int:

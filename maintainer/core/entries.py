@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from maintainer.core.errors import LedgerError
 from maintainer.core.findings import Finding, Kind, Reported, Standing
@@ -31,6 +31,14 @@ REJECTED = "rejected by "
 RETIRED = "retired by "
 """How a key's does."""
 
+
+class Segment(NamedTuple):
+    """Records beside the ledger: the SHA-256 of their text, in hex, by which it lies there, and how many they are."""
+
+    name: str
+    records: int
+
+
 Group: TypeAlias = tuple[str, tuple[str, ...]]
 """A host and its paths, as restic groups snapshots."""
 
@@ -41,8 +49,8 @@ class Entry:
 
     `judgements` is how many judgements it has folded. `observed` are the hosts and paths that a person is asked to confirm.
     `checked` says what the check before a commit had read, and `findings` is where every finding stands after it. `released` are the
-    version ids, by key, that may expire from this commit on. `segments` names, by their hashes, where the changes are that are too many
-    to be here (`core.segments`).
+    version ids, by key, that may expire from this commit on. `segments` names where the changes are that are too many to be here, and
+    `base` where all records are as this entry leaves them, if it says so (`core.segments`).
     """
 
     sequence: int
@@ -57,7 +65,8 @@ class Entry:
     findings: tuple[Reported, ...] = ()
     checked: Mapping[str, int] = field(default_factory=dict)
     released: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    segments: tuple[str, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    base: tuple[Segment, ...] = ()
 
     def encode(self) -> bytes:
         """Write the entry canonically: the same entry gives the same bytes, on which its digest rests."""
@@ -75,7 +84,7 @@ class Entry:
             "checked": dict(self.checked),
             "released": {key: list(versions) for key, versions in self.released.items()},
             "changes": {key: raw_record(record) for key, record in self.changes.items()},
-            **({"segments": list(self.segments)} if self.segments else {}),
+            **{name: named for name, named in (("segments", self.segments), ("base", self.base)) if named},
         }
         return _write(raw).encode()
 
@@ -112,7 +121,8 @@ def decode_entry(body: bytes) -> Entry:
                 "observed": tuple((host, tuple(paths)) for host, paths in raw["observed"]),
                 "findings": tuple(_read_reported(reported) for reported in raw["findings"]),
                 "released": {key: tuple(versions) for key, versions in raw["released"].items()},
-                "segments": tuple(raw.get("segments", ())),
+                "segments": tuple(Segment(*one) for one in raw.get("segments", ())),
+                "base": tuple(Segment(*one) for one in raw.get("base", ())),
             }
         )
         if entry.encode() != body:

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
 from maintainer.core import segments
-from maintainer.core.entries import (
-    CONFIG_AT,
-    GENESIS,
-    GROUP_AT,
-    REJECTED,
-    REPOSITORY,
-    RETIRED,
-    UNDELETED,
-    Entry,
-    Group,
-    Judgement,
-    broken,
-    decode_entry,
-    decode_judgement,
-    digest,
-)
-from maintainer.core.findings import Reported, unabridged
-from maintainer.core.moments import from_text
-from maintainer.core.records import ADOPTED, LEGAL, Record, Records, RecordsInMemory, State, Text, state_in, write_record
-from maintainer.core.repofiles import FileType
-
-Release: TypeAlias = tuple[str, Mapping[str, tuple[str, ...]]]
-"""A run, and the version ids that its commit released, by key."""
+from maintainer.core.entries import GENESIS, Entry, Group, Judgement, Segment, broken, decode_entry, decode_judgement, digest
+from maintainer.core.findings import Reported
+from maintainer.core.folding import Folding, Release
+from maintainer.core.records import Record, Records, RecordsInMemory, State, Text, write_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +67,49 @@ def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes], read_segmen
     return Ledger(RecordsInMemory(), bodies, judgement_bodies, read_segment).fold
 
 
+LEAST_FOR_BASE = 20_000
+"""Changes after which there may be another base."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """What an entry makes of the records, and the judgements that it folded make of them before."""
+
+    judgements: Sequence[Judgement]
+    sequence: int
+    changes: Mapping[str, Record]
+    segments: tuple[Segment, ...]
+
+
 class Ledger:
     """Both chains, verified link by link as they are read, and their sum so far.
 
     A judgement takes effect with the first entry that folded it; those that no entry has folded yet take effect at the end, so that
     the run at hand already heeds them. `fold` is their sum until the next `append`, which changes what it holds.
+
+    An entry may have a base: all records as they are after it. What the entries before it changed is then not read, unless all is to be
+    verified: then each base must say what the entries do.
     """
 
     def __init__(
-        self, records: Records, bodies: Iterable[bytes] = (), judgement_bodies: Sequence[bytes] = (), read_segment: ReadSegment = _none
+        self,
+        records: Records,
+        bodies: Iterable[bytes] = (),
+        judgement_bodies: Sequence[bytes] = (),
+        read_segment: ReadSegment = _none,
+        *,
+        verify: bool = False,
     ) -> None:
         """Read both, and keep the records in `records`; LedgerError at the first link that does not follow."""
         judgements = _verify_judgements(judgement_bodies)
-        self._state = state = _Folding(records)
+        self._state = state = Folding(records)
+        self._read_segment = read_segment
         self._head = (0, GENESIS)
         self._identity = ""
         self._judgements = len(judgements)
+        self._changes = 0
+        base: tuple[Segment, ...] = ()
+        late: list[_Link] = []
         for body in bodies:
             number, previous = self._head
             entry = decode_entry(body)
@@ -112,14 +119,47 @@ class Ledger:
                 raise broken(f"entry {number} does not follow from the one before it")
             if not state.folded <= entry.judgements <= len(judgements):
                 raise broken(f"entry {number} folds {entry.judgements} judgements, {len(judgements)} are there")
-            state.judge(judgements[state.folded : entry.judgements])
-            for texts in _texts(entry, read_segment):
-                state.check(number, texts)
-                records.put_texts(texts)
+            fresh = judgements[state.folded : entry.judgements]
+            state.judge(fresh)
+            link = _Link(fresh, number, entry.changes, entry.segments)
+            if verify:
+                self._apply(link)
+                if entry.base:
+                    segments.compare(number, records, self._texts(entry.base))
+            elif entry.base:
+                base = entry.base
+                late.clear()
+            else:
+                late.append(link)
             self._take(entry, body)
+        for texts in self._texts(base):
+            records.put_texts(texts)
+        for link in late:
+            self._apply(link)
         pending = judgements[state.folded :]
         state.judge(pending)
+        state.judge_records(pending)
         self.fold = self._sum(frozenset(key for one in pending if one.action == "undelete" for key in one.subjects))
+
+    def _apply(self, link: _Link) -> None:
+        """Make of the records what a link does; LedgerError where it may not."""
+        self._state.judge_records(link.judgements)
+        if link.changes:
+            texts = [(key, write_record(record)) for key, record in link.changes.items()]
+            self._state.check(link.sequence, texts)
+            self._state.records.put_texts(texts)
+        for texts in self._texts(link.segments):
+            self._state.check(link.sequence, texts)
+            self._state.records.put_texts(texts)
+
+    def _texts(self, named: Iterable[Segment]) -> Iterator[list[Text]]:
+        """Yield the records of segments, a segment at a time."""
+        return (segments.read(one, self._read_segment(one.name)) for one in named)
+
+    @property
+    def is_base_due(self) -> bool:
+        """Tell whether so much was changed since the last base that another pays."""
+        return self._changes > max(LEAST_FOR_BASE, len(self._state.records) // 2)
 
     def check(self, entry: Entry, changes: Records) -> None:
         """Make sure that an entry with these changes follows, before it is put: a false one could never be taken back.
@@ -142,6 +182,7 @@ class Ledger:
 
     def _take(self, entry: Entry, body: bytes) -> None:
         self._state.take(entry)
+        self._changes = 0 if entry.base else self._changes + len(entry.changes) + sum(one.records for one in entry.segments)
         link = digest(body)
         self._identity = self._identity or link
         self._head = (entry.sequence + 1, link)
@@ -168,115 +209,6 @@ class Ledger:
             last_commit=state.last_commit,
             identity=self._identity,
         )
-
-
-class _Folding:
-    """The sum so far. Mutable, and never seen outside `Ledger`."""
-
-    def __init__(self, records: Records) -> None:
-        self.records = records
-        self.findings: dict[str, Reported] = {}
-        self.acknowledged: set[str] = set()
-        self.expected: set[Group] = set()
-        self.observed: tuple[Group, ...] = ()
-        self.accepted = False
-        self.accepted_keys: set[str] = set()
-        self.accepted_config = ""
-        self.endorsed: set[str] = set()
-        self.committed: set[str] = set()
-        self.last_commit = ""
-        self.commits: list[datetime] = []
-        self.released: dict[str, set[str]] = {}
-        self.releases: list[Release] = []
-        self.folded = 0
-
-    def check(self, sequence: int, texts: Iterable[Text]) -> None:
-        for key, text in texts:
-            before, after = self.records.state_of(key), state_in(text)
-            if after not in LEGAL[before]:
-                raise broken(f"entry {sequence} makes {key} {after.value}, which was {before.value if before else 'new'}")
-
-    def take(self, entry: Entry) -> None:
-        if entry.observed:
-            self.observed = entry.observed
-        if entry.kind in ("admission", "commit"):
-            self.findings = unabridged(entry.findings, self.findings)
-        if entry.kind == "commit":
-            self.committed.add(entry.run_id)
-            self.last_commit = entry.at
-            self.commits.append(from_text(entry.at))
-            for key, versions in entry.released.items():
-                self.released.setdefault(key, set()).update(versions)
-            if entry.released:
-                self.releases.append((entry.run_id, entry.released))
-            self.acknowledged &= set(self.findings)
-
-    def judge(self, judgements: Iterable[Judgement]) -> None:
-        for judgement in judgements:
-            self.folded = judgement.number + 1
-            match judgement.action:
-                case "endorse":
-                    self.endorsed |= set(judgement.subjects)
-                case "ack":
-                    self.acknowledged |= set(judgement.subjects)
-                case "accept" | "undelete" | "reject" | "retire" as action:
-                    heed = {"accept": self._accept, "undelete": self._undelete, "reject": self._reject, "retire": self._retire}[action]
-                    for subject in judgement.subjects:
-                        heed(subject, judgement)
-                case other:
-                    raise broken(f"judgement {judgement.number} says {other!r}, which this release does not know")
-
-    def _accept(self, subject: str, judgement: Judgement) -> None:
-        if subject.startswith(CONFIG_AT):
-            self.accepted_config = subject.removeprefix(CONFIG_AT)
-        elif subject.startswith(GROUP_AT):
-            host, paths = json.loads(subject.removeprefix(GROUP_AT))
-            self.expected.add((host, tuple(paths)))
-        elif subject.startswith(f"{FileType.KEY.value}/"):
-            self.accepted_keys.add(subject)
-        elif subject == REPOSITORY:
-            self.accepted = True
-            self._decide_adopted(judgement)
-        else:
-            raise broken(f"judgement {judgement.number} accepts {subject!r}, which this release does not know")
-
-    def _decide_adopted(self, judgement: Judgement) -> None:
-        for key, record in self.records.select(state=State.DOOMED):
-            if record.reason == ADOPTED:
-                self.records[key] = replace(record, reason=f"{ADOPTED}, accepted", since=from_text(judgement.at))
-
-    def _reject(self, key: str, judgement: Judgement) -> None:
-        """Let a snapshot go: one that is whole as a policy would; one that never was for good, unless a person takes it back."""
-        self.endorsed.discard(key)
-        if (before := self.records.get(key)) is not None and before.state in (State.ADMITTED, State.INCOMPLETE):
-            state = State.DOOMED if before.state is State.ADMITTED else State.EVICTED
-            self.records[key] = replace(before, state=state, reason=f"{REJECTED}{judgement.who}", since=from_text(judgement.at))
-
-    def _retire(self, key: str, judgement: Judgement) -> None:
-        """Let a key go: who holds its password alone can open the repository with it no more."""
-        self.accepted_keys.discard(key)
-        if (before := self.records.get(key)) is not None and before.state is State.ADMITTED:
-            self.records[key] = replace(before, state=State.DOOMED, reason=f"{RETIRED}{judgement.who}", since=from_text(judgement.at))
-
-    def _undelete(self, key: str, judgement: Judgement) -> None:
-        """Take a key back. A snapshot comes back incomplete: admission proves it, and takes back the packs that it needs."""
-        if (before := self.records.get(key)) is not None and before.state is not State.ADMITTED:
-            is_snapshot = key.startswith(f"{FileType.SNAPSHOT.value}/")
-            self.records[key] = replace(
-                before,
-                state=State.INCOMPLETE if is_snapshot else State.ADMITTED,
-                reason="",
-                since=from_text(judgement.at),
-                suspect=f"{UNDELETED}{judgement.who}" if is_snapshot else "",
-            )
-
-
-def _texts(entry: Entry, read_segment: ReadSegment) -> Iterator[Sequence[Text]]:
-    """Yield what an entry changes, a part at a time."""
-    if entry.changes:
-        yield [(key, write_record(record)) for key, record in entry.changes.items()]
-    for name in entry.segments:
-        yield segments.read(name, read_segment(name))
 
 
 def _verify_judgements(bodies: Sequence[bytes]) -> list[Judgement]:

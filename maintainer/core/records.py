@@ -93,8 +93,8 @@ class Records(MutableMapping[str, Record]):
         return record.state if (record := self.get(key)) is not None else None
 
     def texts(self) -> Iterator[Text]:
-        """Yield all as text, in the order of the keys."""
-        return ((key, write_record(self[key])) for key in sorted(self))
+        """Yield all as text, in the order of the keys; they may change meanwhile."""
+        return iter([(key, write_record(self[key])) for key in sorted(self)])
 
     def put_texts(self, texts: Iterable[Text]) -> None:
         """Put what `texts` gave, here or elsewhere."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import chain, groupby, islice
 
-from maintainer.core.entries import broken, digest
-from maintainer.core.records import Records, Text
+from maintainer.core.entries import Segment, broken, digest
+from maintainer.core.records import Records, State, Text, state_in
 
 INLINE = 100
 """An entry with more changes than this has them in segments."""
@@ -16,20 +17,53 @@ LONGEST = 256 << 20
 """Bytes of a segment's text, at most: a snapshot's record names what may be long, such as reasons and indexes."""
 
 
-def cut(records: Records) -> Iterator[bytes]:
-    """Yield the texts of segments that hold these, in the order of the keys: a line each, the key and the record."""
-    texts = iter(records.texts())
-    while lines := [f"{key}\t{text}\n" for key, text in islice(texts, MOST)]:
-        yield "".join(lines).encode()
+def cut(texts: Iterable[Text]) -> Iterator[tuple[int, bytes]]:
+    """Yield how many records a segment has, and its text, until these are all in one: a line each, the key and the record."""
+    rest = iter(texts)
+    while lines := [f"{key}\t{text}\n" for key, text in islice(rest, MOST)]:
+        yield len(lines), "".join(lines).encode()
 
 
-def read(name: str, body: bytes) -> Sequence[Text]:
+def read(segment: Segment, body: bytes) -> list[Text]:
     """Return the keys and texts of a segment; LedgerError if it is not what the entry names."""
-    if digest(body) != name:
-        raise broken(f"segment {name} was altered")
-    return [_parse(line) for line in body.decode().split("\n")[:-1]]
+    lines = body.decode(errors="replace").split("\n")[:-1]
+    if digest(body) != segment.name or len(lines) != segment.records:
+        raise broken(f"segment {segment.name} was altered")
+    return [_parse(line) for line in lines]
 
 
 def _parse(line: str) -> Text:
     key, _, text = line.partition("\t")
     return key, text
+
+
+def base(records: Records, changes: Records, is_there: Callable[[str], bool]) -> Iterator[Text]:
+    """Yield what a base holds after `changes`: all records, but for those that were let go and of which the bucket has nothing left."""
+    both = merge(changes.texts(), records.texts(), key=_key)
+    for key, found in groupby(both, key=_key):
+        _, text = next(found)
+        if not _may_go(text) or is_there(key):
+            yield key, text
+
+
+def compare(sequence: int, records: Records, parts: Iterable[Sequence[Text]]) -> None:
+    """Make sure that a base says what the entries before it came to; what it leaves out goes. LedgerError where it does not."""
+    based = chain.from_iterable(parts)
+    expected = next(based, None)
+    for key, text in records.texts():
+        if expected is not None and expected == (key, text):
+            expected = next(based, None)
+        elif _may_go(text) and (expected is None or key < expected[0]):
+            del records[key]
+        else:
+            raise broken(f"the base of entry {sequence} does not say of {key} what the entries do")
+    if expected is not None:
+        raise broken(f"the base of entry {sequence} has {expected[0]}, which no entry has")
+
+
+def _may_go(text: str) -> bool:
+    return state_in(text) in (State.DOOMED, State.EVICTED)
+
+
+def _key(text: Text) -> str:
+    return text[0]

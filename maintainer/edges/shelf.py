@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 AHEAD = 1_000
 """Rows that are read at once where keys are asked for in order."""
-_CACHE_KIB = 4096
+_CACHE_KIB = 1024
 _PUT = "INSERT OR REPLACE INTO shelf VALUES (?, ?, ?)"
 
 Row: TypeAlias = tuple[bytes, str, str]

@@ -11,10 +11,11 @@ from typing import Any
 import zstandard
 
 from maintainer.core import segments
-from maintainer.core.entries import Entry, Judgement, broken, digest, judgements_head
+from maintainer.core.entries import Entry, Judgement, Segment, broken, digest, judgements_head
 from maintainer.core.errors import AlreadyExistsError, ConcurrentRunError, NotFoundError, UnsafeStoreError
 from maintainer.core.job import Place
 from maintainer.core.ledger import Ledger
+from maintainer.core.records import Text
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.edges.inorder import in_order
 from maintainer.edges.s3 import S3
@@ -74,11 +75,14 @@ class StateStore:
         for _, body in in_order(lambda ref: self._read(*ref), refs, READERS, "ledger"):
             yield body
 
-    def put_segment(self, text: bytes) -> str:
-        """Keep the text of a segment, compressed, before the entry that names it; return its name."""
+    def put_segments(self, texts: Iterable[Text]) -> tuple[Segment, ...]:
+        """Keep records beside the ledger, compressed, before the entry that names them; return the names."""
+        return tuple(self._put_segment(*one) for one in segments.cut(texts))
+
+    def _put_segment(self, records: int, text: bytes) -> Segment:
         name = digest(text)
         self._put(f"segments/{name}", zstandard.compress(text), ContentType="application/zstd")
-        return name
+        return Segment(name, records)
 
     def read_segment(self, name: str) -> bytes:
         """Return the text of a segment, which is to be judged by its name; LedgerError where there is none."""

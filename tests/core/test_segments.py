@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from maintainer.core import segments
-from maintainer.core.entries import GENESIS, Entry, decode_entry, digest
+from maintainer.core.entries import GENESIS, Entry, Judgement, Segment, decode_entry, digest
 from maintainer.core.errors import LedgerError
 from maintainer.core.ledger import Ledger, fold
 from maintainer.core.moments import to_text
-from maintainer.core.records import Record, RecordsInMemory, State, state_in, write_record
+from maintainer.core.records import LEGAL, Record, RecordsInMemory, State, Text, state_in, write_record
 from tests.support.fakestore import WHEN
 
 MANY = RecordsInMemory({f"data/{n % 7}/{n:05d}": Record(State.ADMITTED, f"v{n}", n, WHEN, WHEN) for n in range(45_000)})
 
 
+def kept(texts: Iterable[Text], store: dict[str, bytes]) -> tuple[Segment, ...]:
+    """Put segments as a run does."""
+    cut = [(Segment(digest(text), records), text) for records, text in segments.cut(texts)]
+    store.update({segment.name: text for segment, text in cut})
+    return tuple(segment for segment, _ in cut)
+
+
 def written(changes: RecordsInMemory) -> tuple[Entry, dict[str, bytes]]:
-    texts = {digest(text): text for text in segments.cut(changes)}
-    return Entry(0, GENESIS, "first", "r", to_text(WHEN), "web", segments=tuple(texts)), texts
+    store: dict[str, bytes] = {}
+    return Entry(0, GENESIS, "first", "r", to_text(WHEN), "web", segments=kept(changes.texts(), store)), store
 
 
 def test_many_records_come_back_from_their_segments() -> None:
@@ -27,7 +37,7 @@ def test_many_records_come_back_from_their_segments() -> None:
     assert len(texts) == 3
     assert decode_entry(entry.encode()) == entry
     assert fold([entry.encode()], [], texts.__getitem__).records == MANY
-    keys = [key for name, text in texts.items() for key, _ in segments.read(name, text)]
+    keys = [key for one in entry.segments for key, _ in segments.read(one, texts[one.name])]
     assert keys == sorted(MANY)
 
 
@@ -46,7 +56,9 @@ def test_a_change_in_a_segment_must_be_legal_too() -> None:
     ledger = Ledger(RecordsInMemory(), [entry.encode()], (), texts.__getitem__)
     back = RecordsInMemory({key: replace(record, state=State.INCOMPLETE) for key, record in MANY.items()})
     _, more = written(back)
-    second = replace(entry, sequence=1, previous=digest(entry.encode()), segments=tuple(more))
+    second = replace(
+        entry, sequence=1, previous=digest(entry.encode()), segments=tuple(Segment(name, text.count(b"\n")) for name, text in more.items())
+    )
     with pytest.raises(LedgerError, match="makes data/0/00000 incomplete, which was admitted"):
         ledger.check(second, back)
     with pytest.raises(LedgerError, match="which was admitted"):
@@ -60,3 +72,100 @@ def test_the_state_is_told_by_the_text_alone(state: State, reason: str) -> None:
         text = write_record(record)
         assert state_in(text) is state
         assert not {"\n", "\t"} & set(text)
+
+
+KEYS = [f"snapshots/{number}" for number in range(4)]
+NIGHTS = st.lists(
+    st.tuples(
+        st.dictionaries(st.sampled_from(KEYS), st.sampled_from(State), max_size=3),
+        st.lists(st.tuples(st.sampled_from(["reject", "undelete", "endorse", "retire", "accept"]), st.sampled_from(KEYS)), max_size=2),
+        st.booleans(),
+        st.sets(st.sampled_from(KEYS)),
+    ),
+    max_size=8,
+)
+
+
+class Chain:
+    """Entries and judgements as runs and people append them."""
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+        self.judgements: list[bytes] = []
+        self.store: dict[str, bytes] = {}
+        self.last: tuple[str, ...] = ()
+
+    def ledger(self, *, verify: bool) -> Ledger:
+        return Ledger(RecordsInMemory(), self.entries, self.judgements, self.store.__getitem__, verify=verify)
+
+    def judge(self, action: str, key: str) -> None:
+        previous = digest(self.judgements[-1]) if self.judgements else GENESIS
+        subject = "repository" if action == "accept" else key
+        self.judgements.append(Judgement(len(self.judgements), previous, to_text(WHEN), "ann", action, (subject,)).encode())
+
+    def commit(self, wanted: dict[str, State], *, has_base: bool, gone: set[str]) -> None:
+        """Append what is legal of it, and a base if it is wanted; what is `gone` has nothing left in the bucket."""
+        known = self.ledger(verify=False).fold
+        changes = RecordsInMemory()
+        for key, state in wanted.items():
+            if state in LEGAL[known.records.state_of(key)]:
+                changes[key] = Record(state, f"v{len(self.entries)}", 1, WHEN, WHEN)
+        base = kept(segments.base(known.records, changes, lambda key: key not in gone), self.store) if has_base else ()
+        (number, previous), at = known.head, to_text(WHEN)
+        entry = Entry(number, previous, "commit", "r", at, "web", dict(changes), judgements=len(self.judgements), base=base)
+        self.entries.append(entry.encode())
+
+
+@settings(max_examples=200)
+@given(NIGHTS)
+def test_a_base_says_what_the_entries_before_it_do_and_spares_reading_them(
+    nights: list[tuple[dict[str, State], list[tuple[str, str]], bool, set[str]]],
+) -> None:
+    chain = Chain()
+    for wanted, judgements, has_base, gone in nights:
+        for judgement in judgements:
+            chain.judge(*judgement)
+        chain.commit(wanted, has_base=has_base, gone=gone)
+    quick, whole = chain.ledger(verify=False).fold, chain.ledger(verify=True).fold
+    assert quick == whole
+    bases = [number for number, body in enumerate(chain.entries) if decode_entry(body).base]
+    for name in {one.name for number in bases[:-1] for one in decode_entry(chain.entries[number]).base}:
+        if name not in {one.name for one in decode_entry(chain.entries[bases[-1]]).base}:
+            del chain.store[name]
+    assert chain.ledger(verify=False).fold == quick  # nothing before the last base was read
+
+
+def test_what_is_let_go_and_gone_from_the_bucket_is_in_no_base_and_what_is_admitted_always() -> None:
+    records = RecordsInMemory({f"data/{state.value}": Record(state, "v", 1, WHEN, WHEN) for state in State})
+    changes = RecordsInMemory(
+        {"data/admitted": Record(State.DOOMED, "v", 1, WHEN, WHEN), "data/new": Record(State.ADMITTED, "v", 1, WHEN, WHEN)}
+    )
+    assert [key for key, _ in segments.base(records, RecordsInMemory(), lambda _: False)] == ["data/admitted", "data/incomplete"]
+    assert [key for key, _ in segments.base(records, changes, lambda _: False)] == ["data/incomplete", "data/new"]
+    assert len(list(segments.base(records, changes, lambda _: True))) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda made: made.pop("data/0/00000"), "does not say of data/0/00000"),
+        (lambda made: made.update({"data/0/00000": replace(MANY["data/0/00000"], version="forged")}), "does not say of data/0/00000"),
+        (lambda made: made.update({"data/9": MANY["data/0/00000"]}), "has data/9, which no entry has"),
+    ],
+)
+def test_verify_finds_a_base_that_says_something_else(change: Callable[[dict[str, Record]], object], told: str) -> None:
+    entry, store = written(MANY)
+    forged = RecordsInMemory(MANY)
+    change(forged)
+    second = replace(entry, sequence=1, previous=digest(entry.encode()), kind="commit", segments=(), base=kept(forged.texts(), store))
+    with pytest.raises(LedgerError, match=told):
+        Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), store.__getitem__, verify=True)
+
+
+def test_a_base_is_due_when_half_has_changed_since_the_last() -> None:
+    entry, store = written(MANY)
+    assert Ledger(RecordsInMemory(), [entry.encode()], (), store.__getitem__).is_base_due
+    second = replace(entry, sequence=1, previous=digest(entry.encode()), kind="commit", segments=(), base=kept(MANY.texts(), store))
+    ledger = Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), store.__getitem__)
+    assert not ledger.is_base_due
+    assert ledger.fold.records == MANY

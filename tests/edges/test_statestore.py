@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from maintainer.core import segments
 from maintainer.core.entries import GENESIS, Entry
 from maintainer.core.errors import ConcurrentRunError, LedgerError, UnsafeStoreError
 from maintainer.core.job import Place
@@ -83,9 +82,10 @@ def test_a_store_that_ignores_conditional_puts_is_refused(state: StateStore, mon
 
 def test_what_is_too_much_for_an_entry_is_kept_beside_it(state: StateStore, sandbox: Sandbox) -> None:
     records = RecordsInMemory({f"data/{n:05d}": Record(State.ADMITTED, f"v{n}", n, WHEN, WHEN) for n in range(30_000)})
-    names = [state.put_segment(text) for text in segments.cut(records)]
-    assert names == [state.put_segment(text) for text in segments.cut(records)]  # as a run does whose answer was lost
-    state.append_entry(replace(first("a"), segments=tuple(names)))
+    named = state.put_segments(records.texts())
+    assert named == state.put_segments(records.texts())  # as a run does whose answer was lost
+    state.append_entry(replace(first("a"), segments=named))
+    names = [one.name for one in named]
     known = state.ledger().fold.records
     assert (len(known), known["data/29999"]) == (30_000, records["data/29999"])
     over = client(sandbox, "admin")
