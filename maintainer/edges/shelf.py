@@ -75,6 +75,8 @@ class Shelf(MutableMapping[str, V]):
         self._base.execute(_PUT, (_bytes(key), self._tag(value), kept))
         if self._from <= _bytes(key) <= self._to:
             self._ahead[_bytes(key)] = kept
+            if len(self._ahead) > AHEAD:
+                self._forget()
         self._count = None
 
     def __delitem__(self, key: str) -> None:
@@ -87,8 +89,7 @@ class Shelf(MutableMapping[str, V]):
     def put_rows(self, rows: Iterable[Row]) -> None:
         """Put many at once, as they are kept."""
         self._base.executemany(_PUT, rows)
-        self._ahead.clear()
-        self._from = self._to = b""
+        self._forget()
         self._count = None
 
     def rows(self, prefix: str = "", tag: str = "") -> Iterator[Row]:
@@ -100,6 +101,10 @@ class Shelf(MutableMapping[str, V]):
         while rows := self._base.execute(query, (begin, end, *wanted)).fetchall():
             yield from rows
             begin = rows[-1][0] + b"\0"
+
+    def _forget(self) -> None:
+        self._ahead.clear()
+        self._from = self._to = b""
 
     def _find(self, key: bytes) -> str | None:
         """Look among what was read ahead, else read on: twice as much as before where that was of use, else one row."""

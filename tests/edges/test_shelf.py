@@ -81,6 +81,17 @@ def test_much_lies_on_the_disk_and_under_no_name() -> None:
     shelved.close()
 
 
+def test_what_is_put_one_by_one_is_not_kept_in_memory() -> None:
+    shelved = numbers()
+    assert shelved.get("a") is None  # it knows now that there is nothing after this
+    for number in range(5 * shelf.AHEAD):
+        shelved[f"b{number}"] = number
+        assert shelved.get(f"b{number}") == number
+        assert len(shelved._ahead) <= shelf.AHEAD
+    assert len(shelved) == 5 * shelf.AHEAD
+    shelved.close()
+
+
 def peak() -> int:
     found = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
     assert found is not None
