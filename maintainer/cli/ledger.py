@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             for body in (*chains.entries, *chains.judgements):
                 _show(body, state)
             continue
-        known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segment, verify=True).fold
+        known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segments, verify=True).fold
         say(f"{one.name}: {known.head[0]} entries and {known.judgements} judgements hold; head {known.head[1]}")
         for key in chains.altered:
             say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")
@@ -52,8 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _show(body: bytes, state: StateStore) -> None:
     """Print a link as it is, and then what it changes as lines of their own, where that lies in segments."""
     say(body.decode())
-    for one in map(Segment._make, json.loads(body).get("segments", ())):
-        for key, text in segments.read(one, state.read_segment(one.name)):
+    named = [Segment(*one) for one in json.loads(body).get("segments", ())]
+    for one, body_of_one in zip(named, state.read_segments(one.name for one in named), strict=True):
+        for key, text in segments.read(one, body_of_one):
             say(f'{{"segment":"{one.name}","key":{json.dumps(key)},"record":{text}}}')
 
 

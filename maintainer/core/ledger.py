@@ -54,17 +54,17 @@ class Fold:
         return dict(self.records.select(state=state))
 
 
-ReadSegment: TypeAlias = Callable[[str], bytes]
-"""Returns the text of the segment with this name."""
+ReadSegments: TypeAlias = Callable[[Iterable[str]], Iterator[bytes]]
+"""Yields the texts of segments with these names, in order."""
 
 
-def _none(name: str) -> bytes:
-    raise broken(f"segment {name} is missing")
+def _none(names: Iterable[str]) -> Iterator[bytes]:
+    raise broken(f"segment {next(iter(names))} is missing")
 
 
-def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes], read_segment: ReadSegment = _none) -> Fold:
+def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes], read_segments: ReadSegments = _none) -> Fold:
     """Verify both chains from their bytes and add them up; LedgerError at the first link that does not follow."""
-    return Ledger(RecordsInMemory(), bodies, judgement_bodies, read_segment).fold
+    return Ledger(RecordsInMemory(), bodies, judgement_bodies, read_segments).fold
 
 
 LEAST_FOR_BASE = 20_000
@@ -96,14 +96,14 @@ class Ledger:
         records: Records,
         bodies: Iterable[bytes] = (),
         judgement_bodies: Sequence[bytes] = (),
-        read_segment: ReadSegment = _none,
+        read_segments: ReadSegments = _none,
         *,
         verify: bool = False,
     ) -> None:
         """Read both, and keep the records in `records`; LedgerError at the first link that does not follow."""
         judgements = _verify_judgements(judgement_bodies)
         self._state = state = Folding(records)
-        self._read_segment = read_segment
+        self._read_segments = read_segments
         self._head = (0, GENESIS)
         self._identity = ""
         self._judgements = len(judgements)
@@ -152,9 +152,11 @@ class Ledger:
             self._state.check(link.sequence, texts)
             self._state.records.put_texts(texts)
 
-    def _texts(self, named: Iterable[Segment]) -> Iterator[list[Text]]:
+    def _texts(self, named: Sequence[Segment]) -> Iterator[list[Text]]:
         """Yield the records of segments, a segment at a time."""
-        return (segments.read(one, self._read_segment(one.name)) for one in named)
+        if not named:
+            return iter(())
+        return map(segments.read, named, self._read_segments(one.name for one in named))
 
     @property
     def is_base_due(self) -> bool:

@@ -11,8 +11,8 @@ from maintainer.core.records import Records, State, Text, state_in
 
 INLINE = 100
 """An entry with more changes than this has them in segments."""
-MOST = 20_000
-"""Records of one segment: some seven megabytes of text."""
+MOST = 5_000
+"""Records of one segment: nearly two megabytes of text."""
 LONGEST = 256 << 20
 """Bytes of a segment's text, at most: a snapshot's record names what may be long, such as reasons and indexes."""
 

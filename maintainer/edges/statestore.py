@@ -56,7 +56,7 @@ class StateStore:
     def ledger(self) -> Ledger:
         """Read and verify both chains; LedgerError at the first link that does not follow."""
         chains = self.chains()
-        return Ledger(RecordShelf(), chains.entries, chains.judgements, self.read_segment)
+        return Ledger(RecordShelf(), chains.entries, chains.judgements, self.read_segments)
 
     def first_entry(self) -> bytes:
         """Read entry 0."""
@@ -84,8 +84,11 @@ class StateStore:
         self._put(f"segments/{name}", zstandard.compress(text), ContentType="application/zstd")
         return Segment(name, records)
 
-    def read_segment(self, name: str) -> bytes:
-        """Return the text of a segment, which is to be judged by its name; LedgerError where there is none."""
+    def read_segments(self, names: Iterable[str]) -> Iterator[bytes]:
+        """Yield the texts of segments, some read ahead, to be judged by their names; LedgerError where there is none."""
+        return (text for _, text in in_order(self._read_segment, names, READERS, "segments"))
+
+    def _read_segment(self, name: str) -> bytes:
         try:
             body = self._oldest(f"segments/{name}")
             with zstandard.ZstdDecompressor().stream_reader(body) as reader:

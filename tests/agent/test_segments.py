@@ -35,7 +35,7 @@ def maintained(timed_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.Monke
 def verified(maintained: Maintained) -> RecordsInMemory:
     """Return the records as all entries make them, each base compared; the same as those that a run reads."""
     chains = maintained.state.chains()
-    whole = Ledger(RecordsInMemory(), chains.entries, chains.judgements, maintained.state.read_segment, verify=True).fold.records
+    whole = Ledger(RecordsInMemory(), chains.entries, chains.judgements, maintained.state.read_segments, verify=True).fold.records
     assert dict(whole) == dict(maintained.fold().records)
     return RecordsInMemory(whole)
 

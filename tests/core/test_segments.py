@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from maintainer.core import segments
 from maintainer.core.entries import GENESIS, Entry, Judgement, Segment, decode_entry, digest
 from maintainer.core.errors import LedgerError
-from maintainer.core.ledger import Ledger, fold
+from maintainer.core.ledger import Ledger, ReadSegments, fold
 from maintainer.core.moments import to_text
 from maintainer.core.records import LEGAL, Record, RecordsInMemory, State, Text, state_in, write_record
 from tests.support.fakestore import WHEN
@@ -27,6 +27,10 @@ def kept(texts: Iterable[Text], store: dict[str, bytes]) -> tuple[Segment, ...]:
     return tuple(segment for segment, _ in cut)
 
 
+def from_(store: dict[str, bytes]) -> ReadSegments:
+    return lambda names: (store[name] for name in names)
+
+
 def written(changes: RecordsInMemory) -> tuple[Entry, dict[str, bytes]]:
     store: dict[str, bytes] = {}
     return Entry(0, GENESIS, "first", "r", to_text(WHEN), "web", segments=kept(changes.texts(), store)), store
@@ -34,9 +38,9 @@ def written(changes: RecordsInMemory) -> tuple[Entry, dict[str, bytes]]:
 
 def test_many_records_come_back_from_their_segments() -> None:
     entry, texts = written(MANY)
-    assert len(texts) == 3
+    assert len(texts) == 9
     assert decode_entry(entry.encode()) == entry
-    assert fold([entry.encode()], [], texts.__getitem__).records == MANY
+    assert fold([entry.encode()], [], from_(texts)).records == MANY
     keys = [key for one in entry.segments for key, _ in segments.read(one, texts[one.name])]
     assert keys == sorted(MANY)
 
@@ -46,14 +50,14 @@ def test_an_altered_segment_and_one_that_is_missing_break_the_chain() -> None:
     for name in texts:
         altered = {**texts, name: texts[name].replace(b"admitted", b"evicted", 1)}
         with pytest.raises(LedgerError, match=f"segment {name} was altered"):
-            fold([entry.encode()], [], altered.__getitem__)
+            fold([entry.encode()], [], from_(altered))
     with pytest.raises(LedgerError, match="is missing"):
         fold([entry.encode()], [])
 
 
 def test_a_change_in_a_segment_must_be_legal_too() -> None:
     entry, texts = written(MANY)
-    ledger = Ledger(RecordsInMemory(), [entry.encode()], (), texts.__getitem__)
+    ledger = Ledger(RecordsInMemory(), [entry.encode()], (), from_(texts))
     back = RecordsInMemory({key: replace(record, state=State.INCOMPLETE) for key, record in MANY.items()})
     _, more = written(back)
     second = replace(
@@ -62,7 +66,7 @@ def test_a_change_in_a_segment_must_be_legal_too() -> None:
     with pytest.raises(LedgerError, match="makes data/0/00000 incomplete, which was admitted"):
         ledger.check(second, back)
     with pytest.raises(LedgerError, match="which was admitted"):
-        fold([entry.encode(), second.encode()], [], {**texts, **more}.__getitem__)
+        fold([entry.encode(), second.encode()], [], from_({**texts, **more}))
 
 
 @pytest.mark.parametrize("state", State)
@@ -96,7 +100,7 @@ class Chain:
         self.last: tuple[str, ...] = ()
 
     def ledger(self, *, verify: bool) -> Ledger:
-        return Ledger(RecordsInMemory(), self.entries, self.judgements, self.store.__getitem__, verify=verify)
+        return Ledger(RecordsInMemory(), self.entries, self.judgements, from_(self.store), verify=verify)
 
     def judge(self, action: str, key: str) -> None:
         previous = digest(self.judgements[-1]) if self.judgements else GENESIS
@@ -159,13 +163,13 @@ def test_verify_finds_a_base_that_says_something_else(change: Callable[[dict[str
     change(forged)
     second = replace(entry, sequence=1, previous=digest(entry.encode()), kind="commit", segments=(), base=kept(forged.texts(), store))
     with pytest.raises(LedgerError, match=told):
-        Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), store.__getitem__, verify=True)
+        Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), from_(store), verify=True)
 
 
 def test_a_base_is_due_when_half_has_changed_since_the_last() -> None:
     entry, store = written(MANY)
-    assert Ledger(RecordsInMemory(), [entry.encode()], (), store.__getitem__).is_base_due
+    assert Ledger(RecordsInMemory(), [entry.encode()], (), from_(store)).is_base_due
     second = replace(entry, sequence=1, previous=digest(entry.encode()), kind="commit", segments=(), base=kept(MANY.texts(), store))
-    ledger = Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), store.__getitem__)
+    ledger = Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), from_(store))
     assert not ledger.is_base_due
     assert ledger.fold.records == MANY
