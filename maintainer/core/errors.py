@@ -121,6 +121,12 @@ class UnsafeStoreError(MaintainerError):
     exit_code = ExitCode.USAGE
 
 
+class DiskFullError(MaintainerError):
+    """The disk on which a run keeps what is too much for memory is full."""
+
+    exit_code = ExitCode.NOT_COMMITTED
+
+
 class LedgerError(MaintainerError):
     """The ledger's chain is broken: nothing may be deleted until a person has looked."""
 

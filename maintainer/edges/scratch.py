@@ -10,6 +10,8 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from maintainer.core.errors import DiskFullError
+
 PREFIX = "mv-"
 """Short: a unix socket's path holds 107 bytes at most, and the default temporary directory takes some of them."""
 LOCK = "lock"
@@ -18,6 +20,13 @@ LOCK = "lock"
 def disk() -> Path:
     """Return where what is large may lie for a while: on a disk, since /tmp may be memory."""
     return Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108 - what is made there is our own
+
+
+def full(error: Exception) -> DiskFullError:
+    """Return the error for a disk without room."""
+    return DiskFullError(
+        f"no space is left in {disk()}: {error}", guidance="give TMPDIR a larger disk; nothing is lost, and the next run begins anew"
+    )
 
 
 class Scratch:

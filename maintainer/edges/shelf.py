@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from typing import TypeAlias, TypeVar
 
 from maintainer.core.records import Record, Records, State, Text, read_record, state_in, write_record
+from maintainer.edges.scratch import full
 
 V = TypeVar("V")
 
@@ -72,7 +73,7 @@ class Shelf(MutableMapping[str, V]):
     def __setitem__(self, key: str, value: V) -> None:
         """Put a value, in place of what was there."""
         kept = self._write(value)
-        self._base.execute(_PUT, (_bytes(key), self._tag(value), kept))
+        self._put([(_bytes(key), self._tag(value), kept)])
         if self._from <= _bytes(key) <= self._to:
             self._ahead[_bytes(key)] = kept
             if len(self._ahead) > AHEAD:
@@ -88,7 +89,7 @@ class Shelf(MutableMapping[str, V]):
 
     def put_rows(self, rows: Iterable[Row]) -> None:
         """Put many at once, as they are kept."""
-        self._base.executemany(_PUT, rows)
+        self._put(rows)
         self._forget()
         self._count = None
 
@@ -101,6 +102,12 @@ class Shelf(MutableMapping[str, V]):
         while rows := self._base.execute(query, (begin, end, *wanted)).fetchall():
             yield from rows
             begin = rows[-1][0] + b"\0"
+
+    def _put(self, rows: Iterable[Row]) -> None:
+        try:
+            self._base.executemany(_PUT, rows)
+        except sqlite3.OperationalError as error:
+            raise full(error) from error
 
     def _forget(self) -> None:
         self._ahead.clear()

@@ -14,6 +14,7 @@ from typing import Any, overload
 
 from maintainer.core.versions import KeyHistory, ObjectVersion
 from maintainer.edges import shelves
+from maintainer.edges.scratch import full
 from maintainer.edges.versionlist import escape, parse_line, text
 
 MANY = 2_000
@@ -68,8 +69,11 @@ class Surveyed(Mapping[str, KeyHistory]):
             offset = self._end
             self._end += len(lines)
         written = 0
-        while written < len(lines):
-            written += os.pwrite(self._file, lines[written:], offset + written)
+        try:
+            while written < len(lines):
+                written += os.pwrite(self._file, lines[written:], offset + written)
+        except OSError as error:
+            raise full(error) from error
         return Block(first, offset, len(lines), rows)
 
     def take(self, blocks: Sequence[Block], keys: int) -> None:

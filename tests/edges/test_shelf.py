@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maintainer.core.errors import DiskFullError
 from maintainer.core.records import Record, RecordsInMemory, State
 from maintainer.edges import shelf
 from maintainer.edges.shelf import RecordShelf, Shelf
@@ -89,6 +91,14 @@ def test_what_is_put_one_by_one_is_not_kept_in_memory() -> None:
         assert shelved.get(f"b{number}") == number
         assert len(shelved._ahead) <= shelf.AHEAD
     assert len(shelved) == 5 * shelf.AHEAD
+    shelved.close()
+
+
+def test_a_full_disk_is_told_as_that() -> None:
+    shelved = numbers()
+    shelved._base.execute("PRAGMA max_page_count = 3")
+    with pytest.raises(DiskFullError, match="database or disk is full"):
+        shelved.put_rows((b"%06d" % number, "", "9" * 200) for number in range(1_000))
     shelved.close()
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 
+import pytest
+
+from maintainer.edges import spool as module
 from maintainer.edges.spool import Spool
 
 
@@ -15,7 +20,7 @@ def test_lines_come_back_once_in_order_and_their_disk_is_given_back() -> None:
     spool.append("x")
     assert len(spool.take(100)) == 8
     assert spool.take(100) == []
-    assert spool._file.seek(0, 2) == 0
+    assert os.fstat(spool._file).st_size == 0
     spool.append("y")
     spool.clear()
     assert spool.take(1) == []
@@ -36,4 +41,22 @@ def test_what_is_appended_while_lines_are_taken_is_not_lost() -> None:
     while lines := spool.take(1_000):
         found += map(int, lines)
     assert found == list(range(20_000))
+    spool.close()
+
+
+def test_a_line_of_any_length_comes_back_and_one_without_room_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK", 10)
+    spool, pwrite = Spool(), os.pwrite
+    spool.append("x" * 1_000)
+
+    def no_room(file: int, body: bytes, offset: int) -> int:
+        pwrite(file, body[: len(body) // 2], offset)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", no_room)
+    spool.append("lost")
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    spool.append("y\r z\u2028")
+    assert spool.take(1) == [b"x" * 1_000 + b"\n"]
+    assert spool.take(5) == ["y\r z\u2028\n".encode()]
     spool.close()
