@@ -164,10 +164,7 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     named = {pack for claim in small.claims.values() for pack in claim} | ({short(key) for key in before} if small.strange else set())
     known = _known_contents(run, named & {short(key) for key in before}, opened)
     proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
-    condemned = {short(key) for key in made.uncommitted} | {
-        short(key) for state in (State.DOOMED, State.EVICTED) for key, _ in run.fold.records.select(f"{FileType.PACK.value}/", state)
-    }
-    verdict = judge_indexes(small.claims, small.strange, {**known, **proved}, condemned & named, known)
+    verdict = judge_indexes(small.claims, small.strange, {**known, **proved}, _condemned(run, made, named), known)
     for key in verdict.trusted:
         _admit(run, made, key)
     for key, why in verdict.poisoned.items():
@@ -180,6 +177,13 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     wanted = {key: version for key, version in packs.items() if short(key) in verdict.reindex}
     if wanted:
         _admit_ours(run, made, index_anew(run, wanted, opened))
+
+
+def _condemned(run: Run, made: Admission, packs: AbstractSet[str]) -> set[str]:
+    """Return those of these packs that no index may name: doomed, evicted, or of a run that never committed."""
+    keys = {pack: RepositoryFile(FileType.PACK, pack).key() for pack in packs}
+    gone = (State.DOOMED, State.EVICTED)
+    return {pack for pack, key in keys.items() if key in made.uncommitted or run.fold.records.state_of(key) in gone}
 
 
 def _keep_longer(run: Run, packs: AbstractSet[str], index: str, made: Admission) -> None:
