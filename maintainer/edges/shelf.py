@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from maintainer.core.records import Record, Records, State, Text, read_record, state_in, write_record
 from maintainer.edges.scratch import full
@@ -14,6 +14,8 @@ V = TypeVar("V")
 AHEAD = 1_000
 """Rows that are read at once where keys are asked for in order."""
 _CACHE_KIB = 1024
+_LAST = b"\xff" * 1_025
+"""After every key: S3's have at most 1,024 bytes."""
 _PUT = "INSERT OR REPLACE INTO shelf VALUES (?, ?, ?)"
 
 Row: TypeAlias = tuple[bytes, str, str]
@@ -53,7 +55,7 @@ class Shelf(MutableMapping[str, V]):
     def __len__(self) -> int:
         """Return how many there are."""
         if self._count is None:
-            (self._count,) = self._base.execute("SELECT count(*) FROM shelf").fetchone()
+            ((self._count,),) = self._ask("SELECT count(*) FROM shelf", ())
         return self._count or 0
 
     def __iter__(self) -> Iterator[str]:
@@ -96,10 +98,10 @@ class Shelf(MutableMapping[str, V]):
     def rows(self, prefix: str = "", tag: str = "") -> Iterator[Row]:
         """Yield rows in order of the key, those with a prefix or a tag alone if one is given."""
         begin = _bytes(prefix)
-        end = begin[:-1] + bytes([begin[-1] + 1]) if begin else b"\xff"
+        end = begin[:-1] + bytes([begin[-1] + 1]) if begin else _LAST
         chosen, wanted = ("AND tag = ?", (tag,)) if tag else ("", ())
         query = f"SELECT key, tag, value FROM shelf WHERE key >= ? AND key < ? {chosen} ORDER BY key LIMIT {AHEAD}"  # noqa: S608 - no foreign text
-        while rows := self._base.execute(query, (begin, end, *wanted)).fetchall():
+        while rows := self._ask(query, (begin, end, *wanted)):
             yield from rows
             begin = rows[-1][0] + b"\0"
 
@@ -107,6 +109,12 @@ class Shelf(MutableMapping[str, V]):
         try:
             self._base.executemany(_PUT, rows)
         except sqlite3.OperationalError as error:
+            raise full(error) from error
+
+    def _ask(self, query: str, values: tuple[object, ...]) -> list[Any]:
+        try:
+            return self._base.execute(query, values).fetchall()
+        except sqlite3.OperationalError as error:  # what was put may only now go to the disk
             raise full(error) from error
 
     def _forget(self) -> None:
@@ -118,9 +126,9 @@ class Shelf(MutableMapping[str, V]):
         if not self._from <= key <= self._to or not self._from:
             is_near = bool(self._from) and self._to < key
             self._size = min(2 * self._size, AHEAD) if is_near else 1
-            rows = self._base.execute("SELECT key, value FROM shelf WHERE key >= ? ORDER BY key LIMIT ?", (key, self._size)).fetchall()
+            rows = self._ask("SELECT key, value FROM shelf WHERE key >= ? ORDER BY key LIMIT ?", (key, self._size))
             self._ahead = dict(rows)
-            self._from, self._to = key, rows[-1][0] if len(rows) == self._size else b"\xff"
+            self._from, self._to = key, rows[-1][0] if len(rows) == self._size else _LAST
         return self._ahead.get(key)
 
 

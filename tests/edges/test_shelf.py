@@ -15,7 +15,7 @@ from maintainer.edges import shelf
 from maintainer.edges.shelf import RecordShelf, Shelf
 from tests.support.fakestore import WHEN
 
-KEYS = st.sampled_from(["", "a", "a/", "a/1", "a/2", "b", "b/é", "b/\udcff", "c", "\U0001f600"])
+KEYS = st.sampled_from(["", "a", "a/", "a/1", "a/2", "b", "b/é", "b/\udcff", "c", "\udcff/x", "\U0001f600"])
 DEEDS = st.lists(st.tuples(st.sampled_from(["put", "remove", "ask", "many"]), KEYS, st.integers(0, 9)), max_size=40)
 
 
