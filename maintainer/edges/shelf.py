@@ -13,6 +13,8 @@ V = TypeVar("V")
 
 AHEAD = 1_000
 """Rows that are read at once where keys are asked for in order."""
+_DENSE = 4
+"""One row in so many must have been of use for more to be read at once: of keys that lie far apart each is looked up."""
 _CACHE_KIB = 1024
 _LAST = b"\xff" * 1_025
 """After every key: S3's have at most 1,024 bytes."""
@@ -42,6 +44,7 @@ class Shelf(MutableMapping[str, V]):
         self._ahead: dict[bytes, str] = {}
         self._from = self._to = b""
         self._size = 1
+        self._used = 0
 
     def close(self) -> None:
         """Give the disk back, as the end of the object does too."""
@@ -125,10 +128,13 @@ class Shelf(MutableMapping[str, V]):
         """Look among what was read ahead, else read on: twice as much as before where that was of use, else one row."""
         if not self._from <= key <= self._to or not self._from:
             is_near = bool(self._from) and self._to < key
-            self._size = min(2 * self._size, AHEAD) if is_near else 1
+            is_of_use = is_near and self._used * _DENSE >= self._size
+            self._size = min(2 * self._size, AHEAD) if is_of_use else 1
+            self._used = 0
             rows = self._ask("SELECT key, value FROM shelf WHERE key >= ? ORDER BY key LIMIT ?", (key, self._size))
             self._ahead = dict(rows)
             self._from, self._to = key, rows[-1][0] if len(rows) == self._size else _LAST
+        self._used += 1
         return self._ahead.get(key)
 
 

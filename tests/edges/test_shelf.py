@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -47,6 +48,25 @@ def test_what_is_asked_for_in_any_order_is_found(there: list[int], asked: list[i
     shelved.put_rows((b"%06d" % number, "", str(number)) for number in there)
     for number in (*asked, *sorted(asked)):
         assert shelved.get(f"{number:06d}") == (number if number in there else None)
+    shelved.close()
+
+
+@pytest.mark.parametrize(("apart", "most"), [(1, 2), (2, 3), (500, 5)])
+def test_what_is_read_ahead_is_of_use(apart: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelved = numbers()
+    shelved.put_rows((b"%06d" % number, "", str(number)) for number in range(100_000))
+    asked: list[int] = []
+    ask = shelved._ask
+
+    def count(query: str, values: tuple[object, ...]) -> list[Any]:
+        asked.append(len(rows := ask(query, values)))
+        return rows
+
+    monkeypatch.setattr(shelved, "_ask", count)
+    wanted = range(0, 100_000, apart)
+    assert [shelved[f"{number:06d}"] for number in wanted] == list(wanted)
+    assert sum(asked) <= most * len(wanted)
+    assert apart > 100 or len(asked) < len(wanted) / 100
     shelved.close()
 
 
