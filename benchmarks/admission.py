@@ -7,6 +7,7 @@ from benchmarks.result import Result
 from maintainer.core.job import Keep
 from maintainer.edges.clock import SystemClock
 from tests.support.agents import Maintained, Ran
+from tests.support.repositories import Repository
 
 FILES, SIZE = 800, 8 << 20
 """Six gibibytes, and as much where they come from: restic makes four hundred packs of it, and four of one file in a hundred. What admission
@@ -28,17 +29,32 @@ def measure() -> Result:
         for number in range(REPEATS):
             whole, _ = _night(maintained, rows, "quiet night")
             quiet.append(whole)
-            for one in range(0, FILES, 100):
-                made.write(f"file{one}", SIZE, 1000 * (1 + number) + one)
-            made.backup(good=False)
+            _bring_new(made, 1 + number)
             whole, admission = _night(maintained, rows, "night with 1 % new")
             busy.append(whole)
             shares.append(admission / (whole - admission))
+        share = _new_alone(maintained, rows)
     ratios = {
+        "bytes read of all, a night with 1 % new and read_data = new": round(share, 4),
         "admission/rest of the night, median": round(sorted(shares)[REPEATS // 2], 3),
         "night with 1 % new/quiet night, medians": round(sorted(busy)[REPEATS // 2] / sorted(quiet)[REPEATS // 2], 3),
     }
     return Result("admission", rows, ratios)
+
+
+def _bring_new(made: Repository, number: int) -> None:
+    for one in range(0, FILES, 100):
+        made.write(f"file{one}", SIZE, 1000 * number + one)
+    made.backup(good=False)
+
+
+def _new_alone(maintained: Maintained, rows: list[dict[str, str | float]]) -> float:
+    """Run such a night where a check reads only what is new; return the share of the packs' bytes that were read, admission included."""
+    maintained.limits["read_data"] = "new"
+    _bring_new(maintained.repository, 1 + REPEATS)
+    _night(maintained, rows, "night with 1 % new, read_data = new")
+    last = maintained.fold().readings[-1]
+    return last.bytes / last.of_bytes
 
 
 def _night(maintained: Maintained, rows: list[dict[str, str | float]], subject: str) -> tuple[float, float]:

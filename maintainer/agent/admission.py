@@ -148,7 +148,9 @@ def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Open
         else:
             packs[key] = run.standing[key].version
     unindexed = {key: version for key, version in run.admitted(FileType.PACK).items() if key in named}
-    proof = prove_packs(run, {**packs, **unindexed}, opened)
+    wanted = {**packs, **unindexed}
+    proof = prove_packs(run, wanted, opened)
+    run.read.update((key, version.version_id) for key, version in wanted.items() if short(key) in proof.contents)
     for key in packs:
         if key in proof.unsound:
             _condemn(run, made, Kind.GARBAGE, key, proof.unsound[key])
@@ -285,7 +287,7 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
 
 def _admit(run: Run, made: Admission, key: str, reason: str = "", *, trees: bool = False) -> None:
     record = _record(run, key, State.ADMITTED, made, reason)
-    made.changes[key] = replace(record, trees=trees or record.trees)
+    made.changes[key] = replace(record, trees=trees or record.trees, unread=reason == TAKEN_BACK)
     run.recorder.record("object.admitted", key=key)
 
 

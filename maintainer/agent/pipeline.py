@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from maintainer.agent import admission, forgetting, unlock
 from maintainer.agent.admission import Admission
-from maintainer.agent.beside import again
+from maintainer.agent.checking import check
 from maintainer.agent.forgetting import Judged
 from maintainer.agent.marking import mark, packs_aside, tag
 from maintainer.agent.revert import carry_out, make_plan
@@ -29,8 +28,6 @@ from maintainer.core.view import View
 from maintainer.edges import restic
 from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.viewserver import Permissions, ViewServer
-
-PROGRESS_S = 5.0
 
 
 @dataclass
@@ -93,7 +90,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         with step("prune"):
             prune(run, server, opened, work)
         with step("check"):
-            check(run, server, opened, work)
+            work.checked = check(run, server, opened, work.view)
     with step("commit"):
         code = commit(run, opened, work, admitted, uncommitted)
     with step("mark"):
@@ -116,7 +113,7 @@ def _look_at_lifecycle(run: Run) -> None:
 def _check_first(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     """After a run that did not commit, check before the prune: one that fails night after night must not write night after night."""
     try:
-        check(run, server, opened, work)
+        check(run, server, opened, work.view)
     except CheckFailedError:
         run.recorder.record("prune.skipped", reason="the run before did not commit, and the check still fails")
         raise
@@ -170,34 +167,6 @@ def _is_expected(run: Run, finding: Finding) -> bool:
     if record is None:
         return False
     return record.reason == admission.TAKEN_BACK or (finding.kind is Kind.HIDDEN and record.suspect == admission.HIDDEN)
-
-
-def check(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
-    """Read every byte of the view as it now is; CheckFailedError if anything is wrong."""
-    started = run.clock.monotonic()
-    packs = [version.size for key, version in work.view.standing().items() if key.startswith("data/")]
-    with _progress(run, server, packs):
-        outcome = run.ask(server, opened, restic.check_argv(read_data=True))
-    if not restic.is_sound(outcome):
-        told = restic.parse_check(outcome)
-        broken = ", ".join(told.get("broken_packs") or ()) or restic.last_words(outcome)
-        raise CheckFailedError(
-            f"check --read-data failed: {broken}", guidance="nothing was deleted; restore what is damaged from the host's local repository"
-        )
-    work.checked = {"packs": len(packs), "bytes": sum(packs)}
-    run.recorder.record("check.finished", **work.checked, seconds=round(run.clock.monotonic() - started, 3))
-
-
-def _progress(run: Run, server: ViewServer, packs: Sequence[int]) -> AbstractContextManager[None]:
-    """Tell now and then how much of the packs was read: the check of a large repository takes hours."""
-    server.packs_read.clear()
-
-    def tell() -> bool:
-        read = list(server.packs_read.values())
-        run.recorder.record("check.progressed", packs=len(read), of_packs=len(packs), bytes=sum(read), of_bytes=sum(packs))
-        return True
-
-    return again(tell, PROGRESS_S, "progress")
 
 
 def _forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
@@ -276,11 +245,11 @@ def tell(run: Run, reported: Reported) -> None:
 
 
 def _pins(run: Run) -> Iterator[tuple[str, Record]]:
-    """Yield what to pin anew: what is known, and stands under another version than the ledger has."""
+    """Yield what to pin anew: what is known, and stands under another version than the ledger has, or was read only now."""
     for key, truth in run.standing.items():
         record = run.fold.records.get(key)
-        if record is not None and record.version != truth.version.version_id:
-            yield key, replace(record, version=truth.version.version_id)
+        if record is not None and (record.version != truth.version.version_id or record.unread):
+            yield key, replace(record, version=truth.version.version_id, unread=False)
 
 
 def _judged(run: Run, verdict: Verdict, changes: Mapping[str, Record]) -> dict[str, Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -20,6 +20,7 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.revert import Terms, Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
+from maintainer.edges import shelves
 from maintainer.edges.clock import Clock
 from maintainer.edges.keptfiles import KeptFiles
 from maintainer.edges.log import Recorder
@@ -66,6 +67,8 @@ class Run:
     ledger: Ledger = field(init=False)
     standing: dict[str, Truth] = field(default_factory=dict)
     findings: Found = field(default_factory=Found)
+    read: MutableMapping[str, str] = field(default_factory=shelves.words)
+    """The version ids of packs of which this run has had every byte read and verified, by key."""
     undeleted: frozenset[str] = frozenset()
     """Keys that a person took back since the last entry that was there when this run began."""
     may_mark: bool = True

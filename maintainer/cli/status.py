@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import Any
 
 from maintainer.cli import common
 from maintainer.cli.output import say
+from maintainer.core.amounts import size
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
 from maintainer.core.findings import WHAT_TO_DO, Standing
@@ -49,6 +51,7 @@ def _summary(name: str, known: Fold) -> dict[str, Any]:
         "repository": name,
         "last_commit": known.last_commit or None,
         "entries": known.head[0],
+        "readings": [asdict(one) for one in known.readings],
         "accepted": known.accepted,
         "snapshots": sum(1 for _ in known.records.select("snapshots/", State.ADMITTED)),
         "incomplete": sorted(known.having(State.INCOMPLETE)),
@@ -73,5 +76,9 @@ def _print(summary: dict[str, Any]) -> None:
         return
     last = f"last commit {summary['last_commit'][:19]}" if summary["last_commit"] else "no run has committed yet"
     say(f"{summary['repository']}: {last}, {summary['snapshots']} snapshots, {len(summary['doomed'])} files doomed")
+    whole, *since = summary["readings"] or (None,)
+    if whole is not None:
+        more = f"; since then {size(sum(one['bytes'] for one in since))} that came later, last on {since[-1]['at'][:16]}" if since else ""
+        say(f"  {size(whole['bytes'])}, all that there was, were read on {whole['at'][:16]}{more}")
     for finding in summary["findings"]:
         say(f"  ! {escape(finding['finding'])} {escape(finding['detail'])} (since {finding['since'][:16]})\n    → {finding['do']}")

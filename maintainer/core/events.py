@@ -61,7 +61,7 @@ VOCABULARY: Mapping[str, Level] = {
     "prune.finished": "info",  # deleted, written
     "prune.skipped": "warning",  # reason
     "check.progressed": "debug",  # packs, of_packs, bytes, of_bytes: read so far
-    "check.finished": "info",  # packs, bytes, seconds
+    "check.finished": "info",  # packs, bytes: read in this run; of_packs, of_bytes; before: when the rest was read last; seconds
     "marking.postponed": "warning",  # reason
     "cache.refused": "warning",  # needs, free, folder: restic works without a cache, and slowly
     "versions.released": "info",  # versions: tagged, so that the lifecycle rule may take them

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from maintainer.core.entries import CONFIG_AT, GROUP_AT, REJECTED, REPOSITORY, RETIRED, UNDELETED, Entry, Group, Judgement, broken
 from maintainer.core.findings import Reported, unabridged
 from maintainer.core.moments import from_text
+from maintainer.core.reading import Reading, reading, with_reading
 from maintainer.core.records import ADOPTED, LEGAL, Records, State, Text, state_in
 from maintainer.core.repofiles import FileType
 
@@ -34,6 +35,7 @@ class Folding:
         self.committed: set[str] = set()
         self.last_commit = ""
         self.commits: list[datetime] = []
+        self.readings: tuple[Reading, ...] = ()
         self.released: dict[str, set[str]] = {}
         self.releases: list[Release] = []
         self.folded = 0
@@ -55,6 +57,8 @@ class Folding:
             self.committed.add(entry.run_id)
             self.last_commit = entry.at
             self.commits.append(from_text(entry.at))
+            if entry.checked:
+                self.readings = with_reading(self.readings, reading(entry.at, entry.checked))
             for key, versions in entry.released.items():
                 self.released.setdefault(key, set()).update(versions)
             if entry.released:
@@ -135,4 +139,5 @@ class Folding:
                 reason="",
                 since=from_text(judgement.at),
                 suspect=f"{UNDELETED}{judgement.who}" if is_snapshot else "",
+                unread=key.startswith(f"{FileType.PACK.value}/"),
             )

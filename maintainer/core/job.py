@@ -70,6 +70,7 @@ class RepositoryJob:
     plausible one is older than `stale_s` seconds. `answer_s` is how long a person has to answer a report.
     `host_profile` names the host's own credentials, where they are known here: then its reach is checked.
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does.
+    `read_data`: a check reads "always" all packs, or only the "new" ones, and all again every `reread_s` seconds.
     """
 
     name: str
@@ -85,6 +86,8 @@ class RepositoryJob:
     answer_s: float = 30 * 86_400
     host_profile: str = ""
     kms_key: str = ""
+    read_data: str = "always"
+    reread_s: float = 30 * 86_400
 
     @property
     def limits(self) -> Limits:
@@ -101,6 +104,11 @@ class RepositoryJob:
     def answer(self) -> timedelta:
         """Return how long a report may wait for an answer before what it spoke of may expire."""
         return timedelta(seconds=self.answer_s)
+
+    @property
+    def reread(self) -> timedelta:
+        """Return how long what was read need not be read again, where only what is new is read."""
+        return timedelta(seconds=self.reread_s)
 
     @property
     def grace(self) -> timedelta:

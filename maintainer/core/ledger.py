@@ -11,6 +11,7 @@ from maintainer.core import segments
 from maintainer.core.entries import GENESIS, Entry, Group, Judgement, Segment, broken, decode_entry, decode_judgement, digest
 from maintainer.core.findings import Reported
 from maintainer.core.folding import Folding, Release
+from maintainer.core.reading import Reading
 from maintainer.core.records import Record, Records, RecordsInMemory, State, Text, write_record
 
 
@@ -36,6 +37,8 @@ class Fold:
     committed_runs: frozenset[str] = frozenset()
     commits: tuple[datetime, ...] = ()
     """When runs committed, in order."""
+    readings: tuple[Reading, ...] = ()
+    """What was read of the packs: the last time that everything was, and since."""
     released: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Version ids that may expire, by key."""
     releases: tuple[Release, ...] = ()
@@ -206,6 +209,7 @@ class Ledger:
             pending_undeletes=pending_undeletes,
             committed_runs=frozenset(state.committed),
             commits=tuple(state.commits),
+            readings=state.readings,
             released={key: frozenset(versions) for key, versions in state.released.items()},
             releases=tuple(state.releases),
             last_commit=state.last_commit,

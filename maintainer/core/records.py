@@ -60,7 +60,7 @@ class Record:
     `version` is the pinned version id (empty where none is current), `size` in bytes, `first_seen` the date of the oldest true version,
     `since` when this state began. `digest` is config's SHA-256; `indexes` the ids of the indexes that named a doomed pack; `ours` what a
     run of ours put; `suspect` why a snapshot may never count, if so; `extent` what a snapshot reaches, once it was measured; `trees` tells
-    of a pack that it holds trees.
+    of a pack that it holds trees, and `unread` that it was taken back unread: the next check must read it.
     """
 
     state: State
@@ -75,6 +75,7 @@ class Record:
     suspect: str = ""
     extent: Extent | None = None
     trees: bool = False
+    unread: bool = False
 
 
 Text: TypeAlias = tuple[str, str]
@@ -146,6 +147,7 @@ def raw_record(record: Record) -> dict[str, Any]:
         "suspect": record.suspect,
         "extent": asdict(record.extent) if record.extent else None,
         "trees": record.trees,
+        "unread": record.unread,
     }
     return {**raw, **{name: value for name, value in optional.items() if value}}
 

@@ -65,7 +65,12 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
     "prune.finished": lambda f: f"pruned: {f['deleted']} files go, {f['written']} were written",
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",
-    "check.finished": lambda f: f"checked every byte: {f['packs']} packs, {size(f['bytes'])} in {f['seconds']} s",
+    "check.finished": lambda f: (
+        f"checked every byte: {f['packs']} packs, {size(f['bytes'])} in {f['seconds']} s"
+        if f["packs"] == f["of_packs"]
+        else f"checked in {f['seconds']} s: read {f['packs']} of {f['of_packs']} packs, {size(f['bytes'])} of {size(f['of_bytes'])};"
+        f" the rest was read on {f['before'][:10]} or since"
+    ),
     "cache.refused": lambda f: (
         f"no cache for restic, which makes it slow: it may need {f['needs']}, and {f['folder']} has {f['free']} free"
     ),

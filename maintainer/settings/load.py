@@ -119,6 +119,8 @@ def _repository(one: RepositorySection) -> RepositoryJob:
         answer_s=one.answer.total_seconds(),
         host_profile=one.host_profile,
         kms_key=one.kms_key,
+        read_data=one.read_data,
+        reread_s=one.reread.total_seconds(),
     )
 
 
@@ -235,6 +237,7 @@ class _Reader:
                 self._add(("state", "location"), Mistake(found, "a bucket that no backup host reaches", "move the state store"))
         self._check_passwords(groups, repositories)
         self._check_policies(repositories)
+        self._check_readings(repositories)
         self._compare(repositories)
 
     def _check_passwords(self, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]) -> None:
@@ -258,6 +261,13 @@ class _Reader:
                 kept = f"a policy that keeps {max(counts)} snapshots" if max(counts) else "a policy that keeps nothing but tagged snapshots"
                 expected = f"one that keeps the {one.at_least} that always stay (at_least)"
                 self._add(("repository", number, "keep"), Mistake(kept, expected, "keep more, or set at_least = 1 for this repository"))
+
+    def _check_readings(self, repositories: list[tuple[int, RepositorySection]]) -> None:
+        """Refuse a `reread` that nothing heeds."""
+        for number, one in repositories:
+            if one.read_data == "always" and "reread" in one.model_fields_set:
+                mistake = Mistake("a time where every check reads everything", 'read_data = "new" with it', "add that, or remove this")
+                self._add(("repository", number, "reread"), mistake)
 
     def _compare(self, repositories: list[tuple[int, RepositorySection]]) -> None:
         for (_, left), (number, right) in combinations(repositories, 2):

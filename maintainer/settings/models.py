@@ -128,6 +128,8 @@ class RepositorySection(Section):
     while the newest plausible one is older than `stale`. Versions that a run marked or replaced may expire after `answer`.
 
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does: any other counts as an attack.
+
+    A check reads every pack (`read_data = "always"`), or those that none has read yet ("new"), and then all again every `reread`.
     """
 
     name: Name
@@ -144,3 +146,5 @@ class RepositorySection(Section):
     answer: Duration = timedelta(days=30)
     host_profile: Word = ""
     kms_key: Annotated[str, AfterValidator(values.parse_kms_key)] = ""
+    read_data: Literal["always", "new"] = "always"
+    reread: Duration = timedelta(days=30)

@@ -89,6 +89,8 @@ MISTAKES = [
     ("share", GOOD.replace("grace", "share = 0\ngrace"), "more than 0"),
     ("share", GOOD.replace("grace", "share = 50\ngrace"), "at most 1"),
     ("no floor", GOOD.replace("grace", "at_least = 0\ngrace"), "at least 1"),
+    ("reading", GOOD.replace("grace", 'read_data = "nwe"\ngrace'), "'always' or 'new'"),
+    ("rereading", GOOD.replace("grace", 'reread = "60d"\ngrace'), "repository[web].reread: a time where every check reads everything"),
     ("expect", GOOD.replace("paths =", 'every = "daily"\npaths ='), "repository[web].expect.every"),
     (
         "one of several",

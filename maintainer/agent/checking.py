@@ -1,0 +1,92 @@
+"""The check of what a run is about to commit: by restic, of every byte, or of those that nothing has read yet at their version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from maintainer.agent.beside import again
+from maintainer.agent.proving import prove_packs
+from maintainer.agent.run import Opened, Run, short
+from maintainer.agent.smallfiles import read_contents
+from maintainer.core import reading
+from maintainer.core.errors import CheckFailedError
+from maintainer.core.repofiles import FileType
+from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import View
+from maintainer.edges import restic
+from maintainer.edges.viewserver import ViewServer
+
+PROGRESS_S = 5.0
+
+
+def check(run: Run, server: ViewServer, opened: Opened, view: View) -> dict[str, int]:
+    """Check the view as it now is; return what was read of its packs in this run, and how much there is.
+
+    CheckFailedError if anything is wrong. Where only what is new is read, the structure of everything is checked all the same.
+    """
+    started = run.clock.monotonic()
+    packs = {key: version for key, version in view.standing().items() if key.startswith(f"{FileType.PACK.value}/")}
+    wanted = packs if run.job.read_data == "always" else _unread(run, packs)
+    if len(wanted) == len(packs):
+        with _progress(run, server, [version.size for version in packs.values()]):
+            _ask(run, server, opened, read_data=True)
+    else:
+        _ask(run, server, opened, read_data=False)
+        _read(run, opened, view, wanted)
+    run.read.update((key, version.version_id) for key, version in wanted.items())
+    read = [version.size for key, version in packs.items() if run.read.get(key) == version.version_id]
+    sizes = [version.size for version in packs.values()]
+    checked = {"packs": len(read), "bytes": sum(read), "of_packs": len(packs), "of_bytes": sum(sizes)}
+    before = run.fold.readings[0].at if len(read) < len(packs) else ""
+    run.recorder.record("check.finished", **checked, before=before, seconds=round(run.clock.monotonic() - started, 3))
+    return checked
+
+
+def _unread(run: Run, packs: Mapping[str, ObjectVersion]) -> dict[str, ObjectVersion]:
+    """Return what must be read: what this run has not read yet, and where it is not time to read everything again, nor any before."""
+    records = run.fold.records
+    is_due = reading.is_due(run.fold.readings, run.job.reread, run.now)
+    return {
+        key: version
+        for key, version in packs.items()
+        if run.read.get(key) != version.version_id and (is_due or reading.is_unread(records.get(key), version.version_id))
+    }
+
+
+def _ask(run: Run, server: ViewServer, opened: Opened, *, read_data: bool) -> None:
+    outcome = run.ask(server, opened, restic.check_argv(read_data=read_data))
+    if not restic.is_sound(outcome):
+        told = restic.parse_check(outcome)
+        raise _failed(", ".join(told.get("broken_packs") or ()) or restic.last_words(outcome))
+
+
+def _read(run: Run, opened: Opened, view: View, packs: Mapping[str, ObjectVersion]) -> None:
+    """Let restic read these packs, and compare what they hold with what the view's indexes say of them."""
+    proof = prove_packs(run, packs, opened)
+    if proof.unsound:
+        raise _failed("; ".join(f"{short(key)}: {why}" for key, why in sorted(proof.unsound.items())))
+    for key, version in view.standing().items() if packs else ():
+        if key.startswith(f"{FileType.INDEX.value}/"):
+            said = read_contents(run, version, opened)
+            wrong = sorted(pack for pack, holds in proof.contents.items() if said.get(pack, holds) != holds)
+            if wrong:
+                raise _failed(f"index {short(key)} says what is not so of {', '.join(wrong)}")
+
+
+def _failed(what: str) -> CheckFailedError:
+    return CheckFailedError(
+        f"check --read-data failed: {what}", guidance="nothing was deleted; restore what is damaged from the host's local repository"
+    )
+
+
+def _progress(run: Run, server: ViewServer, sizes: Sequence[int]) -> AbstractContextManager[None]:
+    """Tell now and then how much of the packs was read: the check of a large repository takes hours."""
+    server.packs_read.clear()
+
+    def tell() -> bool:
+        read = list(server.packs_read.values())
+        run.recorder.record("check.progressed", packs=len(read), of_packs=len(sizes), bytes=sum(read), of_bytes=sum(sizes))
+        return True
+
+    return again(tell, PROGRESS_S, "progress")
