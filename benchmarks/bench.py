@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import Popen
+from typing import NamedTuple
 
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon
@@ -36,16 +38,29 @@ def repository(files: int, size: int, latency_ms: int = 0) -> Iterator[Repositor
         shutil.rmtree(directory)
 
 
-def watched(process: Popen[str]) -> tuple[float, float]:
-    """Wait for an agent that was just started; return how many seconds it took, and its most memory in MiB, without restic's."""
+class Watched(NamedTuple):
+    """What an agent took: time, its CPU time (its restics' too, and not the store's), and the most memory (without its restics')."""
+
+    seconds: float
+    cpu_s: float
+    mebibytes: float
+
+
+def watched(process: Popen[str]) -> Watched:
+    """Wait for an agent that was just started."""
     clock = SystemClock()
-    started = clock.monotonic()
+    started, before = clock.monotonic(), _cpu_s()
     with ThreadPoolExecutor(1) as beside:
         peak = beside.submit(_most_memory, process)
         process.communicate()
     if process.returncode not in (0, 3):
         raise RuntimeError(f"the run ended with {process.returncode}")
-    return clock.monotonic() - started, peak.result()
+    return Watched(clock.monotonic() - started, _cpu_s() - before, peak.result())
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # of those that have ended, and whose end was waited for
+    return used.ru_utime + used.ru_stime
 
 
 def _most_memory(process: Popen[str]) -> float:

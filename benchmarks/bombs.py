@@ -30,7 +30,7 @@ def measure() -> Result:
         maintained.finish(maintained.start())
         for subject, attack in {"quiet": lambda _: None, **BOMBS}.items():
             attack(made)
-            seconds, mebibytes = watched(maintained.start(replace(maintained.job(), memory=RESTICS_MEMORY)))
+            seconds, _, mebibytes = watched(maintained.start(replace(maintained.job(), memory=RESTICS_MEMORY)))
             totals[subject] = seconds
             rows.append({"subject": subject, "total_s": round(seconds, 1), "memory_mib": round(mebibytes)})
     return Result("bombs", rows, {f"{subject}/quiet": round(totals[subject] / totals["quiet"], 1) for subject in BOMBS})
