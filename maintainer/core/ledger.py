@@ -72,6 +72,8 @@ def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes], read_segmen
 
 LEAST_FOR_BASE = 20_000
 """Changes after which there may be another base."""
+SHARE_FOR_BASE = 8
+"""When one record in so many has changed there is: a change takes a reader as long as six records of a base do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class Ledger:
     @property
     def is_base_due(self) -> bool:
         """Tell whether so much was changed since the last base that another pays."""
-        return self._changes > max(LEAST_FOR_BASE, len(self._state.records) // 2)
+        return self._changes > max(LEAST_FOR_BASE, len(self._state.records) // SHARE_FOR_BASE)
 
     def check(self, entry: Entry, changes: Records) -> None:
         """Make sure that an entry with these changes follows, before it is put: a false one could never be taken back.
