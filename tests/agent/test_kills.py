@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,25 @@ def holds(maintained: Maintained, snapshots: list[str]) -> None:
     assert sorted(key for key in admitted if key.startswith("snapshots/")) == sorted(f"snapshots/{one}" for one in snapshots)
     standing = {key for key in repository.objects() if not key.startswith("maintainer/")}
     assert admitted <= standing <= set(records)
+    for key in standing - admitted:
+        assert records[key].state is State.DOOMED, key
+        assert SystemClock(maintained.clock_file).now() - records[key].since < timedelta(days=3), key
     for key in standing - {"config"}:
         assert hashlib.sha256(repository.get(key)).hexdigest() == key.rpartition("/")[2], key
+
+
+def is_tagged(maintained: Maintained) -> None:
+    """Make sure that all which was ever released may expire, and nothing else."""
+    repository = maintained.repository
+    s3, place = repository.s3("admin"), {"Bucket": repository.sandbox.bucket}
+    released = {(f"{repository.prefix}/{key}", one) for key, versions in maintained.fold().released.items() for one in versions}
+    tagged = {
+        (key, version)
+        for key, version in repository.versions() - repository.markers()
+        if s3.get_object_tagging(**place, Key=key, VersionId=version)["TagSet"]
+    }
+    assert tagged == released
+    assert len(tagged) > LEAST
 
 
 @pytest.mark.long
@@ -84,6 +102,9 @@ def test_a_kill_at_any_write(timed_sandbox: Sandbox, tmp_path: Path, when: When)
             break
     assert status in (0, 3)
     assert number > LEAST, "the runs did not do all that the matrix is about"
+    ran = maintained.run()
+    assert (ran.code, ran.named("object.healed"), ran.named("object.marked")) == (0, [], [])
+    is_tagged(maintained)
     for snapshot in list(repository.trees)[-kept:]:
         repository.verify(snapshot)
     assert repository.restic("check", "--read-data").returncode == 0

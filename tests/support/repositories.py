@@ -176,6 +176,11 @@ class Repository:
                 found.add((entry["Key"], entry["VersionId"]))
         return found
 
+    def markers(self) -> set[tuple[str, str]]:
+        """Return every delete marker below the prefix, as (key, version id)."""
+        pages = self.s3("admin").get_paginator("list_object_versions").paginate(Bucket=self.sandbox.bucket, Prefix=f"{self.prefix}/")
+        return {(one["Key"], one["VersionId"]) for page in pages for one in page.get("DeleteMarkers", ())}
+
     def put(self, key: str, body: bytes, identity: str = "host", **headers: Any) -> None:
         self.s3(identity).put_object(Bucket=self.sandbox.bucket, Key=f"{self.prefix}/{key}", Body=body, **headers)
 
