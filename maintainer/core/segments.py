@@ -29,10 +29,11 @@ def read(segment: Segment, body: bytes) -> list[Text]:
     lines = body.decode(errors="replace").split("\n")[:-1]
     if digest(body) != segment.name or len(lines) != segment.records:
         raise broken(f"segment {segment.name} was altered")
-    return [_parse(line) for line in lines]
+    return [parse(line) for line in lines]
 
 
-def _parse(line: str) -> Text:
+def parse(line: str) -> Text:
+    """Return the key and the record's text of one line of a segment."""
     key, _, text = line.partition("\t")
     return key, text
 
