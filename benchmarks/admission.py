@@ -9,8 +9,8 @@ from maintainer.edges.clock import SystemClock
 from tests.support.agents import Maintained, Ran
 from tests.support.repositories import Repository
 
-FILES, SIZE = 800, 8 << 20
-"""Six gibibytes, and as much where they come from: restic makes four hundred packs of it, and four of one file in a hundred. What admission
+FILES, SIZE = 1200, 8 << 20
+"""Nine gibibytes, and as much where they come from: restic makes six hundred packs of it, and six of one file in a hundred. What admission
 takes beyond reading is the start of three restics: some 0.3 s, of however much."""
 REPEATS = 3
 

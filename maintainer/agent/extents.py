@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,10 +18,12 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Candidate
 from maintainer.core.seentrees import SeenTree
 from maintainer.core.versions import ObjectVersion
+from maintainer.edges.inorder import in_order
 from maintainer.format.crypto import FormatError
 from maintainer.format.indexes import read_index
 from maintainer.format.trees import Tree, read_tree
 
+READERS = 8
 GAP = 64 << 10
 """Bytes between two trees of a pack that are rather read than asked past."""
 LONGEST_READ = 8 << 20
@@ -74,12 +75,11 @@ class Extents:
     def _recall(self) -> None:
         """Take what earlier runs have seen of trees; what can not be read is read again from the packs."""
         state = self._run.state
-        with ThreadPoolExecutor(8, thread_name_prefix="recall") as pool:
-            for piece in pool.map(partial(_or_nothing, state.read_trees), state.remembered_trees()):
-                with suppress(ValueError):
-                    for name, tree in seentrees.decode(piece):
-                        self._trees[name] = Tree(frozenset(tree.trees), frozenset(tree.blobs))
-                        self._lengths |= tree.blobs
+        for _, piece in in_order(partial(_or_nothing, state.read_trees), state.remembered_trees(), READERS, "recall"):
+            with suppress(ValueError):
+                for name, tree in seentrees.decode(piece):
+                    self._trees[name] = Tree(frozenset(tree.trees), frozenset(tree.blobs))
+                    self._lengths |= tree.blobs
         self._remembered = frozenset(self._trees)
 
     def remember(self) -> None:
@@ -144,20 +144,19 @@ class Extents:
 
     def _read_trees(self, wanted: set[bytes]) -> None:
         """Read these trees and all below them, but those that were read before."""
-        with ThreadPoolExecutor(8, thread_name_prefix="trees") as pool:
-            while wanted := {name for name in wanted if name not in self._trees and name not in self._strange}:
-                places = self._find_places(wanted)
-                self._strange |= {name: f"names tree {name.hex()[:8]}, which no index has" for name in wanted - places.keys()}
-                parts = list(_parts({name: places[name] for name in wanted & places.keys()}))
-                for found in pool.map(self._read_part, parts):
-                    for name, tree in found.items():
-                        if isinstance(tree, str):
-                            self._strange[name] = f"names tree {name.hex()[:8]}, of which {tree}"
-                        else:
-                            self._trees[name] = tree
-                            self.trees_read += 1
-                self.bytes_read += sum(end - start for _, start, end, _ in parts)
-                wanted = {below for name in wanted if name in self._trees for below in self._trees[name].trees}
+        while wanted := {name for name in wanted if name not in self._trees and name not in self._strange}:
+            places = self._find_places(wanted)
+            self._strange |= {name: f"names tree {name.hex()[:8]}, which no index has" for name in wanted - places.keys()}
+            parts = list(_parts({name: places[name] for name in wanted & places.keys()}))
+            for _, found in in_order(self._read_part, parts, READERS, "trees"):
+                for name, tree in found.items():
+                    if isinstance(tree, str):
+                        self._strange[name] = f"names tree {name.hex()[:8]}, of which {tree}"
+                    else:
+                        self._trees[name] = tree
+                        self.trees_read += 1
+            self.bytes_read += sum(end - start for _, start, end, _ in parts)
+            wanted = {below for name in wanted if name in self._trees for below in self._trees[name].trees}
 
     def _read_part(self, part: _Part) -> dict[bytes, Tree | str]:
         pack, start, end, places = part

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -185,9 +184,8 @@ class S3Store:
             with suppress(NotFoundError):
                 self._s3.call("put_object_tagging", Bucket=self._bucket, Key=self._root + ref[0], VersionId=ref[1], Tagging=tags)
 
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="release") as pool:
-            for _ in pool.map(act, versions):
-                pass
+        for _ in in_order(act, versions, WORKERS, "release"):
+            pass
 
     def expires_unreleased_after(self) -> int | None:
         """Return after how many days a lifecycle rule takes noncurrent versions below the prefix whatever their tags; None if none does.
