@@ -27,16 +27,17 @@ def check(run: Run, server: ViewServer, opened: Opened, view: View) -> dict[str,
     """
     started = run.clock.monotonic()
     packs = {key: version for key, version in view.standing().items() if key.startswith(f"{FileType.PACK.value}/")}
-    wanted = packs if run.job.read_data == "always" else _unread(run, packs)
-    if len(wanted) == len(packs):
-        with _progress(run, server, [version.size for version in packs.values()]):
+    sizes = [version.size for version in packs.values()]
+    if run.job.read_data == "always" or reading.is_due(run.fold.readings, run.job.reread, run.now):
+        with _progress(run, server, sizes):
             _ask(run, server, opened, read_data=True)
+        read = sizes
     else:
         _ask(run, server, opened, read_data=False)
+        wanted = _unread(run, packs)
         _read(run, opened, view, wanted)
-    run.read.update((key, version.version_id) for key, version in wanted.items())
-    read = [version.size for key, version in packs.items() if run.read.get(key) == version.version_id]
-    sizes = [version.size for version in packs.values()]
+        run.read.update((key, version.version_id) for key, version in wanted.items())
+        read = [version.size for key, version in packs.items() if run.read.get(key) == version.version_id]
     checked = {"packs": len(read), "bytes": sum(read), "of_packs": len(packs), "of_bytes": sum(sizes)}
     before = run.fold.readings[0].at if len(read) < len(packs) else ""
     run.recorder.record("check.finished", **checked, before=before, seconds=round(run.clock.monotonic() - started, 3))
@@ -44,13 +45,12 @@ def check(run: Run, server: ViewServer, opened: Opened, view: View) -> dict[str,
 
 
 def _unread(run: Run, packs: Mapping[str, ObjectVersion]) -> dict[str, ObjectVersion]:
-    """Return what must be read: what this run has not read yet, and where it is not time to read everything again, nor any before."""
+    """Return what neither this run nor any before it has read."""
     records = run.fold.records
-    is_due = reading.is_due(run.fold.readings, run.job.reread, run.now)
     return {
         key: version
         for key, version in packs.items()
-        if run.read.get(key) != version.version_id and (is_due or reading.is_unread(records.get(key), version.version_id))
+        if run.read.get(key) != version.version_id and reading.is_unread(records.get(key), version.version_id)
     }
 
 
