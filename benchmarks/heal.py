@@ -20,12 +20,6 @@ PEER = "s3-pit-restore"
 WORKERS = 8
 """As many as ours has."""
 WEEKS = 4
-_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "a" * 20,
-    "AWS_SECRET_ACCESS_KEY": "b" * 40,
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-}
 
 
 def measure() -> Result:
@@ -47,7 +41,7 @@ def measure() -> Result:
 
 
 def _ours(scene: str, folder: Path) -> dict[str, str | float]:
-    return _heal(scene, f"maintainer, {scene}", folder, [sys.executable, "-m", "benchmarks.healer", "ENDPOINT", str(folder / "pins")])
+    return _heal(scene, f"maintainer, {scene}", folder, [sys.executable, "-m", "benchmarks.healer", str(folder / "pins")])
 
 
 def _peer(scene: str, date: datetime, folder: Path, installed: Path) -> dict[str, str | float]:
@@ -61,10 +55,8 @@ def _heal(scene: str, subject: str, folder: Path, command: list[str]) -> dict[st
     serve = [sys.executable, "-m", "benchmarks.bucket", scene, str(folder / "pins")]
     with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bucket:
         endpoint = (bucket.stdout or sys.stdin).readline().strip()
-        environment = {**os.environ, **_ENVIRONMENT, "AWS_ENDPOINT_URL_S3": endpoint}
         started = clock.monotonic()
-        argv = [endpoint if word == "ENDPOINT" else word for word in command]
-        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=environment)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=peers.environment(endpoint))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = clock.monotonic() - started

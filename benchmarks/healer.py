@@ -1,10 +1,11 @@
 """Ours alone, measured from outside: survey, plan and heal, as a run does, with the pins of a ledger.
 
-python -m benchmarks.healer ENDPOINT PINS
+AWS_ENDPOINT_URL_S3=ENDPOINT python -m benchmarks.healer PINS
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from maintainer.edges.statestore import StateStore
 
 def main() -> None:
     """Heal all that the ledger can tell of; print how many objects that were."""
-    endpoint, pins = sys.argv[1:]
+    endpoint, pins = os.environ["AWS_ENDPOINT_URL_S3"], sys.argv[1]
     clock, s3 = SystemClock(), S3(Access(endpoint=endpoint))
     place = Place(BUCKET, ROOT.rstrip("/"), endpoint)
     healed = 0

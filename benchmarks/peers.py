@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,3 +18,17 @@ def install() -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
         subprocess.run([str(place / "bin" / "pip"), "install", "--quiet", *WHEELS], check=True)
     return place / "bin"
+
+
+def environment(endpoint: str) -> dict[str, str]:
+    """Return this environment, with an endpoint and keys that a stub takes, under the names by which each client looks for them."""
+    return {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "a" * 20,
+        "AWS_SECRET_ACCESS_KEY": "b" * 40,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "S3_ENDPOINT_URL": endpoint,
+    }

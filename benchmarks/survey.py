@@ -20,12 +20,6 @@ PAGES = {"maintainer": 2000, "s5cmd": 2000, "rclone": 2000, "boto3's paginator":
 """As many as a subject takes some seconds for: what counts is the time for each version."""
 LARGE = 10_000
 """Pages of the survey whose memory is measured: ten million versions."""
-_ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "a" * 20,
-    "AWS_SECRET_ACCESS_KEY": "b" * 40,
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
 
 
 def measure() -> Result:
@@ -75,7 +69,7 @@ def _run(command: list[str], endpoint: str, versions: int) -> tuple[float, float
     """Return versions a second, seconds of CPU time for each, and the most memory in MiB."""
     clock = SystemClock()
     started = clock.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, **_ENVIRONMENT, "S3_ENDPOINT_URL": endpoint})
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=peers.environment(endpoint))
     said, begin = 0, b""
     for piece in iter(partial(os.read, process.stdout.fileno() if process.stdout else -1, 1 << 20), b""):
         said += piece.count(b"\n")

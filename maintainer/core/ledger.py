@@ -73,7 +73,7 @@ def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes], read_segmen
 LEAST_FOR_BASE = 20_000
 """Changes after which there may be another base."""
 SHARE_FOR_BASE = 8
-"""When one record in so many has changed there is: a change takes a reader as long as six records of a base do."""
+"""There is one when one record in so many has changed since the last: a change takes a reader as long as six records of a base."""
 
 
 @dataclass(frozen=True, slots=True)

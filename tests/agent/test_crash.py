@@ -35,9 +35,7 @@ def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
     repository = Repository(timed_sandbox, f"c-{uuid.uuid4().hex[:12]}", tmp_path)
     repository.init()
     for seed in range(1, 5):
-        repository.write(f"file{seed}", 150_000, seed)
-        repository.write("stays", 60_000, 77)
-        (repository.source / f"file{seed - 2}").unlink(missing_ok=True)
+        repository.change(seed, 150_000)
         repository.backup()
     made = Maintained(repository, keep=Keep(last=2))
     made.expect_host()

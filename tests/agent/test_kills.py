@@ -39,9 +39,7 @@ def day(maintained: Maintained, number: int) -> None:
     """Let a day pass, on which the host backs up and, but for the first, somebody attacks."""
     repository = maintained.repository
     maintained.pass_days(number)
-    repository.write("stays", 60_000, 77)
-    repository.write(f"file{number}", 40_000, number)
-    (repository.source / f"file{number - 2}").unlink(missing_ok=True)
+    repository.change(number, 40_000)
     attacked = [*repository.objects("data/")[:2], *repository.objects("index/")[:1], *repository.objects("snapshots/")[:1]]
     repository.backup(time=SystemClock(maintained.clock_file).now())
     if not attacked:

@@ -23,7 +23,6 @@ from maintainer.core.job import Keep
 from maintainer.core.records import State
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox.daemon import Sandbox
-from tests.agent.test_kills import LEAST
 from tests.attacks.test_release import expire
 from tests.support.agents import Maintained, Ran
 from tests.support.killing import When, run_and_kill
@@ -32,6 +31,8 @@ from tests.support.repositories import Repository
 DAY = timedelta(days=1)
 LAST, PROBATION = 3, 3
 """How many snapshots the policy keeps, and for how many days each stays whatever it says."""
+WRITES = 40
+"""Of one run, about: a kill is at one of them."""
 CONTENTS = 4
 """A file comes back after so many backups: a host may find its pack still there, and doomed."""
 PICKS = st.lists(st.integers(0, 10_000), min_size=1, max_size=4)
@@ -122,7 +123,7 @@ class Lives(RuleBasedStateMachine):
         ran = self._succeeds()
         assert (ran.code, ran.named("object.healed"), ran.named("object.evicted")) == (0, [], []), ran.findings()
 
-    @rule(number=st.integers(0, LEAST + 10), when=st.sampled_from(["before", "after"]))
+    @rule(number=st.integers(0, WRITES), when=st.sampled_from(["before", "after"]))
     def crash(self, number: int, when: When) -> None:
         """Run, and be killed."""
         assert run_and_kill(self.maintained.job().encode(), number, when) in (None, 0, 3)

@@ -28,10 +28,7 @@ def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
     repository = Repository(timed_sandbox, f"r-{uuid.uuid4().hex[:12]}", tmp_path)
     repository.init()
     for seed in range(1, 4):
-        repository.write(f"file{seed}", 450_000, seed)
-        repository.write("stays", 60_000, 77)
-        repository.write("stays too", 50_000, 78)
-        (repository.source / f"file{seed - 2}").unlink(missing_ok=True)
+        repository.change(seed, 450_000)
         repository.backup()
     made = Maintained(repository, keep=Keep(last=1))
     made.limits |= {"read_data": "new", "reread_s": 40 * 86_400}

@@ -149,6 +149,13 @@ class Repository:
     def write(self, name: str, size: int, seed: int) -> None:
         (self.source / name).write_bytes(random.Random(seed).randbytes(size))
 
+    def change(self, number: int, size: int) -> None:
+        """Change the source: a file comes, two stay in the pack of the first, and the file before the last goes. So a prune repacks."""
+        self.write("stays", 60_000, 77)
+        self.write("stays too", 50_000, 78)
+        self.write(f"file{number}", size, number)
+        (self.source / f"file{number - 2}").unlink(missing_ok=True)
+
     def verify(self, snapshot: str, *, location: str = "", identity: str = "host") -> None:
         """Restore one snapshot and compare every byte with what was backed up."""
         target = self.root / "restored" / snapshot
