@@ -141,12 +141,7 @@ def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
 
 def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Opened, made: Admission) -> dict[str, bytes]:
     """Prove new packs by their own headers, and those that no index of ours has named so far; return what they hold."""
-    packs: dict[str, ObjectVersion] = {}
-    for key in (key for key in new if _kind(key) is FileType.PACK):
-        if run.standing[key].version.size > MAXIMA[FileType.PACK]:
-            _condemn(run, made, Kind.GARBAGE, key, "it is larger than any pack of restic")
-        else:
-            packs[key] = run.standing[key].version
+    packs = {key: run.standing[key].version for key in new if _kind(key) is FileType.PACK}
     unindexed = {key: version for key, version in run.admitted(FileType.PACK).items() if key in named}
     wanted = {**packs, **unindexed}
     proof = prove_packs(run, wanted, opened)

@@ -8,7 +8,7 @@ from maintainer.agent.run import Run
 from maintainer.core.findings import Finding
 from maintainer.core.records import State
 from maintainer.core.repofiles import FileType
-from maintainer.core.revert import Heal, Into, Mark, RevertPlan, Truth, plan_revert
+from maintainer.core.revert import Heal, Into, Mark, RevertPlan, Truth, may_be_true, plan_revert
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges import shelves
 from maintainer.edges.inorder import in_order
@@ -38,7 +38,8 @@ def _unknown(run: Run) -> Iterator[ObjectVersion]:
         record, file, current = run.fold.records.get(history.key), history.file, history.current
         if file is None or file.type in (FileType.LOCK, FileType.CONFIG) or current.is_marker or run.looks.knows(current):
             continue
-        if record is None or (record.state is State.ADMITTED and record.version != current.version_id and record.size == current.size):
+        is_open = record is None or (record.state is State.ADMITTED and record.version != current.version_id)
+        if is_open and may_be_true(current, file, record):
             yield current
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.ledger import Fold
 from maintainer.core.records import ADOPTED, Record, State
-from maintainer.core.repofiles import FileType, RepositoryFile
+from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
 from maintainer.core.versions import Examine, KeyHistory, Look, ObjectVersion
 
 OURS = "maintainer/"
@@ -222,11 +222,11 @@ class _Planner:
             self.standing[history.key] = Truth(current, record.first_seen)
             return
         expected = record.digest if record is not None and file.type is FileType.CONFIG else file.id
-        look = self._examine(current) if not current.is_marker and self._may_be_true(current, record) else None
+        look = self._examine(current) if not current.is_marker and may_be_true(current, file, record) else None
         if look is not None and look.digest == expected:
             self._stands(history, record, look, expected)
             return
-        search = self._search(history, record, expected)
+        search = self._search(history, file, record, expected)
         if search.found is not None:
             self._restore(history, record, search.found, look)
         elif record is not None:
@@ -236,8 +236,13 @@ class _Planner:
         elif search.unreadable and not current.is_marker:
             self._find(Kind.UNREADABLE, history, search.unreadable)
         elif not current.is_marker:
-            self.evict[history.key] = "no version hashes to its name"
-            self._find(Kind.GARBAGE, history, "no version hashes to its name")
+            why = (
+                "no version hashes to its name"
+                if any(may_be_true(version, file, None) for version in history.contents())
+                else f"it is larger than any file of restic's in {file.type.value}"
+            )
+            self.evict[history.key] = why
+            self._find(Kind.GARBAGE, history, why)
 
     def _stands(self, history: KeyHistory, record: Record | None, look: Look, expected: str) -> None:
         """Take the current version, which is true: as it is where it is plain, else by way of a copy."""
@@ -261,6 +266,8 @@ class _Planner:
         if below.is_marker:
             kind = Kind.REPLAYED if record is not None and record.state is State.DOOMED else Kind.HIDDEN
             self._tell(Finding(kind, history.key, "", below.version_id))
+        elif below.size != history.current.size:
+            self._tell(Finding(Kind.OVERWRITTEN, history.key, "", below.version_id))
         elif (look := self._examine(below)).digest != expected:
             self._tell(Finding(Kind.OVERWRITTEN, history.key, look.why if look.digest is None else "", below.version_id))
         elif not look.plain:
@@ -288,14 +295,14 @@ class _Planner:
         else:
             self._find(Kind.LOST, history)
 
-    def _search(self, history: KeyHistory, record: Record | None, expected: str) -> _Search:
+    def _search(self, history: KeyHistory, file: RepositoryFile, record: Record | None, expected: str) -> _Search:
         """Look for a true version below the current one: the pinned, then the oldest, then ascending."""
         if record is not None:
             pinned = next((version for version in history.contents() if version.version_id == record.version), None)
             if pinned is not None:
                 return _Search(pinned, finished=True)
         current = history.current
-        candidates = (v for v in history.oldest_first() if v.version_id != current.version_id and self._may_be_true(v, record))
+        candidates = (v for v in history.oldest_first() if v.version_id != current.version_id and may_be_true(v, file, record))
         unreadable = ""
         for number, version in enumerate(candidates):
             if number > 0:
@@ -306,7 +313,7 @@ class _Planner:
             if look.digest == expected:
                 return _Search(version, finished=True)
             unreadable = look.why if look.digest is None else unreadable
-        if not unreadable and not current.is_marker and self._may_be_true(current, record):
+        if not unreadable and not current.is_marker and may_be_true(current, file, record):
             look = self._examine(current)
             unreadable = look.why if look.digest is None else ""
         return _Search(None, finished=True, unreadable=unreadable)
@@ -316,7 +323,7 @@ class _Planner:
         current = history.current
         older = history.oldest_first()
         oldest = next(older)
-        if oldest.version_id == current.version_id or self._examine(oldest).digest == expected:
+        if oldest.version_id == current.version_id or (oldest.size == current.size and self._examine(oldest).digest == expected):
             return oldest.last_modified
         for version in older:
             if version.size != current.size or version.version_id == current.version_id:
@@ -328,8 +335,10 @@ class _Planner:
                 return version.last_modified
         return current.last_modified
 
-    def _may_be_true(self, version: ObjectVersion, record: Record | None) -> bool:
-        return record is None or version.size == record.size
-
     def _find(self, kind: Kind, history: KeyHistory, detail: str = "") -> None:
         self._tell(Finding(kind, history.key, detail, history.current.version_id))
+
+
+def may_be_true(version: ObjectVersion, file: RepositoryFile, record: Record | None) -> bool:
+    """Tell by its size: what is larger than any file of its kind is not even hashed, since a host may put terabytes under one name."""
+    return version.size <= MAXIMA[file.type] if record is None else version.size == record.size

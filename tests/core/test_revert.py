@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from maintainer.core.findings import Finding
 from maintainer.core.ledger import Fold
 from maintainer.core.records import ADOPTED, Record, RecordsInMemory, State
+from maintainer.core.repofiles import MAXIMA, parse_key
 from maintainer.core.revert import Into, RevertPlan, Terms, plan_revert
 from maintainer.core.versions import ObjectVersion
 from tests.support.fakestore import WHEN, FakeStore
@@ -26,7 +27,7 @@ TERMS = Terms(now=WHEN + timedelta(days=1))
 
 
 def bucket(key: str, shape: str) -> FakeStore:
-    """Build a history, oldest first: G good, B bad of the same size, S bad of another, E good with a foreign header, A archived, x marker."""
+    """Build a history, oldest first: G good, B bad of the same size, S bad of another, L too large, E good with a foreign header, A archived, x marker."""
     store = FakeStore()
     for letter in shape:
         match letter:
@@ -36,6 +37,9 @@ def bucket(key: str, shape: str) -> FakeStore:
                 store.put(key, GOOD[::-1])
             case "S":
                 store.put(key, b"short")
+            case "L":
+                version = store.put(key, b"never read")
+                store.versions[key][0] = replace(version, size=MAXIMA[parse_key(key).type] + 1)  # type: ignore[union-attr]
             case "E":
                 store.put(key, GOOD, header="Content-Encoding: gzip")
             case "A":
@@ -82,12 +86,19 @@ def did(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS) -> str:
         (PACK, "GE", "heal not-plain"),
         (PACK, "E", "heal not-plain"),
         (PACK, "BB", "evict garbage"),
+        (PACK, "L", "evict garbage"),
+        (PACK, "LBL", "evict garbage"),
+        (PACK, "GL", "heal overwritten"),
+        (PACK, "LG", "overwritten"),
+        (PACK, "Lx", ""),
         (PACK, "A", "unreadable"),
         (PACK, "BA", "unreadable"),
         (PACK, "x", ""),
         (PACK, "Bx", ""),
         (SNAPSHOT, "B", "evict garbage"),
         (SNAPSHOT, "GB", "heal overwritten"),
+        (INDEX, "GLL", "heal overwritten"),
+        (KEY, "L", "evict garbage"),
         (LOCK, "Gx", ""),
         (LOCK, "B", ""),
         ("notes.txt", "G", "foreign-name"),
@@ -95,7 +106,10 @@ def did(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS) -> str:
     ],
 )
 def test_a_key_that_the_ledger_does_not_know(key: str, shape: str, expected: str) -> None:
-    assert did(bucket(key, shape)) == expected
+    store = bucket(key, shape)
+    assert did(store) == expected
+    too_large = {version.version_id for version in store.versions[key] if version.size > len(GOOD)}
+    assert not too_large & set(store.looked), "a host may put terabytes under one name"
 
 
 @pytest.mark.parametrize(
