@@ -179,10 +179,10 @@ class Run:
         return {key: self.standing[key].version for key in ("config", opened.key)}
 
     def serve(self, view: View, permissions: Permissions, scratch: dict[str, bytes] | None = None) -> ViewServer:
-        """Serve a view, by redirects where the store honours ranges of versions; with `scratch`, nothing that restic writes is put."""
+        """Serve a view, by redirects where the store serves presigned URLs; with `scratch`, nothing that restic writes is put."""
         if self.redirect is None:
             config = self.standing["config"].version
-            self.redirect = self.store.honours_ranges(config)
+            self.redirect = self.store.serves_urls(config)
         return ViewServer(view, self.kept, permissions, redirect=self.redirect, scratch=scratch)
 
     def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...], *, time: timedelta | None = None) -> Outcome:

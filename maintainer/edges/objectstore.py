@@ -19,6 +19,7 @@ from maintainer.edges import shelves
 from maintainer.edges.inorder import in_order
 from maintainer.edges.s3 import S3
 from maintainer.edges.s3errors import error_code
+from maintainer.edges.scratch import disk, full
 from maintainer.edges.survey import survey
 from maintainer.edges.surveyed import Surveyed
 
@@ -39,6 +40,8 @@ FOREIGN_HEADERS = (
     "WebsiteRedirectLocation",
     "Metadata",
 )
+NOT_THERE = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
+"""What a store says that lacks an operation."""
 UNREADABLE_CODES = {"InvalidObjectState": "it is in an archive class", "InvalidRequest": "it is encrypted with a customer's key"}
 
 
@@ -75,6 +78,7 @@ class S3Store:
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._now = now
+        self._copies = True
 
     def survey(self, folder: str = "") -> Iterator[ObjectVersion]:
         """List every version and marker below the prefix, or below a folder of it."""
@@ -137,33 +141,10 @@ class S3Store:
         return self._s3.repeat("get_object", parameters, act)
 
     def heal(self, source: ObjectVersion, digest: str) -> ObjectVersion:
-        """Copy a version on top, with headers and tags replaced; where the store's copy is not plain and true, get and put it."""
-        answer = self._s3.call(
-            "copy_object",
-            Bucket=self._bucket,
-            Key=self._root + source.key,
-            CopySource={"Bucket": self._bucket, "Key": self._root + source.key, "VersionId": source.version_id},
-            MetadataDirective="REPLACE",
-            TaggingDirective="REPLACE",
-            ContentType="application/octet-stream",
-            StorageClass="STANDARD",
-            **self._encryption,
-        )
-        made = self._current(source, answer.get("VersionId"))
-        if self.look(made) == Look(digest):
-            return made
-        with TemporaryFile() as spool:
-            parameters = self._at(source)
-
-            def act() -> None:
-                spool.seek(0)
-                spool.truncate()
-                for chunk in self._s3.call_raw("get_object", parameters)["Body"].iter_chunks(CHUNK):
-                    spool.write(chunk)
-
-            self._s3.repeat("get_object", parameters, act)
-            answer = self._s3.repeat("put_object", self._put_parameters(source.key, spool), lambda: self._put_from_start(source.key, spool))
-            made = self._current(source, answer.get("VersionId"))
+        """Copy a version on top, with headers and tags replaced; where the store's copy is not plain and true, or none, get and put it."""
+        if self._copies and (copied := self.copy(source)) is not None and self.look(copied) == Look(digest):
+            return copied
+        made = self._get_and_put(source)
         look = self.look(made)
         if look.digest == digest and not look.plain:
             do = "if the bucket encrypts under a KMS key of yours by default, name its ARN: kms_key = ... of the repository"
@@ -171,6 +152,41 @@ class S3Store:
         if look != Look(digest):
             raise StoreError(f"{source.key} could not be healed: what was put is not what is read", guidance="ask the storage's operator")
         return made
+
+    def copy(self, source: ObjectVersion) -> ObjectVersion | None:
+        """Copy a version on top within the store, not verified; None, from then on, where the store has no such copy."""
+        try:
+            answer = self._s3.call(
+                "copy_object",
+                Bucket=self._bucket,
+                Key=self._root + source.key,
+                CopySource={"Bucket": self._bucket, "Key": self._root + source.key, "VersionId": source.version_id},
+                MetadataDirective="REPLACE",
+                TaggingDirective="REPLACE",
+                ContentType="application/octet-stream",
+                StorageClass="STANDARD",
+                **self._encryption,
+            )
+        except StoreError as error:
+            if error_code(error) not in NOT_THERE:
+                raise
+            self._copies = False
+            return None
+        return self._current(source, answer.get("VersionId"))
+
+    def _get_and_put(self, source: ObjectVersion) -> ObjectVersion:
+        with TemporaryFile(dir=disk()) as spool:
+            parameters = self._at(source)
+
+            def act() -> None:
+                spool.seek(0)
+                spool.truncate()
+                for chunk in self._s3.call_raw("get_object", parameters)["Body"].iter_chunks(CHUNK):
+                    _write(spool, chunk)
+
+            self._s3.repeat("get_object", parameters, act)
+            answer = self._s3.repeat("put_object", self._put_parameters(source.key, spool), lambda: self._put_from_start(source.key, spool))
+        return self._current(source, answer.get("VersionId"))
 
     def mark(self, key: str) -> str:
         """Cover a key by a delete marker; return the marker's version id."""
@@ -209,13 +225,15 @@ class S3Store:
         """Return a presigned URL of exactly this version."""
         return self._s3.presigned_get(URL_LIFE_S, self._bucket, self._root + version.key, version.version_id)
 
-    def honours_ranges(self, version: ObjectVersion) -> bool:
-        """Probe whether a ranged read of a version gets the range alone: then restic may be sent there by a redirect."""
+    def serves_urls(self, version: ObjectVersion) -> bool:
+        """Probe whether a presigned URL of a version answers a range with the range alone: then restic may be sent there by a redirect.
+
+        A store may ignore ranges of versions, and a bucket's policy may refuse requests that are signed in their URL (`s3:authType`).
+        """
         if version.size < 2:  # noqa: PLR2004 - of one byte every range is the whole
             return False
-        answer = self._s3.call("get_object", **self._at(version), Range="bytes=1-1")
-        answer["Body"].close()
-        return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == 206)  # noqa: PLR2004 - HTTP's own
+        status, body = self._s3.fetch(self._bucket, self.url(version), {"Range": "bytes=1-1"})
+        return status == 206 and len(body) == 1  # noqa: PLR2004 - HTTP's own
 
     def is_versioned(self) -> tuple[bool, datetime | None]:
         """Tell whether the bucket keeps versions, and what time the store had when it answered (None where it does not say)."""
@@ -274,6 +292,13 @@ class Looks:
     def learn(self, version: ObjectVersion, digest: str) -> None:
         """Remember what is known of a version that we made and verified."""
         self._remember(version, Look(digest))
+
+
+def _write(spool: IO[bytes], chunk: bytes) -> None:
+    try:
+        spool.write(chunk)
+    except OSError as error:
+        raise full(error) from error
 
 
 def _ref(version: ObjectVersion) -> str:

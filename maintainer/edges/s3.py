@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -151,6 +151,10 @@ class S3:
             # The real time, also where a sandbox's is moved: signatures are judged by it.
             self._presigners[bucket] = Presigner(self._address(bucket), self._credentials, self._client.meta.region_name, SystemClock())
         return self._presigners[bucket].url(key, version_id, seconds)
+
+    def fetch(self, bucket: str, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Return the status and the body of what a presigned URL answers; an answer that may be another next time is asked for again."""
+        return self.repeat("get_object", {"Bucket": bucket}, lambda: self._signed_gets(bucket).fetch(url, headers))
 
     def _address(self, bucket: str) -> str:
         if bucket not in self._addresses:

@@ -31,7 +31,7 @@ from maintainer.edges.versionlist import PageError
 CONNECT_S = 10
 SLOWER = frozenset({"SlowDown", "Throttling", "ThrottlingException"})
 _TRANSIENT = SLOWER | frozenset({"RequestTimeout", "InternalError", "ServiceUnavailable"})
-_TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
+TRANSIENT_STATUS = frozenset({500, 502, 503, 504})
 
 
 def error_code(error: BaseException | None) -> str:
@@ -45,7 +45,7 @@ def is_transient(error: BaseException) -> bool:
     """Tell whether a repeat may help."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return error_code(error) in _TRANSIENT or status in _TRANSIENT_STATUS
+        return error_code(error) in _TRANSIENT or status in TRANSIENT_STATUS
     return isinstance(error, (BotoConnectionError, HTTPClientError, ResponseStreamingError, PageError))
 
 

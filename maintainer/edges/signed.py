@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
+from maintainer.edges.s3errors import TRANSIENT_STATUS
+
 
 class SignedGets:
     """GETs of one address under one set of credentials, which are renewed as botocore does it. Safe between threads."""
@@ -40,6 +42,13 @@ class SignedGets:
         if answer.status_code != 200:  # noqa: PLR2004 - HTTP's own
             raise ClientError(_error(answer.content, answer.status_code), operation)
         return bytes(answer.content)
+
+    def fetch(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Return the status and the body of what a URL answers that is signed already; ClientError for one of the store's own faults."""
+        answer = self._session.send(AWSRequest("GET", url, headers=dict(headers)).prepare())
+        if answer.status_code in TRANSIENT_STATUS:
+            raise ClientError(_error(answer.content, answer.status_code), "get_object")
+        return answer.status_code, bytes(answer.content)
 
 
 def _error(body: bytes, status: int) -> Any:

@@ -11,7 +11,7 @@ from maintainer.core.job import Keep
 from maintainer.sandbox.daemon import Sandbox
 from tests.agent.test_history import grow, watched, whole
 from tests.support.buckets import without
-from tests.support.faulty import FaultyProxy
+from tests.support.faulty import DENIED, FaultyProxy
 from tests.support.repositories import Repository
 
 
@@ -46,6 +46,15 @@ def test_a_store_that_is_gone_in_the_middle_is_told_and_nothing_is_lost(reposito
     assert ran.code == 4
     assert "SlowDown" in ran.why()
     assert maintained.run().code == 0
+    whole(repository)
+
+
+def test_a_bucket_whose_policy_refuses_presigned_urls_is_maintained_all_the_same(repository: Repository) -> None:
+    grow(repository, 2)
+    with FaultyProxy(repository.sandbox.endpoint, unknown=b"X-Amz-Signature=", answer=DENIED) as proxy:
+        ran = watched(repository).run_through(proxy.endpoint)
+        assert ran.code == 0, ran.why()
+        assert proxy.faults == 1, "it is tried once"
     whole(repository)
 
 

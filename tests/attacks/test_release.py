@@ -122,7 +122,7 @@ def test_a_store_that_knows_no_tags_is_told_of_and_nothing_expires_in_it(timed_s
     one.maintained.run()
     one.day += 40
     one.live(1)
-    with FaultyProxy(timed_sandbox.endpoint, unknown=b"tagging") as proxy:
+    with FaultyProxy(timed_sandbox.endpoint, unknown=b"?tagging") as proxy:
         ran = one.maintained.run_through(proxy.endpoint)
     assert ran.code in (0, 3), ran.why()
     (told,) = ran.named("release.failed")

@@ -6,6 +6,7 @@ import hashlib
 import tracemalloc
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import urllib3
@@ -22,6 +23,7 @@ from maintainer.edges.scratch import disk
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import access, client, store
 from tests.support.fakestore import FakeStore
+from tests.support.faulty import DENIED, NOT_IMPLEMENTED, FaultyProxy
 
 GOOD = b"what restic wrote"
 ID = hashlib.sha256(GOOD).hexdigest()
@@ -74,6 +76,19 @@ def test_heal_puts_the_old_version_on_top_and_keeps_the_evidence(any_store: Obje
     made = any_store.heal(good, ID)
     assert [v.version_id for v in any_store.survey()] == [made.version_id, bad.version_id, good.version_id]
     assert any_store.read(made, 100) == GOOD
+
+
+def test_where_the_store_has_no_copy_heal_gets_and_puts_and_asks_for_no_other_copy(sandbox: Sandbox) -> None:
+    prefix = f"contract-{uuid.uuid4().hex}"
+    with FaultyProxy(sandbox.endpoint, unknown=b"x-amz-copy-source:") as proxy:
+        lacking = S3Store(S3(replace(access(sandbox), endpoint=proxy.endpoint)), sandbox.bucket, prefix, SystemClock().now)
+        for key in ("x", "y"):
+            good = lacking.put(key, GOOD)
+            lacking.put(key, b"bad")
+            made = lacking.heal(good, ID)
+            assert lacking.read(made, 100) == GOOD
+        assert proxy.faults == 1
+    assert [v.size for v in store(sandbox, prefix).survey("x")] == [len(GOOD), 3, len(GOOD)]
 
 
 def test_a_url_answers_the_one_version_whatever_the_prefix(sandbox: Sandbox) -> None:
@@ -160,10 +175,16 @@ def test_a_listing_of_many_pages_repeats_and_drops_nothing(sandbox: Sandbox) -> 
     assert sorted(listed) == sorted(made)
 
 
-def test_a_store_is_probed_for_ranges_of_versions(sandbox: Sandbox) -> None:
-    mine = store(sandbox, f"range-{uuid.uuid4().hex}")
-    assert mine.honours_ranges(mine.put("x", b"0123456789"))
-    assert not mine.honours_ranges(mine.put("y", b"0"))
+def test_a_store_is_probed_for_ranges_of_versions_by_presigned_urls(sandbox: Sandbox) -> None:
+    prefix = f"range-{uuid.uuid4().hex}"
+    mine = store(sandbox, prefix)
+    some = mine.put("x", b"0123456789")
+    assert mine.serves_urls(some)
+    assert not mine.serves_urls(mine.put("y", b"0"))
+    for answer in (DENIED, NOT_IMPLEMENTED):
+        with FaultyProxy(sandbox.endpoint, unknown=b"X-Amz-Signature=", answer=answer) as proxy:
+            strict = S3Store(S3(replace(access(sandbox), endpoint=proxy.endpoint)), sandbox.bucket, prefix, SystemClock().now)
+            assert not strict.serves_urls(some)
 
 
 def test_a_large_object_is_hashed_in_little_memory(sandbox: Sandbox) -> None:

@@ -18,18 +18,25 @@ NOT_IMPLEMENTED = (
     b"HTTP/1.1 501 Not Implemented\r\nContent-Type: application/xml\r\nContent-Length: 65\r\nConnection: close\r\n\r\n"
     b"<Error><Code>NotImplemented</Code><Message>what</Message></Error>"
 )
+DENIED = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 60\r\nConnection: close\r\n\r\n"
+    b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+)
 
 
 class FaultyProxy:
     """Forwards connections to an endpoint. `slow` and `cut` are shares of connections; the dice are seeded.
 
-    A request whose first line has `unknown` in it gets 501 NotImplemented, as a store answers what it does not know.
+    A request whose head has `unknown` in it gets `answer`, by default 501 NotImplemented, as a store answers what it does not know.
     """
 
-    def __init__(self, endpoint: str, *, slow: float = 0, cut: float = 0, seed: int = 0, unknown: bytes = b"") -> None:
+    def __init__(
+        self, endpoint: str, *, slow: float = 0, cut: float = 0, seed: int = 0, unknown: bytes = b"", answer: bytes = NOT_IMPLEMENTED
+    ) -> None:
         parts = urlsplit(endpoint)
         self._target = (str(parts.hostname), int(parts.port or 80))
         self._slow, self._cut, self._unknown = slow, cut, unknown
+        self._answer = answer
         self._dice = random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -70,9 +77,9 @@ class FaultyProxy:
                 if limit and passed > limit:
                     self.faults += 1
                     break
-                if self._unknown and self._unknown in part.partition(b"\r\n")[0]:
+                if self._unknown and self._unknown in part.partition(b"\r\n\r\n")[0]:
                     self.faults += 1
-                    source.sendall(NOT_IMPLEMENTED)
+                    source.sendall(self._answer)
                     break
                 sink.sendall(part)
         for end in (source, sink):
