@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from maintainer.agent.room import Room
 from maintainer.core import segments
 from maintainer.core.entries import Entry, Group, Segment
-from maintainer.core.errors import ConcurrentRunError, ResticError, StoreError
+from maintainer.core.errors import ConcurrentRunError, StoreError
 from maintainer.core.findings import Found, Reported, abridged
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
@@ -20,7 +20,7 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.revert import Terms, Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
-from maintainer.edges import shelves
+from maintainer.edges import restic, shelves
 from maintainer.edges.clock import Clock
 from maintainer.edges.keptfiles import KeptFiles
 from maintainer.edges.log import Recorder
@@ -186,19 +186,29 @@ class Run:
         return ViewServer(view, self.kept, permissions, redirect=self.redirect, scratch=scratch)
 
     def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...], *, time: timedelta | None = None) -> Outcome:
-        """Run one restic command on a view; its time is counted as restic's."""
+        """Run one restic command on a view; its time is counted as restic's.
+
+        Once more where the store refused restic what it does not refuse us (a URL that came too late): restic takes that for damage.
+        """
+        outcome = self._ask(server, opened, argv, time)
+        if (refused := restic.was_refused(outcome)) and server.sent is not None and not server.failures:
+            self.store.read_part(server.sent, 0, 1)
+            self.recorder.record("restic.repeated", command=argv[0], reason=f"the store answered {refused} to a read")
+            outcome = self._ask(server, opened, argv, time)
+        return outcome
+
+    def _ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...], time: timedelta | None) -> Outcome:
         with self.recorder.restic():
             return self.restic.run(server.address, opened.password, argv, time=time, cache=self.cache.path if self.cache else None)
 
     def demand(self, server: ViewServer, opened: Opened, argv: tuple[str, ...]) -> str:
         """Run one restic command that must succeed. Where the store failed it, the store's own error is the reason."""
-        with self.recorder.restic():
-            try:
-                return self.restic.demand(server.address, opened.password, argv, cache=self.cache.path if self.cache else None)
-            except ResticError as error:
-                if server.failures:
-                    raise StoreError(f"restic {argv[0]}: {server.failures[0]}", guidance="the next run begins anew") from error
-                raise
+        outcome = self.ask(server, opened, argv)
+        if outcome.status == 0:
+            return outcome.output
+        if server.failures:
+            raise StoreError(f"restic {argv[0]}: {server.failures[0]}", guidance="the next run begins anew")
+        raise restic.failure(argv[0], outcome)
 
 
 def admitted_in(records: Records, standing: Mapping[str, Truth], *kinds: FileType) -> dict[str, ObjectVersion]:

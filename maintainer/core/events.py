@@ -34,6 +34,7 @@ VOCABULARY: Mapping[str, Level] = {
     "repository.finished": "info",  # exit_code, seconds
     "step.started": "info",  # step in the envelope
     "step.finished": "info",  # seconds, restic_seconds
+    "restic.repeated": "warning",  # command, reason
     "call.retried": "warning",  # call, attempt, reason, wait_s
     "store.surveyed": "info",  # keys, versions
     "plan.made": "info",  # heal, mark, evict, new

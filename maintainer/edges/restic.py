@@ -26,6 +26,9 @@ SOFT_STOP_S = 20
 KEPT_TAIL = 4_000
 _SIGNED = re.compile(r"\?[^\s\"']*X-Amz-[^\s\"']*")
 """The query of a presigned URL, which restic quotes in its errors: whoever reads it may read the object, for an hour."""
+_TRACE = re.compile(r"(?P<why>[^\n]+)\n(?P<what>[^\n]+)\n[\w./()*-]+\n\t[^\n]+\.go:\d+\n")
+"""How restic tells of an error that it did not expect: the cause, what it was doing, and where in its code."""
+_REFUSED = re.compile(r"Load\(<data/[^\n]*unexpected HTTP response \((4\d\d)\)")
 _CRASH = re.compile(r"^(?:fatal error|panic|runtime/cgo): .*", re.MULTILINE)
 """What Go's runtime says first when it gives up; stacks of every goroutine follow."""
 
@@ -213,12 +216,20 @@ def is_sound(outcome: Outcome) -> bool:
     return outcome.status == 0
 
 
+def was_refused(outcome: Outcome) -> str:
+    """Return what a store answered to reads of packs that restic does not repeat; empty where none, or restic could do without."""
+    found = _REFUSED.search(outcome.errors) if outcome.status else None
+    return found[1] if found else ""
+
+
 def last_words(outcome: Outcome) -> str:
     """Return what restic said last on standard error, in one line; of a crash, why; of one that was stopped, that its time was over."""
     if outcome.late:
         return "its time was over"
     if (crash := _CRASH.search(outcome.errors)) is not None:
         return crash[0][:400]
+    if (trace := _TRACE.search(outcome.errors)) is not None:
+        return f"{trace['what']}: {trace['why']}"[:400]
     lines = [line.strip() for line in outcome.errors.splitlines() if line.strip()]
     for line in reversed(lines):
         try:

@@ -77,6 +77,8 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self._socket = self._directory.path / "s"
         self.address = f"rest:http+unix://{self._socket}:/"
         self.failures: list[str] = []
+        self.sent: ObjectVersion | None = None
+        """The version that restic was sent to last, by a redirect."""
         self.packs_read: dict[str, int] = {}
         """The packs that restic has asked for, with their sizes; whoever counts clears it first."""
 
@@ -140,6 +142,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         if file.type is FileType.PACK:
             self.packs_read[file.id] = version.size
             if self._redirect:
+                self.sent = version
                 return web.Response(status=307, headers={"Location": self._store.url(version)})
         return await self._relay(request, version)
 

@@ -64,6 +64,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "retention.limited": lambda f: f"{f['host']} {', '.join(f['paths'])}: {f['reason']}",
     "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
     "prune.finished": lambda f: f"pruned: {f['deleted']} files go, {f['written']} were written",
+    "restic.repeated": lambda f: f"restic {f['command']} is run again: {f['reason']}",
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",
     "check.finished": lambda f: (
         f"checked every byte: {f['packs']} packs, {size(f['bytes'])} in {f['seconds']} s"

@@ -58,6 +58,29 @@ def test_a_bucket_whose_policy_refuses_presigned_urls_is_maintained_all_the_same
     whole(repository)
 
 
+def test_reads_that_the_store_refuses_once_are_no_damage(repository: Repository) -> None:
+    grow(repository, 2)
+    with FaultyProxy(repository.sandbox.endpoint, unknown=b"X-Amz-Signature=", answer=DENIED, which=range(1, 4)) as proxy:
+        ran = watched(repository).run_through(proxy.endpoint)
+        assert proxy.faults == 3
+    assert ran.code == 0, ran.why()
+    assert ran.named("restic.repeated")
+    assert not ran.named("finding.reported")
+    whole(repository)
+
+
+def test_reads_that_the_store_refuses_for_good_end_the_run_and_condemn_nothing(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository)
+    with FaultyProxy(repository.sandbox.endpoint, unknown=b"X-Amz-Signature=", answer=DENIED, which=range(1, 1 << 30)) as proxy:
+        ran = maintained.run_through(proxy.endpoint)
+    assert ran.code == 4
+    assert "403" in ran.why()
+    assert not ran.named("object.evicted")
+    assert maintained.run().code in (0, 3)
+    whole(repository)
+
+
 def test_a_right_that_is_missing_for_marking_is_told_and_the_next_run_marks(repository: Repository) -> None:
     grow(repository, 2)
     maintained = watched(repository, keep=Keep(last=1))

@@ -94,6 +94,12 @@ def test_the_password_is_in_the_environment_alone(tmp_path: Path) -> None:
     assert "secret" not in argv
 
 
+def test_an_error_with_a_trace_is_told_by_what_it_was_and_not_by_where() -> None:
+    said = "Load(<data/c2>, 0, 0) failed: 403\nunexpected HTTP response (403): 403 Forbidden\nReadFull(<data/c2>)\n"
+    said += "github.com/restic/restic/internal/repository.(*Repository).loadBlob\n\tgithub.com/restic/x.go:270\nruntime.goexit\n\truntime/asm.s:1700\n"
+    assert restic.last_words(restic.Outcome(1, "", said)) == "ReadFull(<data/c2>): unexpected HTTP response (403): 403 Forbidden"
+
+
 def test_a_presigned_url_in_its_errors_is_cut(tmp_path: Path) -> None:
     url = "http://127.0.0.1:1/b/k?X-Amz-Algorithm=x&X-Amz-Signature=f00&versionId=1"
     outcome = script(tmp_path, f"echo 'Get \"{url}\": refused' >&2; exit 1", Limits()).run("x", "secret", ())

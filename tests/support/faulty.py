@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
+from collections.abc import Container
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -27,16 +28,27 @@ DENIED = (
 class FaultyProxy:
     """Forwards connections to an endpoint. `slow` and `cut` are shares of connections; the dice are seeded.
 
-    A request whose head has `unknown` in it gets `answer`, by default 501 NotImplemented, as a store answers what it does not know.
+    A request whose head has `unknown` in it gets `answer`, by default 501 NotImplemented, as a store answers what it does not know; of those that have it, by number from 0, `which` alone.
     """
 
     def __init__(
-        self, endpoint: str, *, slow: float = 0, cut: float = 0, seed: int = 0, unknown: bytes = b"", answer: bytes = NOT_IMPLEMENTED
+        self,
+        endpoint: str,
+        *,
+        slow: float = 0,
+        cut: float = 0,
+        seed: int = 0,
+        unknown: bytes = b"",
+        answer: bytes = NOT_IMPLEMENTED,
+        which: Container[int] = range(1 << 30),
     ) -> None:
         parts = urlsplit(endpoint)
         self._target = (str(parts.hostname), int(parts.port or 80))
         self._slow, self._cut, self._unknown = slow, cut, unknown
         self._answer = answer
+        self._which = which
+        self._seen = 0
+        self._turn = threading.Lock()
         self._dice = random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -68,6 +80,13 @@ class FaultyProxy:
                 up.start()
                 self._pump(server, client, limit)
 
+    def _is_refused(self, part: bytes) -> bool:
+        if not self._unknown or self._unknown not in part.partition(b"\r\n\r\n")[0]:
+            return False
+        with self._turn:
+            self._seen += 1
+            return self._seen - 1 in self._which
+
     def _pump(self, source: socket.socket, sink: socket.socket, limit: int) -> None:
         """Copy until either ends, or until `limit` bytes have passed: then both are cut."""
         passed = 0
@@ -77,7 +96,7 @@ class FaultyProxy:
                 if limit and passed > limit:
                     self.faults += 1
                     break
-                if self._unknown and self._unknown in part.partition(b"\r\n\r\n")[0]:
+                if self._is_refused(part):
                     self.faults += 1
                     source.sendall(self._answer)
                     break
