@@ -122,7 +122,10 @@ def _read_fast(body: bytes) -> Page | None:
     if any(parts[_STRIDE:-1:_STRIDE]) or (rest := _rest_of(parts[0], parts[-1])) is None:
         return None
     key, version_id, size, made = (parts[2 + order.index(name) :: _STRIDE] for name in (b"Key", b"VersionId", b"Size", b"LastModified"))
-    rows: list[Row] = list(zip(key, version_id, [one or b"" for one in size], made, strict=True))
+    sizes = [one or b"" for one in size]
+    if _are_markers_apart(sizes):  # then more of each entry must be looked at than here is
+        return None
+    rows: list[Row] = list(zip(key, version_id, sizes, made, strict=True))
     lines = _join(rows)
     is_url = _text(rest, "EncodingType") == "url"
     if len(lines.translate(None, _CONTROL)) < len(lines):  # a carriage return XML takes for a newline
@@ -173,7 +176,50 @@ def read_page_as_xml(body: bytes) -> Page:
     """Read one page by a real XML parser: slower, and right for every dialect. PageError for what is not a whole page."""
     root = _parse(body)
     is_url = _text(root, "EncodingType") == "url"
-    return _page(root, [_row(child, is_url=is_url) for child in root if _local(child) in ("Version", "DeleteMarker")])
+    entries = [child for child in root if _local(child) in ("Version", "DeleteMarker")]
+    rows = [_row(entry, is_url=is_url) for entry in entries]
+    latest = {row[:2] for row, entry in zip(rows, entries, strict=True) if _text(entry, "IsLatest") == "true"}
+    return _page(root, _interleaved(rows, latest))
+
+
+def _are_markers_apart(sizes: list[bytes]) -> bool:
+    """Tell whether all markers of a page come after all its versions: by chance, or because the store lists them so."""
+    markers = sizes.count(b"")
+    return 0 < markers < len(sizes) and not any(sizes[-markers:])
+
+
+def _interleaved(rows: list[Row], latest: set[tuple[bytes, bytes]]) -> list[Row]:
+    """Return rows in S3's order where a store lists the versions of a page first, and then its markers.
+
+    What is latest comes first, whatever its date; else a marker comes before versions that are older than it, and after those of its time:
+    a page of S3's own that looks like this by chance stays as it is.
+    """
+    if not _are_markers_apart([row[2] for row in rows]):
+        return rows
+    begin = next(number for number, row in enumerate(rows) if not row[2])
+    keys = [row[0] for row in rows]
+    if any(part != sorted(part) for part in (keys[:begin], keys[begin:])):
+        return rows
+    merged: list[Row] = []
+    markers = rows[begin:]
+    for row in rows[:begin]:
+        while markers and (markers[0][0] < row[0] or (markers[0][0] == row[0] and _is_above(markers[0], row, latest))):
+            merged.append(markers.pop(0))
+        merged.append(row)
+    return merged + markers
+
+
+def _is_above(marker: Row, version: Row, latest: set[tuple[bytes, bytes]]) -> bool:
+    if version[:2] in latest:
+        return False
+    return marker[:2] in latest or _date(marker) > _date(version)
+
+
+def _date(row: Row) -> datetime:
+    try:
+        return _moment(row[3])
+    except (ValueError, OverflowError) as error:
+        raise PageError(f"{row[3]!r} is no date") from error
 
 
 def _parse(body: bytes) -> ET.Element:
@@ -206,11 +252,8 @@ def _row(element: ET.Element, *, is_url: bool) -> Row:
 
 def _page(rest: ET.Element, rows: list[Row]) -> Page:
     """Put a page together from its rows and from what is beside them."""
-    for made in {row[3] for row in rows}:
-        try:
-            _moment(made)
-        except (ValueError, OverflowError) as error:
-            raise PageError(f"{made!r} is no date") from error
+    for row in {row[3]: row for row in rows}.values():
+        _date(row)
     said = _text(rest, "IsTruncated")
     if said not in ("true", "false"):
         raise PageError("it does not say whether it is the last")

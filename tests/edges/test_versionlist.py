@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from xml.sax.saxutils import escape as escape_xml
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from maintainer.edges import versionlist
@@ -41,7 +41,8 @@ class Dialect:
 
     def render(self, rows: list[Row], next_key: str = "") -> bytes:
         """Write a page of these rows, and after them what the page says of itself."""
-        parts = [self._entry(*row) for row in rows]
+        firsts = {row[0]: number for number, row in reversed([*enumerate(rows)])}
+        parts = [self._entry(row, is_latest=firsts[row[0]] == number) for number, row in enumerate(rows)]
         head = f"<{self.prefix}ListVersionsResult{self.namespace}>{self.between}" + self._leaf("Name", "b")
         tail = self._leaf("EncodingType", self.encoding) if self.encoding else ""
         tail += self._leaf("IsTruncated", "true" if next_key else "false")
@@ -55,11 +56,12 @@ class Dialect:
     def _key(self, key: bytes) -> str:
         return quote_plus(key, safe="/") if self.encoding == "url" else escape_xml(key.decode())
 
-    def _entry(self, key: bytes, version_id: bytes, size: bytes, made: bytes) -> str:
+    def _entry(self, row: Row, *, is_latest: bool) -> str:
+        key, version_id, size, made = row
         values = {
             "Key": self._key(key),
             "VersionId": version_id.decode(),
-            "IsLatest": "true",
+            "IsLatest": str(is_latest).lower(),
             "LastModified": made.decode(),
             "ETag": "&quot;d41d8cd98f00b204e9800998ecf8427e&quot;",
             "Size": size.decode(),
@@ -130,10 +132,59 @@ ROW = st.tuples(KEYS, st.sampled_from([b"null", b"3HL4.kqt_f-x+/="]), st.sampled
 def test_what_was_written_is_read(rows: list[Row], dialect: Dialect) -> None:
     if not dialect.encoding:
         rows = [(re.sub(rb"[\x00-\x1f]|\xef\xbf[\xbe\xbf]", b"", row[0]) or b"k", *row[1:]) for row in rows]
+    first_marker = next((number for number, row in enumerate(rows) if not row[2]), 0)
+    assume(any(row[2] for row in rows[first_marker:]))  # else the order is made anew
     page = read_page(dialect.render(rows))
     assert page.rows == rows
     assert page == read_page_as_xml(dialect.render(rows))
     assert [parse_line(line).key.encode(errors="surrogateescape") for line in page.lines.split(b"\n") if rows] == [row[0] for row in rows]
+
+
+def at(second: int) -> bytes:
+    return b"2026-11-28T00:00:%02d.000Z" % second
+
+
+HISTORIES = st.dictionaries(
+    st.sampled_from([b"a", b"b", b"c/1", b"c/2"]), st.lists(st.tuples(st.booleans(), st.integers(0, 2)), min_size=1, max_size=6), max_size=4
+)
+
+
+@given(HISTORIES)
+def test_where_markers_are_listed_after_all_versions_the_order_is_s3s(histories: dict[bytes, list[tuple[bool, int]]]) -> None:
+    """Of one second S3's own order can not be told but for what is latest: here each is a second or more after the one before."""
+    rows: list[Row] = []
+    for key, story in sorted(histories.items()):
+        second = 0
+        made: list[Row] = []
+        for number, (is_marker, more) in enumerate(story):
+            second += 1 + more
+            made.insert(0, (key, b"v%d" % number, b"" if is_marker else b"7", at(second)))
+        rows += made
+    firsts = {row[0]: row[:2] for row in reversed(rows)}
+    apart = [row for row in rows if row[2]] + [row for row in rows if not row[2]]
+    body = AWS.render(apart).decode().replace("<IsLatest>true", "<IsLatest>false")
+    for key, version_id in firsts.values():
+        said = f"<Key>{quote_plus(key, safe='/')}</Key><VersionId>{version_id.decode()}</VersionId><IsLatest>"
+        assert body.count(f"{said}false") == 1
+        body = body.replace(f"{said}false", f"{said}true")
+    assert read_page(body.encode()).rows == rows
+
+
+@pytest.mark.parametrize(
+    ("listed", "latest", "order"),
+    [
+        ([(b"2", 1), (b"1", 1), (b"", 1)], 2, [2, 0, 1]),
+        ([(b"2", 1), (b"1", 1), (b"", 1)], 0, [0, 1, 2]),
+        ([(b"2", 5), (b"1", 1), (b"", 3)], 0, [0, 2, 1]),
+        ([(b"2", 1), (b"", 9)], 0, [0, 1]),
+    ],
+    ids=["the latest, though no newer", "of one second: as listed", "between two by its date", "the latest, though older by its date"],
+)
+def test_what_is_latest_is_first_whatever_its_date(listed: list[tuple[bytes, int]], latest: int, order: list[int]) -> None:
+    rows: list[Row] = [(b"k", b"v%d" % number, size, at(second)) for number, (size, second) in enumerate(listed)]
+    body = AWS.render(rows).decode().replace("<IsLatest>true", "<IsLatest>false")
+    body = body.replace(f"<VersionId>v{latest}</VersionId><IsLatest>false", f"<VersionId>v{latest}</VersionId><IsLatest>true")
+    assert [int(row[1][1:]) for row in read_page(body.encode()).rows] == order
 
 
 PIECES = [
