@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
+from maintainer.core.errors import UnsafeStoreError
 from maintainer.core.repofiles import FileType
 from maintainer.edges.paging import pages
 from maintainer.edges.surveyed import Block, Surveyed
@@ -36,14 +37,14 @@ def survey(ask: Ask, root: str, folder: Path, first: Sequence[str] = FIRST, work
     What refers to others is listed before them, as hosts put it after them: all that a listed snapshot or index names is listed too. Of
     the folders of `first`, what appeared after their own listing is not in it.
     """
-    surveyed = Surveyed(folder, root)
+    surveyed, proved = Surveyed(folder, root), _Proved(ask)
     without = tuple(f"{root}{name}".encode() for name in first)
     borders = _borders(root)
     try:
         ranges: list[_Range] = []
         for prefix, left_out in (*((one.decode(), ()) for one in without), (root, without)):
             ours = [border for border in borders if border.startswith(prefix.encode()) and not border.startswith(left_out)]
-            ranges += _Team(partial(ask, prefix), surveyed, ours, left_out, workers).list_all()
+            ranges += _Team(partial(proved.ask, prefix), surveyed, ours, left_out, workers).list_all()
         # A sort that is stable: the blocks of one key are of one range, and in order there.
         blocks = sorted((block for one in ranges for block in one.blocks), key=lambda block: block.first)
         surveyed.take(blocks, sum(one.keys for one in ranges))
@@ -58,6 +59,41 @@ def _borders(root: str) -> list[bytes]:
     packs = [f"{root}{FileType.PACK.value}/{byte:02x}" for byte in range(256)]
     others = [kind.value for kind in FileType if kind not in (FileType.PACK, FileType.CONFIG)]
     return sorted(border.encode() for border in (*packs, *(f"{root}{kind}/{nibble:x}" for kind in others for nibble in range(16))))
+
+
+class _Proved:
+    """Asks for pages; before the first that begins at a key of our own making, it makes sure that the store loses nothing there.
+
+    One that does would list less than it has, without a word: where listing began in the first page, it must begin again after a marker
+    that sorts right before that, and is no key.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._first: tuple[str, Row] | None = None
+        self._is_proved = False
+        self._turn = threading.Lock()
+
+    def ask(self, prefix: str, key: str, version_id: str) -> Page:
+        if key and not version_id:
+            with self._turn:
+                self._prove()
+        page = self._ask(prefix, key, version_id)
+        if not key and page.rows and self._first is None:
+            self._first = (prefix, page.rows[0])
+        return page
+
+    def _prove(self) -> None:
+        if self._is_proved or self._first is None:
+            return
+        prefix, first = self._first
+        marker = first[0].decode(errors="surrogateescape")[:-1]
+        if marker and first[:2] not in {row[:2] for row in self._ask(prefix, marker, "").rows}:
+            raise UnsafeStoreError(
+                "the store's listing of versions loses some where it begins between two keys",
+                guidance="use a store that lists as S3 does; `maintainer doctor` tells what this one can do",
+            )
+        self._is_proved = True
 
 
 @dataclass(eq=False)

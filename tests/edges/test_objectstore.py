@@ -12,7 +12,7 @@ import pytest
 import urllib3
 from botocore.exceptions import ConnectionClosedError
 
-from maintainer.core.errors import AccessDeniedError, NotFoundError, StoreError
+from maintainer.core.errors import AccessDeniedError, NotFoundError, StoreError, UnsafeStoreError
 from maintainer.core.job import Access
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges import objectstore
@@ -78,6 +78,22 @@ def test_a_survey_in_parallel_says_the_same(sandbox: Sandbox) -> None:
     assert [version for history in made.values() for version in history.versions] == list(mine.survey())
     assert (len(made), made.versions) == (6, 13)
     made.close()
+
+
+def test_a_second_s3_is_read_page_by_page_and_refused_where_its_markers_lose_versions(
+    second: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """moto 5.2.5 leaves out the first version after a key marker that is no key."""
+    mine = S3Store(S3(second), BUCKET, f"pages-{uuid.uuid4().hex}", SystemClock().now)
+    made = [
+        (key, mine.put(key, body).version_id)
+        for key in ("config", "data/00/1", "data/ff/1", "index/1", "snapshots/1")
+        for body in (b"1", b"22")
+    ]
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
+    assert sorted((v.key, v.version_id) for v in mine.survey()) == sorted(made)
+    with pytest.raises(UnsafeStoreError, match="loses some"):
+        mine.survey_all(disk())
 
 
 def test_a_look_hashes_the_version_and_not_the_key(any_store: ObjectStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maintainer.core.errors import StoreError
+from maintainer.core.errors import StoreError, UnsafeStoreError
 from maintainer.edges.survey import survey
 from maintainer.edges.versionlist import Page, Row, write_lines
 from tests.support.pagedstore import MADE, PagedStore
@@ -50,16 +50,15 @@ def _names(rng: random.Random, many: int) -> list[tuple[str, str]]:
 class Whole:
     """A store with other prefixes beside the repository's own."""
 
-    def __init__(self, rows: list[Row], size: int, *, inclusive: bool = False) -> None:
+    def __init__(self, rows: list[Row], size: int, *, inclusive: bool = False, loses: bool = False) -> None:
         self.rows = [(b"weaa", b"v", b"1", MADE), *rows, (b"web0", b"v", b"1", MADE)]
-        self.size, self.inclusive = size, inclusive
+        self.size, self.inclusive, self.loses = size, inclusive, loses
         self.asked: list[tuple[str, str]] = []
 
     def ask(self, prefix: str, key: str, version_id: str) -> Page:
         self.asked.append((prefix, key))
-        return PagedStore([row for row in self.rows if row[0].startswith(prefix.encode())], self.size, inclusive=self.inclusive).ask(
-            key, version_id
-        )
+        rows = [row for row in self.rows if row[0].startswith(prefix.encode())]
+        return PagedStore(rows, self.size, inclusive=self.inclusive, loses=self.loses).ask(key, version_id)
 
 
 @settings(max_examples=60, deadline=None)
@@ -81,6 +80,23 @@ def test_a_small_repository_takes_a_request_for_each_part() -> None:
     store = Whole(repository(1, 100), 1000)
     survey(store.ask, "web/", Path("/var/tmp"), FIRST).close()
     assert [prefix for prefix, _ in store.asked] == ["web/snapshots/", "web/index/", "web/"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 400), st.integers(1, 40), st.integers(1, 8))
+def test_a_store_that_loses_what_follows_a_marker_is_refused_or_all_is_listed(seed: int, many: int, size: int, workers: int) -> None:
+    rows = repository(seed, many)
+    try:
+        made = survey(Whole(rows, size, loses=True).ask, "web/", Path("/var/tmp"), FIRST, workers)
+    except UnsafeStoreError:
+        return
+    assert [v.version_id.encode() for h in made.values() for v in h.versions] == [row[1] for row in rows]
+    made.close()
+
+
+def test_a_store_that_loses_what_follows_a_marker_is_refused() -> None:
+    with pytest.raises(UnsafeStoreError, match="loses some"):
+        survey(Whole(repository(3, 400), 25, loses=True).ask, "web/", Path("/var/tmp"), FIRST)
 
 
 def test_a_large_one_is_listed_by_all_workers() -> None:
