@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 from maintainer.agent.run import Run
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, Problem
 from maintainer.core.job import Access, Job
+from maintainer.edges.capabilities import LARGEST_SKEW
 from maintainer.edges.s3 import S3
-
-LARGEST_SKEW = timedelta(minutes=3)
 
 
 def check(run: Run, job: Job) -> None:

@@ -25,6 +25,7 @@ MODULES = {
     "serve": "serve",
     "key": "key",
     "sweep": "sweep",
+    "doctor": "doctor",
     "drill": "drill",
     "image": "image",
     "sandbox": "sandbox",

@@ -209,9 +209,23 @@ class S3Store:
         None too where the rules can not be read: a store without lifecycle has none, and the right to read them may be missing.
         """
         try:
-            rules = self._s3.call("get_bucket_lifecycle_configuration", Bucket=self._bucket).get("Rules", [])
+            rules = self.lifecycle_rules()
         except MaintainerError:
             return None
+        return self.takes_unreleased_after(rules)
+
+    def lifecycle_rules(self) -> list[Mapping[str, Any]]:
+        """Return the bucket's lifecycle rules; none of a store that has no lifecycle. AccessDeniedError without the right to read them."""
+        try:
+            rules: list[Mapping[str, Any]] = self._s3.call("get_bucket_lifecycle_configuration", Bucket=self._bucket).get("Rules", [])
+        except StoreError as error:
+            if error_code(error) not in NOT_THERE | {"NoSuchLifecycleConfiguration"}:
+                raise
+            return []
+        return rules
+
+    def takes_unreleased_after(self, rules: Iterable[Mapping[str, Any]]) -> int | None:
+        """Return after how many days such rules take noncurrent versions below the prefix that nobody released; None if they do not."""
         days = [days for rule in rules if (days := _expires_after(rule, self._root)) is not None]
         return min(days, default=None)
 
