@@ -122,6 +122,7 @@ def _check_first(run: Run, server: ViewServer, opened: Opened, work: Work) -> No
 def contact(run: Run, password: Callable[[], str]) -> None:
     """At the very first contact put entry 0, and then the identity object: before any other write to the repository."""
     if run.fold.head[0] == 0:
+        unlock.refuse_others_inside(run)
         if unlock.has_other_identity(run):
             run.may_mark = False
             return

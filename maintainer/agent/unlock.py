@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 
 from maintainer.agent.run import Opened, Run
-from maintainer.core.errors import NotFoundError, PasswordError
+from maintainer.core.errors import ConfigurationError, NotFoundError, PasswordError, Problem
 from maintainer.core.records import Record, State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.versions import ObjectVersion
@@ -27,6 +27,19 @@ def has_other_identity(run: Run) -> bool:
         for history in run.histories.histories(IDENTITY)
         for version in history.contents()
     )
+
+
+def refuse_others_inside(run: Run) -> None:
+    """At first contact refuse a prefix in which other repositories lie: it is a mistake in the configuration, and the wrong one to trust.
+
+    Later it would be a way to hold runs up, for whoever may put: then such names are told like any others that are not restic's.
+    """
+    others = sorted({key.removesuffix("/config") for key in run.histories if key.endswith("/config")})
+    others = [one for one in others if next(iter(run.histories.histories(f"{one}/keys/")), None) is not None]
+    if others:
+        shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")  # noqa: PLR2004 - as many as fit a line
+        found = f"other repositories lie in it: {shown}"
+        raise ConfigurationError((Problem(f"location {run.job.place}", found, "the prefix of one repository", "name each by itself"),))
 
 
 def pin(run: Run, password: str) -> dict[str, Record]:
