@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from maintainer.agent.cache import cache_for
 from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs
-from maintainer.agent.run import Opened, Run, admitted_in, short
+from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents, read_snapshot
 from maintainer.core.admission import has_trees, judge_indexes
 from maintainer.core.findings import Finding, Kind
@@ -18,6 +18,7 @@ from maintainer.core.records import ADOPTED, Record, Records, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import Admitted, Layers
 from maintainer.edges.inorder import in_order
 from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.viewserver import scratch_version
@@ -47,9 +48,9 @@ class Admission:
     taken_back: dict[str, Record] = field(default_factory=dict)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
 
-    def versions(self, run: Run, *kinds: FileType) -> dict[str, ObjectVersion]:
+    def versions(self, run: Run, *kinds: FileType) -> Admitted:
         """Return what it admitted of these kinds."""
-        return admitted_in(self.changes, run.standing, *kinds)
+        return Admitted(self.changes, run.standing, kinds)
 
 
 def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, RepositoryFile]) -> Admission:
@@ -142,7 +143,8 @@ def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
 def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Opened, made: Admission) -> dict[str, bytes]:
     """Prove new packs by their own headers, and those that no index of ours has named so far; return what they hold."""
     packs = {key: run.standing[key].version for key in new if _kind(key) is FileType.PACK}
-    unindexed = {key: version for key, version in run.admitted(FileType.PACK).items() if key in named}
+    admitted = run.admitted(FileType.PACK)
+    unindexed = {key: admitted[key] for key in named if key in admitted}
     wanted = {**packs, **unindexed}
     proof = prove_packs(run, wanted, opened)
     run.read.update((key, version.version_id) for key, version in wanted.items() if short(key) in proof.contents)
@@ -159,7 +161,7 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     before = run.admitted(FileType.PACK)
     # A strange one may name any pack: all that no index of ours names are looked into.
     named = {pack for claim in small.claims.values() for pack in claim} | ({short(key) for key in before} if small.strange else set())
-    known = _known_contents(run, named & {short(key) for key in before}, opened)
+    known = _known_contents(run, {pack for pack in named if RepositoryFile(FileType.PACK, pack).key() in before}, opened)
     proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
     verdict = judge_indexes(small.claims, small.strange, {**known, **proved}, _condemned(run, made, named), known)
     for key in verdict.trusted:
@@ -170,8 +172,8 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
         _condemn(run, made, Kind.UNTRUSTED_INDEX, key, f"{len(revived)} packs")
     for key in (*verdict.poisoned, *verdict.reviving):
         _keep_longer(run, small.claims.get(key, {}).keys(), short(key), made)
-    packs = {**run.admitted(FileType.PACK), **made.versions(run, FileType.PACK)}
-    wanted = {key: version for key, version in packs.items() if short(key) in verdict.reindex}
+    packs = Layers(made.versions(run, FileType.PACK), run.admitted(FileType.PACK))
+    wanted = {key: packs[key] for key in sorted(RepositoryFile(FileType.PACK, pack).key() for pack in verdict.reindex) if key in packs}
     if wanted:
         _admit_ours(run, made, index_anew(run, wanted, opened))
 
@@ -200,7 +202,7 @@ def _condemn(run: Run, made: Admission, kind: Kind, key: str, detail: str) -> No
 def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[str, bytes]:
     """Return what the admitted indexes, which are proved, say of these packs."""
     found: dict[str, bytes] = {}
-    for version in run.admitted(FileType.INDEX).values() if packs else ():
+    for _, version in run.admitted(FileType.INDEX).below() if packs else ():
         found |= {pack: holds for pack, holds in read_contents(run, version, opened).items() if pack in packs}
     return found
 
@@ -209,18 +211,15 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
     """Prove new snapshots, and those that were incomplete before, on what is admitted; then on what was doomed."""
     waiting = [key for key, _ in run.fold.records.select(state=State.INCOMPLETE) if key in run.standing]
     candidates = [*new, *waiting]
-    trusted = {
-        **run.base(opened),
-        **run.admitted(FileType.PACK, FileType.INDEX),
-        **made.versions(run, FileType.PACK, FileType.INDEX),
-    }
+    kinds = (FileType.PACK, FileType.INDEX)
+    trusted = Layers(run.base(opened), made.versions(run, *kinds), run.admitted(*kinds))
     failing = failing_among(candidates, lambda keys: is_complete(run, trusted, keys, opened))
     for key in candidates:
         if key not in failing:
             _admit(run, made, key)
     if failing and (doomed := _doomed_packs(run)):
         indexes = index_anew(run, doomed, opened)
-        more = {**trusted, **doomed, **{key: scratch_version(key, body) for key, body in indexes.items()}}
+        more = Layers({key: scratch_version(key, body) for key, body in indexes.items()}, doomed, trusted)
         still = failing_among(failing, lambda keys: is_complete(run, more, keys, opened, indexes))
         if len(still) < len(failing):
             for key in doomed:
@@ -260,7 +259,7 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
         if _kind(key) is FileType.SNAPSHOT:
             with suppress(FormatError):
                 sound[key] = read_snapshot(run, truth.version, opened)
-    trusted = {**run.base(opened), **made.versions(run, FileType.PACK, FileType.INDEX)}
+    trusted = Layers(run.base(opened), made.versions(run, FileType.PACK, FileType.INDEX))
     for key in hidden:
         run.standing[key] = hidden[key]
     failing = failing_among(list(sound), lambda keys: is_complete(run, trusted, keys, opened))

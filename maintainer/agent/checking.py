@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 
 from maintainer.agent.beside import again
 from maintainer.agent.proving import prove_packs
@@ -26,30 +27,38 @@ def check(run: Run, server: ViewServer, opened: Opened, view: View) -> dict[str,
     CheckFailedError if anything is wrong. Where only what is new is read, the structure of everything is checked all the same.
     """
     started = run.clock.monotonic()
-    packs = {key: version for key, version in view.standing().items() if key.startswith(f"{FileType.PACK.value}/")}
-    sizes = [version.size for version in packs.values()]
+    packs = partial(view.standing, f"{FileType.PACK.value}/")
+    there = _sum(packs())
     if run.job.read_data == "always" or reading.is_due(run.fold.readings, run.job.reread, run.now):
-        with _progress(run, server, sizes):
+        with _progress(run, server, *there):
             _ask(run, server, opened, read_data=True)
-        read = sizes
+        read = there
     else:
         _ask(run, server, opened, read_data=False)
-        wanted = _unread(run, packs)
+        wanted = _unread(run, packs())
         _read(run, opened, view, wanted)
         run.read.update((key, version.version_id) for key, version in wanted.items())
-        read = [version.size for key, version in packs.items() if run.read.get(key) == version.version_id]
-    checked = {"packs": len(read), "bytes": sum(read), "of_packs": len(packs), "of_bytes": sum(sizes)}
-    before = run.fold.readings[0].at if len(read) < len(packs) else ""
+        read = _sum((key, version) for key, version in packs() if run.read.get(key) == version.version_id)
+    checked = {"packs": read[0], "bytes": read[1], "of_packs": there[0], "of_bytes": there[1]}
+    before = run.fold.readings[0].at if read < there else ""
     run.recorder.record("check.finished", **checked, before=before, seconds=round(run.clock.monotonic() - started, 3))
     return checked
 
 
-def _unread(run: Run, packs: Mapping[str, ObjectVersion]) -> dict[str, ObjectVersion]:
+def _sum(packs: Iterable[tuple[str, ObjectVersion]]) -> tuple[int, int]:
+    """Return how many packs there are, and their bytes."""
+    count = size = 0
+    for _, version in packs:
+        count, size = count + 1, size + version.size
+    return count, size
+
+
+def _unread(run: Run, packs: Iterable[tuple[str, ObjectVersion]]) -> dict[str, ObjectVersion]:
     """Return what neither this run nor any before it has read."""
     records = run.fold.records
     return {
         key: version
-        for key, version in packs.items()
+        for key, version in packs
         if run.read.get(key) != version.version_id and reading.is_unread(records.get(key), version.version_id)
     }
 
@@ -66,12 +75,11 @@ def _read(run: Run, opened: Opened, view: View, packs: Mapping[str, ObjectVersio
     proof = prove_packs(run, packs, opened)
     if proof.unsound:
         raise _failed("; ".join(f"{short(key)}: {why}" for key, why in sorted(proof.unsound.items())))
-    for key, version in view.standing().items() if packs else ():
-        if key.startswith(f"{FileType.INDEX.value}/"):
-            said = read_contents(run, version, opened)
-            wrong = sorted(pack for pack, holds in proof.contents.items() if said.get(pack, holds) != holds)
-            if wrong:
-                raise _failed(f"index {short(key)} says what is not so of {', '.join(wrong)}")
+    for key, version in view.standing(f"{FileType.INDEX.value}/") if packs else ():
+        said = read_contents(run, version, opened)
+        wrong = sorted(pack for pack, holds in proof.contents.items() if said.get(pack, holds) != holds)
+        if wrong:
+            raise _failed(f"index {short(key)} says what is not so of {', '.join(wrong)}")
 
 
 def _failed(what: str) -> CheckFailedError:
@@ -80,13 +88,13 @@ def _failed(what: str) -> CheckFailedError:
     )
 
 
-def _progress(run: Run, server: ViewServer, sizes: Sequence[int]) -> AbstractContextManager[None]:
+def _progress(run: Run, server: ViewServer, of_packs: int, of_bytes: int) -> AbstractContextManager[None]:
     """Tell now and then how much of the packs was read: the check of a large repository takes hours."""
-    server.packs_read.clear()
+    server.count_packs()
 
     def tell() -> bool:
-        read = list(server.packs_read.values())
-        run.recorder.record("check.progressed", packs=len(read), of_packs=len(sizes), bytes=sum(read), of_bytes=sum(sizes))
+        packs, size = server.packs_read
+        run.recorder.record("check.progressed", packs=packs, of_packs=of_packs, bytes=size, of_bytes=of_bytes)
         return True
 
     return again(tell, PROGRESS_S, "progress")

@@ -18,6 +18,7 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Candidate
 from maintainer.core.seentrees import SeenTree
 from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import Shown
 from maintainer.edges.inorder import in_order
 from maintainer.format.crypto import FormatError
 from maintainer.format.indexes import read_index
@@ -46,14 +47,14 @@ class _Place:
 class Extents:
     """Measures snapshots of one view. `trees_read` and `bytes_read` say what it cost: trees that are remembered cost nothing."""
 
-    def __init__(self, run: Run, opened: Opened, view: Mapping[str, ObjectVersion], roots: Mapping[str, bytes]) -> None:
+    def __init__(self, run: Run, opened: Opened, view: Shown, roots: Mapping[str, bytes]) -> None:
         """Work on the packs and indexes of `view`; `roots` are the snapshots' trees, by the snapshots' ids."""
         self._run = run
         self._opened = opened
         self._view = view
         self._roots = roots
         # What is new is looked for, and it is in the newest as a rule.
-        indexes = (version for key, version in view.items() if key.startswith(f"{FileType.INDEX.value}/"))
+        indexes = (version for _, version in view.below(f"{FileType.INDEX.value}/"))
         self._indexes = sorted(indexes, key=lambda version: version.last_modified, reverse=True)
         self._unsearched = iter(self._indexes)
         self._places: dict[bytes, _Place] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,8 +12,7 @@ from maintainer.core import retention
 from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.retention import Candidate, Expectation, Verdict
-from maintainer.core.versions import ObjectVersion
-from maintainer.core.view import View
+from maintainer.core.view import Shown, View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions
 
@@ -28,7 +26,7 @@ class Judged:
     verdict: Verdict = field(default_factory=Verdict)
 
 
-def judge(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion], *, remember: bool) -> Judged:
+def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     """Judge the snapshots of a view, tell it, and say what may be forgotten. What was read for it is kept where it may `remember`."""
     with run.serve(View(shown), Permissions()) as server:
         listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
@@ -92,12 +90,12 @@ def _ask_to_confirm(run: Run, observed: tuple[Group, ...]) -> None:
         run.findings.append(Finding(Kind.CONFIRM, run.job.name, shown, evidence))
 
 
-def _policy(run: Run, opened: Opened, shown: Mapping[str, ObjectVersion], verdict: Verdict) -> tuple[str, ...]:
+def _policy(run: Run, opened: Opened, shown: Shown, verdict: Verdict) -> tuple[str, ...]:
     """Ask restic's own policy, on a view that shows the counting snapshots alone."""
     counting = {candidate.id for candidate in verdict.counting}
     if not counting:
         return ()
-    view = View({key: version for key, version in shown.items() if not key.startswith("snapshots/") or short(key) in counting})
+    view = View(shown, hidden=[key for key, _ in shown.below("snapshots/") if short(key) not in counting])
     with run.serve(view, Permissions()) as server:
         proposal = restic.parse_policy(run.demand(server, opened, restic.policy_argv(run.job.keep)))
     for snapshot, reasons in proposal.keep.items():

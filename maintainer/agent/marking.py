@@ -61,6 +61,10 @@ def _who_backs_up(run: Run, opened: Opened) -> str:
     return ""
 
 
+def _is_pinned(run: Run, key: str, version_id: str) -> bool:
+    return (truth := run.standing.get(key)) is not None and truth.version.version_id == version_id
+
+
 def tag(run: Run) -> None:
     """Let what commits released expire: this one's, and those of runs that died before they had said that it was done, or failed at it.
 
@@ -69,11 +73,10 @@ def tag(run: Run) -> None:
     if not run.fold.releases:
         return
     done = run.state.tagged()
-    pinned = {(key, truth.version.version_id) for key, truth in run.standing.items()}
     for run_id, released in run.fold.releases:
         if run_id in done:
             continue
-        versions = [(key, version) for key, versions in released.items() for version in versions if (key, version) not in pinned]
+        versions = [(key, version) for key, versions in released.items() for version in versions if not _is_pinned(run, key, version)]
         try:
             run.store.release(versions)
         except StoreError as error:

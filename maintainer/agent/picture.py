@@ -13,7 +13,8 @@ from maintainer.core.errors import ExitCode
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType
 from maintainer.core.revert import RevertPlan
-from maintainer.core.versions import ObjectVersion
+from maintainer.core.view import Layers, Shown, Standing
+from maintainer.edges.shelves import ShownShelf
 
 
 def look(run: Run, password: Callable[[], str]) -> RevertPlan:
@@ -26,7 +27,7 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
             run.may_mark = not unlock.has_other_identity(run)
             run.ledger.suppose(unlock.pin(run, password()))
         plan = make_plan(run)
-        run.standing = dict(plan.standing)
+        run.standing = plan.standing
     return plan
 
 
@@ -48,11 +49,10 @@ def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
 
 def _judge(run: Run, password: Callable[[], str]) -> None:
     """Say of every admitted snapshot how it stands, what probation means for each host, and what a run would forget."""
-    shown = run.admitted(FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)
-    if not any(key.startswith("snapshots/") for key in shown):
+    if next(run.admitted(FileType.SNAPSHOT).below(), None) is None:
         return
     opened = unlock.open_pinned(run, password())
-    judged = forgetting.judge(run, opened, {**run.base(opened), **shown}, remember=False)
+    judged = forgetting.judge(run, opened, run.shown(opened), remember=False)
     verdict, probation = judged.verdict, run.job.probation
     for group in retention.groups(judged.candidates) if verdict.extents else ():
         waiting = sorted(one.first_seen for one in verdict.in_probation if one.group == group)
@@ -73,15 +73,13 @@ def _judge(run: Run, password: Callable[[], str]) -> None:
             run.recorder.record("forget.planned", snapshot=candidate.id, time=to_text(candidate.time), host=candidate.host)
 
 
-def verified(run: Run, password: Callable[[], str]) -> dict[str, ObjectVersion]:
+def verified(run: Run, password: Callable[[], str]) -> Shown:
     """Return what a reader may be shown: every admitted object in its true version, also in the middle of an attack.
 
     Before the first contact, everything true.
     """
     look(run, password)
-    kinds = (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)
-    shown = run.admitted(FileType.CONFIG, *kinds)
-    if run.fold.head[0] == 0:
-        shown |= {key: truth.version for key, truth in run.standing.items()}
     opened = unlock.open_pinned(run, password())
-    return {key: version for key, version in {**shown, **run.base(opened)}.items() if not key.startswith("keys/") or key == opened.key}
+    if run.fold.head[0]:
+        return ShownShelf(run.shown(opened))
+    return ShownShelf(Layers(run.base(opened), Standing(run.standing, (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT))))

@@ -24,9 +24,10 @@ from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Verdict
 from maintainer.core.revert import Truth
 from maintainer.core.versions import ObjectVersion
-from maintainer.core.view import View
+from maintainer.core.view import Shown, View
 from maintainer.edges import restic
 from maintainer.edges.shelf import RecordShelf
+from maintainer.edges.shelves import ShownShelf
 from maintainer.edges.viewserver import Permissions, ViewServer
 
 
@@ -35,7 +36,7 @@ class Work:
     """What the steps on the work view came to."""
 
     view: View
-    frozen: Mapping[str, ObjectVersion]
+    frozen: Shown
     judged: Judged = field(default_factory=Judged)
     checked: Mapping[str, int] = field(default_factory=dict)
 
@@ -79,7 +80,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         _record_admission(run, admitted)
         _heal_again(run)
     with step("freeze"):
-        frozen = {**run.base(opened), **run.admitted(FileType.PACK, FileType.INDEX, FileType.SNAPSHOT)}
+        frozen = ShownShelf(run.shown(opened))
         work = Work(View(frozen), frozen)
     with run.serve(work.view, Permissions(write=True, delete=True, announce=run.state.announce(run.run_id))) as server:
         if last_failed:
@@ -266,7 +267,7 @@ def _judged(run: Run, verdict: Verdict, changes: Mapping[str, Record]) -> dict[s
 
 
 def _doomed(run: Run, opened: Opened, work: Work, admitted: Admission) -> dict[str, Record]:
-    deleted = [key for key in work.view.deleted if key in run.fold.records and key not in work.view.standing()]
+    deleted = [key for key in work.view.deleted if key in run.fold.records and not work.view.shows(key)]
     named_by = _named_by(run, opened, deleted)
     changes: dict[str, Record] = {}
     for key in deleted:

@@ -10,7 +10,7 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.core.admission import contents
 from maintainer.core.errors import StoreError
 from maintainer.core.versions import ObjectVersion
-from maintainer.core.view import View
+from maintainer.core.view import Layers, View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions, ViewServer, scratch_version
 from maintainer.format.indexes import read_index
@@ -101,7 +101,7 @@ def is_complete(
     run: Run, shown: Mapping[str, ObjectVersion], snapshots: Iterable[str], opened: Opened, scratch: dict[str, bytes] | None = None
 ) -> bool:
     """Tell whether these snapshots have all that they name among what is shown."""
-    view = View({**shown, **{key: run.standing[key].version for key in snapshots}})
+    view = View(Layers({key: run.standing[key].version for key in snapshots}, shown))
     with run.serve(view, Permissions(), scratch) as server:
         # A snapshot that crashes restic is none that could be restored: the others must not wait for it.
         sound = run.ask(server, opened, restic.check_argv(read_data=False)).status == 0

@@ -15,11 +15,11 @@ from maintainer.core.findings import Found, Reported, abridged
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
 from maintainer.core.moments import to_text
-from maintainer.core.records import Records, State
+from maintainer.core.records import Records
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.revert import Terms, Truth
 from maintainer.core.versions import ObjectVersion
-from maintainer.core.view import View
+from maintainer.core.view import Admitted, Layers, Shown, View
 from maintainer.edges import restic, shelves
 from maintainer.edges.clock import Clock
 from maintainer.edges.keptfiles import KeptFiles
@@ -65,7 +65,7 @@ class Run:
     histories: Surveyed = field(init=False)
     """What the survey listed, and what was put on top since."""
     ledger: Ledger = field(init=False)
-    standing: dict[str, Truth] = field(default_factory=dict)
+    standing: MutableMapping[str, Truth] = field(default_factory=dict)
     findings: Found = field(default_factory=Found)
     read: MutableMapping[str, str] = field(default_factory=shelves.words)
     """The version ids of packs of which this run has had every byte read and verified, by key."""
@@ -170,9 +170,13 @@ class Run:
         """Remember what we put, copied or marked."""
         self.histories.put_on_top(version)
 
-    def admitted(self, *kinds: FileType) -> dict[str, ObjectVersion]:
+    def admitted(self, *kinds: FileType) -> Admitted:
         """Return the admitted objects of these kinds, where a true version of them stands."""
-        return admitted_in(self.fold.records, self.standing, *kinds)
+        return Admitted(self.fold.records, self.standing, kinds)
+
+    def shown(self, opened: Opened) -> Shown:
+        """Return all that a view of what is admitted shows."""
+        return Layers(self.base(opened), self.admitted(FileType.PACK, FileType.INDEX, FileType.SNAPSHOT))
 
     def base(self, opened: Opened) -> dict[str, ObjectVersion]:
         """Return what every view holds: config, and the one key that opens it."""
@@ -209,11 +213,6 @@ class Run:
         if server.failures:
             raise StoreError(f"restic {argv[0]}: {server.failures[0]}", guidance="the next run begins anew")
         raise restic.failure(argv[0], outcome)
-
-
-def admitted_in(records: Records, standing: Mapping[str, Truth], *kinds: FileType) -> dict[str, ObjectVersion]:
-    """Return the objects of these kinds that records admit, where a true version of them stands."""
-    return {key: standing[key].version for kind in kinds for key, _ in records.select(kind.value, State.ADMITTED) if key in standing}
 
 
 def short(key: str) -> str:

@@ -89,6 +89,10 @@ class Records(MutableMapping[str, Record]):
     def select(self, prefix: str = "", state: State | None = None) -> Iterator[tuple[str, Record]]:
         """Yield those whose key begins with `prefix`, and that are in this state; the records may change meanwhile."""
 
+    def keys_in(self, prefix: str, state: State) -> Iterator[str]:
+        """Yield the keys alone of what `select` would yield."""
+        return (key for key, _ in self.select(prefix, state))
+
     def state_of(self, key: str) -> State | None:
         """Return the state of one; None where there is none."""
         return record.state if (record := self.get(key)) is not None else None

@@ -72,7 +72,7 @@ class RevertPlan:
     heal: tuple[Heal, ...] = ()
     mark: Mapping[str, Mark] = field(default_factory=dict)
     evict: Mapping[str, str] = field(default_factory=dict)
-    standing: Mapping[str, Truth] = field(default_factory=dict)
+    standing: MutableMapping[str, Truth] = field(default_factory=dict)
     new: tuple[str, ...] = ()
     hidden: Mapping[str, Truth] = field(default_factory=dict)
 
@@ -144,6 +144,7 @@ class Into:
     """Who is told what a plan finds, and where it puts what may be as many as anybody likes. `mark` must keep to the order of its keys."""
 
     find: Callable[[Finding], None] = lambda _: None
+    standing: MutableMapping[str, Truth] = field(default_factory=dict)
     mark: MutableMapping[str, Mark] = field(default_factory=_InOrder)
     evict: MutableMapping[str, str] = field(default_factory=dict)
 
@@ -186,7 +187,7 @@ class _Planner:
         self.heal: list[Heal] = []
         self.mark = into.mark
         self.evict = into.evict
-        self.standing: dict[str, Truth] = {}
+        self.standing = into.standing
         self.new: list[str] = []
         self.hidden: dict[str, Truth] = {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 import threading
 from collections import OrderedDict
@@ -13,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -22,6 +22,7 @@ from maintainer.core.errors import MaintainerError
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
+from maintainer.edges import shelves
 from maintainer.edges.scratch import Scratch
 
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
@@ -29,6 +30,7 @@ CONTENT = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})
 LONGEST_LOCK = 64 << 10
 LONGEST_POST = 256 << 20
 """Bytes: restic's largest pack has 128 MiB, and may exceed that by a blob."""
+LISTED_AT_ONCE = 5_000
 SCRATCH = "scratch"
 """The version id of what is held in memory."""
 WHOLE_KEPT = 4
@@ -79,8 +81,9 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self.failures: list[str] = []
         self.sent: ObjectVersion | None = None
         """The version that restic was sent to last, by a redirect."""
-        self.packs_read: dict[str, int] = {}
-        """The packs that restic has asked for, with their sizes; whoever counts clears it first."""
+        self.packs_read = (0, 0)
+        """How many packs restic has asked for since `count_packs`, and their bytes."""
+        self._counted = shelves.words()
 
     def __enter__(self) -> Self:
         """Start serving, in a thread of its own."""
@@ -97,6 +100,16 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self._thread.join(30)
         self._loop.close()
         self._directory.close()
+
+    def count_packs(self) -> None:
+        """Begin to count packs anew. Not while a restic is at work."""
+        self.packs_read = (0, 0)
+        self._counted = shelves.words()
+
+    def _count(self, pack: str, size: int) -> None:
+        if pack not in self._counted:
+            self._counted[pack] = ""
+            self.packs_read = (self.packs_read[0] + 1, self.packs_read[1] + size)
 
     async def _start(self) -> None:
         application = web.Application(client_max_size=LONGEST_POST)
@@ -120,10 +133,17 @@ class ViewServer(AbstractContextManager["ViewServer"]):
     async def _refuse(self, _: web.Request) -> web.Response:
         return web.Response(status=403)  # restic repeats a 5xx for a quarter of an hour; 403 is final
 
-    async def _list(self, request: web.Request) -> web.Response:
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": LIST_TYPE})
+        await answer.prepare(request)
+        begin = b"["
         listing = self.view.listing(FileType(request.match_info["kind"]))
-        body = json.dumps([{"name": name, "size": size} for name, size in listing]).encode()
-        return web.Response(body=body, content_type=LIST_TYPE)
+        while part := list(islice(listing, LISTED_AT_ONCE)):
+            # Names are in hex: nothing in them needs JSON's escapes.
+            await answer.write(begin + ",".join([f'{{"name":"{name}","size":{size}}}' for name, size in part]).encode())
+            begin = b","
+        await answer.write(b"[]" if begin == b"[" else b"]")
+        return answer
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         file = _file(request)
@@ -140,7 +160,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         if request.method == "HEAD":
             return web.Response(headers={"Content-Length": str(version.size)})
         if file.type is FileType.PACK:
-            self.packs_read[file.id] = version.size
+            self._count(file.id, version.size)
             if self._redirect:
                 self.sent = version
                 return web.Response(status=307, headers={"Location": self._store.url(version)})

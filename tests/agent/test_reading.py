@@ -105,7 +105,7 @@ def spoil_pack(run: Run, view: View) -> None:
 
 def spoil_index(run: Run, view: View, master: MasterKey) -> None:
     """Let an index that was written place two blobs of a pack where the other is: its structure stays sound."""
-    key = next(key for key in view.standing() if key.startswith("index/") and key in view.written)
+    key = next(key for key, _ in view.standing() if key.startswith("index/") and key in view.written)
     packs = dict(read_index(master, run.store.read(view.written[key], 1 << 20)))
     written = next(
         pack for pack, blobs in packs.items() if f"data/{pack[:2]}/{pack}" in view.written and blobs[1:] and blobs[0][1] == "data"

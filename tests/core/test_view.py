@@ -55,7 +55,7 @@ class Overlay(RuleBasedStateMachine):
 
     @invariant()
     def it_shows_the_model(self) -> None:
-        assert self.view.standing() == self.model
+        assert dict(self.view.standing()) == self.model
         assert set(self.view.written) == self.written
         assert set(self.view.deleted) == self.deleted
         for kind in (FileType.PACK, FileType.SNAPSHOT):

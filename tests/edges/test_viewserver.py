@@ -82,11 +82,11 @@ def test_forget_prune_and_check_on_a_view_leave_the_bucket_unchanged_but_for_new
 def test_a_view_to_read_refuses_every_change(repository: Repository, argv: tuple[str, ...]) -> None:
     before = repository.versions()
     view = View(current(repository))
-    shown = view.standing()
+    shown = dict(view.standing())
     with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(), redirect=True) as server:
         restic.find().run(server.address, repository.password, argv)
     assert repository.versions() == before
-    assert view.standing() == shown
+    assert dict(view.standing()) == shown
 
 
 def test_the_view_has_locks_of_its_own(repository: Repository) -> None:
@@ -94,7 +94,7 @@ def test_the_view_has_locks_of_its_own(repository: Repository) -> None:
     view = View(current(repository))
     with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(write=True, delete=True), redirect=True) as server:
         restic.find().demand(server.address, repository.password, restic.prune_argv())
-    assert view.listing(FileType.LOCK) == []
+    assert list(view.listing(FileType.LOCK)) == []
 
 
 class Counted:
