@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 
-from benchmarks import admission, bombs, crowds, folders, guard, heal, ledger, overhead, survey, view
+from benchmarks import admission, bombs, crowds, folders, guard, heal, ledger, overhead, packs, survey, view
 from benchmarks.result import Result
 
 NAMES: dict[str, Callable[[], Result]] = {
@@ -18,6 +18,7 @@ NAMES: dict[str, Callable[[], Result]] = {
     "heal": heal.measure,
     "ledger": ledger.measure,
     "overhead": overhead.measure,
+    "packs": packs.measure,
     "survey": survey.measure,
     "view": view.measure,
 }

@@ -12,7 +12,7 @@ import random
 import socket
 import sys
 import threading
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from benchmarks import manypacks
 from maintainer.core.records import Record, State, write_record
 from maintainer.edges.clock import Clock, SystemClock
 
@@ -59,11 +60,15 @@ class Bucket:
         """Put a version on top of a key."""
         length = len(body or b"") if size is None else size
         version = Version(f"v{next(self.numbers):09d}", made or self.clock.now(), length, body, is_marker)
-        self.versions.setdefault(key, []).insert(0, version)
+        if key not in self.versions:
+            self.versions[key] = []
+            if self.keys:  # they are in order already
+                insort(self.keys, key)
+        self.versions[key].insert(0, version)
         return version
 
     def seal(self) -> None:
-        """Bring the keys in order: none comes after."""
+        """Bring the keys in order, once most are there."""
         self.keys = sorted(self.versions)
 
     def page(self, prefix: str, marker: str, version_marker: str) -> bytes:
@@ -94,6 +99,24 @@ class Bucket:
         said += f"<MaxKeys>{PER_PAGE}</MaxKeys><EncodingType>url</EncodingType><IsTruncated>{str(is_truncated).lower()}</IsTruncated>"
         head = '<?xml version="1.0" encoding="UTF-8"?>\n<ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
         return f"{head}{said}{''.join(entries)}</ListVersionsResult>".encode()
+
+    def listing(self, prefix: str, after: str) -> bytes:
+        """Render a page of current objects (ListObjectsV2); its token is the last key."""
+        entries: list[str] = []
+        at = bisect_right(self.keys, max(after, prefix))
+        while at < len(self.keys) and self.keys[at].startswith(prefix) and len(entries) < PER_PAGE:
+            key, version = self.keys[at], self.versions[self.keys[at]][0]
+            at += 1
+            if not version.is_marker:
+                said = f"<Key>{key}</Key><LastModified>{version.made:%Y-%m-%dT%H:%M:%S}.000Z</LastModified>"
+                entries.append(
+                    f"<Contents>{said}<ETag>&quot;{version.id}&quot;</ETag><Size>{version.size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+                )
+        is_truncated = at < len(self.keys) and self.keys[at].startswith(prefix)
+        token = f"<NextContinuationToken>{self.keys[at - 1]}</NextContinuationToken>" if is_truncated else ""
+        said = f"<Name>{BUCKET}</Name><Prefix>{prefix}</Prefix><KeyCount>{len(entries)}</KeyCount><MaxKeys>{PER_PAGE}</MaxKeys>{token}"
+        head = '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        return f"{head}{said}<IsTruncated>{str(is_truncated).lower()}</IsTruncated>{''.join(entries)}</ListBucketResult>".encode()
 
     def write_pins(self, place: Path) -> None:
         """Write the records of all keys, as a ledger's segments have them."""
@@ -160,7 +183,18 @@ def for_weeks(weeks: int, each: int) -> Bucket:
     return bucket
 
 
+def packs(count: int) -> Bucket:
+    """Return a bucket with a repository of so many packs."""
+    bucket = Bucket()
+    for key, body in manypacks.repository(count):
+        bucket.pins[f"{ROOT}{key}"] = bucket.add(f"{ROOT}{key}", body, BEGAN).id
+    bucket.seal()
+    return bucket
+
+
 SCENES: dict[str, Callable[[], Bucket]] = {
+    "packs": lambda: packs(200_000),
+    "few packs": lambda: packs(2_000),
     "overwritten": lambda: overwritten(200_000, 5_000),
     "weeks": lambda: for_weeks(4, 1_000),
 }
@@ -205,14 +239,20 @@ class _Connection:
             return _response(
                 self._bucket.page(*(query.get(name, [""])[0] for name in ("prefix", "key-marker", "version-id-marker"))), "application/xml"
             )
+        if query.get("list-type"):
+            after = query.get("continuation-token", query.get("start-after", [""]))[0]
+            return _response(self._bucket.listing(query.get("prefix", [""])[0], after), "application/xml")
         if not key:
             return _response(b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>", "application/xml")
-        if method == "GET":
-            wanted = query["versionId"][0]
-            version = next(one for one in self._bucket.versions[key] if one.id == wanted)
-            return _response(version.body or b"", "application/octet-stream", version.id)
+        if method in ("GET", "HEAD"):
+            there = self._bucket.versions.get(key, [])
+            wanted = query.get("versionId", [there[0].id if there else ""])[0]
+            version = next((one for one in there if one.id == wanted and not one.is_marker), None)
+            if version is None:
+                return _response(b"<Error><Code>NoSuchKey</Code></Error>", "application/xml", status="404 Not Found")
+            return _object(version, headers.get("range", ""), is_head=method == "HEAD")
         if method == "DELETE":
-            return _response(b"", "", self._bucket.add(key, None, is_marker=True).id)
+            return _response(b"", "", self._bucket.add(key, None, is_marker=True).id, status="204 No Content")
         if source := headers.get("x-amz-copy-source"):
             path, _, wanted = unquote(source).lstrip("/").removeprefix(f"{BUCKET}/").partition("?versionId=")
             true = next(one for one in self._bucket.versions[path] if one.id == wanted)
@@ -220,12 +260,37 @@ class _Connection:
             told = f"<ETag>&quot;{made.id}&quot;</ETag><LastModified>{made.made:%Y-%m-%dT%H:%M:%S}.000Z</LastModified>"
             told = f"<CopyObjectResult>{told}</CopyObjectResult>"
             return _response(told.encode(), "application/xml", made.id)
+        if headers.get("x-amz-content-sha256", "").startswith("STREAMING"):
+            body = _unchunked(body)
         return _response(b"", "", self._bucket.add(key, body).id)
 
 
-def _response(body: bytes, kind: str = "application/json", version: str = "") -> bytes:
+def _response(body: bytes, kind: str = "application/json", version: str = "", status: str = "200 OK") -> bytes:
     named = f"x-amz-version-id: {version}\r\n" if version else ""
-    return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{named}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{named}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _unchunked(body: bytes) -> bytes:
+    """Return what was signed piece by piece, as restic does it where there is no TLS."""
+    pieces: list[bytes] = []
+    while body:
+        head, _, body = body.partition(b"\r\n")
+        length = int(head.partition(b";")[0], 16)
+        pieces.append(body[:length])
+        body = body[length + 2 :]
+    return b"".join(pieces)
+
+
+def _object(version: Version, wanted: str, *, is_head: bool) -> bytes:
+    body, status, more = version.body or b"", "200 OK", ""
+    if wanted:
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        part = body[int(first) : int(last) + 1 if last else len(body)]
+        status, more = "206 Partial Content", f"Content-Range: bytes {first}-{int(first) + len(part) - 1}/{len(body)}\r\n"
+        body = part
+    dates = f'Last-Modified: {version.made:%a, %d %b %Y %H:%M:%S} GMT\r\nETag: "{version.id}"\r\n'
+    named = f"Content-Type: application/octet-stream\r\nx-amz-version-id: {version.id}\r\n{dates}{more}"
+    return f"HTTP/1.1 {status}\r\n{named}Content-Length: {len(body)}\r\n\r\n".encode() + (b"" if is_head else body)
 
 
 def main() -> None:

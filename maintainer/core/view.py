@@ -67,7 +67,7 @@ class Standing(Shown):
 
     def __init__(self, standing: Mapping[str, Truth], kinds: Iterable[FileType]) -> None:
         self._standing = standing
-        self._folders = tuple(f"{kind.value}/" for kind in kinds)
+        self._folders = tuple(kind.value if kind is FileType.CONFIG else f"{kind.value}/" for kind in kinds)
 
     def __getitem__(self, key: str) -> ObjectVersion:
         """Return a version; KeyError for what is not of these kinds, or does not stand."""

@@ -21,7 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from maintainer.core.job import Keep
 from maintainer.core.records import State
+from maintainer.drill import forge
 from maintainer.edges.clock import SystemClock, write_offset
+from maintainer.format.files import parse_snapshot
 from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_release import expire
 from tests.support.agents import Maintained, Ran
@@ -60,6 +62,11 @@ class Lives(RuleBasedStateMachine):
         """When each good snapshot was put, but for those that a person let go."""
         self.gone: set[str] = set()
         """Keys that a run has let go of and marked."""
+        self.roots: dict[str, str] = {}
+        """The tree of each good snapshot that there ever was."""
+        self.rejected: set[str] = set()
+        """Snapshots that a person let go for good."""
+        self.has_expired = False
         self.back_up()
         self.run()
 
@@ -83,7 +90,20 @@ class Lives(RuleBasedStateMachine):
         repository.write(f"file{self.number % CONTENTS}", 30_000, self.number % CONTENTS)
         (repository.source / f"file{(self.number - 2) % CONTENTS}").unlink(missing_ok=True)
         with suppress(AssertionError):
-            self.put[repository.backup(time=at)] = at
+            made = repository.backup(time=at)
+            self.put[made] = at
+            self.roots[made] = parse_snapshot(repository.master_key(), repository.get(f"snapshots/{made}")).tree
+
+    @rule(pick=st.integers(0, 100))
+    def end_late(self, pick: int) -> None:
+        """End a backup that began when an old snapshot was there: it relies on the old one's data, whatever has been let go of since."""
+        repository, at = self.repository, self.now
+        old = list(self.roots)[pick % len(self.roots)]
+        late = forge.snapshot(repository.master_key(), time=at, host=repository.host, paths=repository.paths, tree=self.roots[old])
+        repository.put(late.key, late.body)
+        if not self.has_expired:  # what has expired nobody can bring back
+            self.put[late.id] = at
+            repository.trees[late.id] = repository.trees[old]
 
     @rule(picks=PICKS, how=st.sampled_from(["overwrite", "hide", "replay", "junk"]))
     def attack(self, picks: list[int], how: str) -> None:
@@ -135,8 +155,12 @@ class Lives(RuleBasedStateMachine):
         known = [one for one in self.put if f"snapshots/{one}" in admitted]
         if len(known) > 1:
             chosen = known[pick % len(known)]
-            self.maintained.judge("reject", f"snapshots/{chosen}")
-            del self.put[chosen]
+            self._reject(chosen)
+
+    def _reject(self, snapshot: str) -> None:
+        self.maintained.judge("reject", f"snapshots/{snapshot}")
+        self.rejected.add(f"snapshots/{snapshot}")
+        del self.put[snapshot]
 
     @rule(pick=st.integers(0, 100))
     def take_back(self, pick: int) -> None:
@@ -146,17 +170,23 @@ class Lives(RuleBasedStateMachine):
             key = doomed[pick % len(doomed)]
             self.maintained.judge("undelete", key)
             self.gone.discard(key)
+            self.rejected.discard(key)
 
-    @rule(pick=st.integers(0, 100))
-    def prune_by_hand(self, pick: int) -> None:
-        """Forget and prune on the bucket itself, as an operator might who has every right: it is healed."""
+    @rule(pick=st.integers(0, 100), is_accepted=st.booleans())
+    def prune_by_hand(self, pick: int, is_accepted: bool) -> None:
+        """Forget and prune on the bucket itself, as an operator might who has every right: it is healed, unless a person accepts it."""
         if self.put:
-            self.repository.restic("forget", "--prune", list(self.put)[pick % len(self.put)], check=False, identity="admin")
+            chosen = list(self.put)[pick % len(self.put)]
+            self.repository.restic("forget", "--prune", chosen, check=False, identity="admin")
+            if is_accepted and len(self.put) > 1 and f"snapshots/{chosen}" in self.maintained.fold().having(State.ADMITTED):
+                self._reject(chosen)
 
     @rule()
     def let_expire(self) -> None:
         """Let the lifecycle rule take all that it may."""
+        before = len(self.repository.versions())
         expire(self.repository)
+        self.has_expired |= len(self.repository.versions()) < before
 
     def _succeeds(self) -> Ran:
         """Run to the end, and hold what must hold then."""
@@ -173,6 +203,7 @@ class Lives(RuleBasedStateMachine):
                 self.gone.discard(key)
         assert standing <= set(records)
         assert not self.gone & standing
+        assert not self.rejected & standing
         self.gone |= {key for key, record in records.items() if record.state in (State.DOOMED, State.EVICTED) and key not in standing}
         return ran
 
