@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 
-from benchmarks import admission, bombs, crowds, folders, guard, heal, ledger, overhead, packs, survey, view
+from benchmarks import admission, bombs, crowds, folders, guard, hashing, heal, ledger, overhead, packs, survey, view
 from benchmarks.result import Result
 
 NAMES: dict[str, Callable[[], Result]] = {
@@ -15,6 +15,7 @@ NAMES: dict[str, Callable[[], Result]] = {
     "crowds": crowds.measure,
     "folders": folders.measure,
     "guard": guard.measure,
+    "hashing": hashing.measure,
     "heal": heal.measure,
     "ledger": ledger.measure,
     "overhead": overhead.measure,

@@ -192,7 +192,18 @@ def packs(count: int) -> Bucket:
     return bucket
 
 
+def large(count: int, size: int) -> Bucket:
+    """Return a bucket of so many packs of `size` bytes, which are all the same, so that they take no more memory than one."""
+    bucket, body = Bucket(), random.Random(1).randbytes(size)
+    for number in range(count):
+        key = f"{ROOT}data/{number % 256:02x}/{number % 256:02x}{number:062x}"
+        bucket.pins[key] = bucket.add(key, body, BEGAN).id
+    bucket.seal()
+    return bucket
+
+
 SCENES: dict[str, Callable[[], Bucket]] = {
+    "large": lambda: large(128, 16 << 20),
     "packs": lambda: packs(200_000),
     "few packs": lambda: packs(2_000),
     "overwritten": lambda: overwritten(200_000, 5_000),

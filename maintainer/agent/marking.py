@@ -41,7 +41,7 @@ def mark(run: Run, opened: Opened) -> None:
     terms = run.terms()
     carry_out(
         run,
-        replace(plan, heal=()),
+        replace(plan, heal={}),
         lambda mark: not _is_pack(mark) or not (unknown or busy) or (not unknown and is_overdue(mark.over.key, run.fold, terms)),
     )
 

@@ -34,7 +34,7 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
 def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
     """Say what a run would heal, mark, evict and forget, and why. What is new is not proved here, and so not judged."""
     plan = look(run, password)
-    for heal in plan.heal:
+    for heal in plan.heal.values():
         run.recorder.record(
             "heal.planned", key=heal.source.key, from_version=heal.source.version_id, over=heal.over.version_id, why=heal.why.value
         )

@@ -27,7 +27,9 @@ def make_plan(run: Run, is_told: Callable[[Finding], bool] = lambda _: False) ->
             run.findings.append(finding)
 
     run.looks.ahead(_unknown(run))
-    plan = plan_revert(run.histories, run.fold, run.looks, run.terms(), Into(find, shelves.truths(), shelves.marks(), shelves.words()))
+    plan = plan_revert(
+        run.histories, run.fold, run.looks, run.terms(), Into(find, shelves.truths(), shelves.heals(), shelves.marks(), shelves.words())
+    )
     run.recorder.record("plan.made", heal=len(plan.heal), mark=len(plan.mark), evict=len(plan.evict), new=len(plan.new))
     return plan
 
@@ -46,7 +48,7 @@ def _unknown(run: Run) -> Iterator[ObjectVersion]:
 def carry_out(run: Run, plan: RevertPlan, may_mark: Callable[[Mark], bool]) -> None:
     """Heal, and mark what may be marked now. Nothing here needs a password, a lock, or restic."""
     run.standing = plan.standing
-    wanted = ((heal, _digest(run, heal)) for heal in plan.heal)
+    wanted = ((heal, _digest(run, heal)) for heal in plan.heal.values())
     for (heal, digest), made in in_order(lambda one: run.store.heal(one[0].source, one[1]), wanted, WORKERS, "heal"):
         key = heal.source.key
         run.looks.learn(made, digest)

@@ -69,7 +69,7 @@ class RevertPlan:
     under delete markers of nobody's, to be proved before anything else.
     """
 
-    heal: tuple[Heal, ...] = ()
+    heal: Mapping[str, Heal] = field(default_factory=dict)
     mark: Mapping[str, Mark] = field(default_factory=dict)
     evict: Mapping[str, str] = field(default_factory=dict)
     standing: MutableMapping[str, Truth] = field(default_factory=dict)
@@ -145,6 +145,7 @@ class Into:
 
     find: Callable[[Finding], None] = lambda _: None
     standing: MutableMapping[str, Truth] = field(default_factory=dict)
+    heal: MutableMapping[str, Heal] = field(default_factory=dict)
     mark: MutableMapping[str, Mark] = field(default_factory=_InOrder)
     evict: MutableMapping[str, str] = field(default_factory=dict)
 
@@ -155,7 +156,7 @@ def plan_revert(histories: Mapping[str, KeyHistory], fold: Fold, examine: Examin
     for history in histories.values():
         planner.decide(history)
     return RevertPlan(
-        heal=tuple(planner.heal),
+        heal=planner.heal,
         mark=planner.mark,
         evict=planner.evict,
         standing=planner.standing,
@@ -184,7 +185,7 @@ class _Planner:
         self._tell = into.find
         self._spare = terms.looks_to_spare
         self._held = packs_are_held(fold, terms)
-        self.heal: list[Heal] = []
+        self.heal = into.heal
         self.mark = into.mark
         self.evict = into.evict
         self.standing = into.standing
@@ -253,7 +254,7 @@ class _Planner:
         self.standing[history.key] = Truth(current, record.first_seen if record else self._first_seen(history, expected))
         self._tell_what_lies_below(history, record, expected)
         if not look.plain:
-            self.heal.append(Heal(current, current, Kind.NOT_PLAIN))
+            self.heal[history.key] = Heal(current, current, Kind.NOT_PLAIN)
             self._find(Kind.NOT_PLAIN, history, look.why)
 
     def _tell_what_lies_below(self, history: KeyHistory, record: Record | None, expected: str) -> None:
@@ -285,7 +286,7 @@ class _Planner:
             self.new.append(history.key)
         why = Kind.HIDDEN if current.is_marker else Kind.OVERWRITTEN
         self.standing[history.key] = true
-        self.heal.append(Heal(source, current, why))
+        self.heal[history.key] = Heal(source, current, why)
         self._find(why, history, look.why if look is not None and look.digest is None else "")
 
     def _lost(self, history: KeyHistory, search: _Search) -> None:

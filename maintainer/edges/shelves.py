@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from maintainer.core.findings import Kind
 from maintainer.core.moments import from_text, to_text
-from maintainer.core.revert import Mark, Truth
+from maintainer.core.revert import Heal, Mark, Truth
 from maintainer.core.versions import Look, ObjectVersion
 from maintainer.core.view import Shown
 from maintainer.edges.shelf import Shelf, decoded, encoded
@@ -60,6 +61,16 @@ def _of_line(text: str) -> ObjectVersion:
 def _truth(text: str) -> Truth:
     *raw, first_seen = json.loads(text)
     return Truth(_version(raw), from_text(first_seen))
+
+
+def heals() -> Shelf[Heal]:
+    """Return a shelf for what a plan would heal: after an attack that may be everything."""
+    return Shelf(lambda heal: json.dumps([_raw(heal.source), _raw(heal.over), heal.why.value]), _heal)
+
+
+def _heal(text: str) -> Heal:
+    source, over, why = json.loads(text)
+    return Heal(_version(source), _version(over), Kind(why))
 
 
 def marks() -> Shelf[Mark]:

@@ -211,7 +211,7 @@ def test_first_seen_is_the_oldest_true_version_even_after_identical_puts() -> No
 
 def apply(store: FakeStore, plan: RevertPlan) -> dict[str, ObjectVersion]:
     """Carry a plan out; return the healed versions by key."""
-    healed = {heal.source.key: store.heal(heal.source, ID) for heal in plan.heal}
+    healed = {heal.source.key: store.heal(heal.source, ID) for heal in plan.heal.values()}
     for mark in plan.mark.values():
         store.mark(mark.over.key)
     return healed
