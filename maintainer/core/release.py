@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from maintainer.core.entries import REJECTED
 from maintainer.core.findings import Standing
@@ -15,23 +16,31 @@ from maintainer.core.repofiles import FileType
 from maintainer.core.revert import Terms, packs_are_held
 from maintainer.core.versions import KeyHistory, ObjectVersion
 
+MOST_RELEASED = 100_000
+"""Versions that one commit releases: an entry holds their ids. What is left is released by the next nights' commits."""
 
-def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms) -> dict[str, tuple[str, ...]]:
-    """Return the version ids to release, by key, that no commit has released before.
+
+def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms, most: int = MOST_RELEASED) -> dict[str, tuple[str, ...]]:
+    """Return the version ids to release, by key, that no commit has released before: no more than `most`, and as many keys as that takes.
 
     What the ledger does not know is never released, nor what was evicted, unless a person rejected it: it is evidence.
     """
     held = packs_are_held(fold, terms)
+    settled = frozenset(r.finding.subject for r in fold.findings.values() if r.standing is Standing.ACKNOWLEDGED)
     found: dict[str, tuple[str, ...]] = {}
+    left = most
     for history in histories:
+        if left <= 0:
+            break
         record, file = fold.records.get(history.key), history.file
         if record is None or file is None or (held and file.type is FileType.PACK and record.state is State.DOOMED):
             continue
         is_admitted = record.state is State.ADMITTED
-        versions = _replaced(history, record, fold, terms) if is_admitted else _gone(history, record, terms)
+        versions = _replaced(history, record, fold, terms, settled) if is_admitted else _gone(history, record, terms)
         done = fold.released.get(history.key, frozenset())
-        if fresh := tuple(version.version_id for version in versions if version.version_id not in done):
+        if fresh := tuple(islice((version.version_id for version in versions if version.version_id not in done), left)):
             found[history.key] = fresh
+            left -= len(fresh)
     return found
 
 
@@ -42,11 +51,10 @@ def _gone(history: KeyHistory, record: Record, terms: Terms) -> Iterator[ObjectV
         yield from history.contents()
 
 
-def _replaced(history: KeyHistory, record: Record, fold: Fold, terms: Terms) -> Iterator[ObjectVersion]:
+def _replaced(history: KeyHistory, record: Record, fold: Fold, terms: Terms, settled: AbstractSet[str]) -> Iterator[ObjectVersion]:
     """Yield what lies below the pinned version, where that is on top, and was told of by a commit that is old enough or is settled."""
     if history.current.version_id != record.version:
         return
-    settled = {r.finding.subject for r in fold.findings.values() if r.standing is Standing.ACKNOWLEDGED}
     for above, version in pairwise(history.versions):
         if version.is_marker or version.version_id == record.version:
             continue

@@ -67,6 +67,28 @@ def test_what_is_released_already_is_not_again() -> None:
     assert released(made, admitted(made, 0, released=done), 100) == [made.versions[KEY][2].version_id]
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 5])
+def test_more_than_one_entry_may_hold_is_released_night_by_night(most: int) -> None:
+    made = FakeStore()
+    keys = [f"index/{digit * 64}" for digit in "0123"]
+    for key in keys:
+        for at, body in ((0, b"good"), (9, b"bad!"), (10, b"good")):
+            made.now = WHEN + at * DAY
+            made.put(key, body)
+    records = {key: Record(State.ADMITTED, made.versions[key][0].version_id, 4, WHEN, WHEN) for key in keys}
+    fold = Fold(records=RecordsInMemory(records), commits=(WHEN + DAY, WHEN + 11 * DAY))
+    histories, terms = made.histories().values(), Terms(WHEN + 100 * DAY)
+    everything = plan_release(histories, fold, terms)
+    assert sum(map(len, everything.values())) == 8
+    nights: list[int] = []
+    while night := plan_release(histories, fold, terms, most):
+        nights.append(sum(map(len, night.values())))
+        done = {key: fold.released.get(key, frozenset()) | frozenset(versions) for key, versions in night.items()}
+        fold = replace(fold, released={**fold.released, **done})
+    assert {key: frozenset(versions) for key, versions in everything.items()} == fold.released
+    assert nights[:-1] == [most] * (len(nights) - 1)
+
+
 def test_what_no_commit_has_told_of_is_kept_and_what_the_ledger_does_not_know() -> None:
     made = store(*HEALED)
     fold = admitted(made, 0)
