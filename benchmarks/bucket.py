@@ -204,6 +204,7 @@ def large(count: int, size: int) -> Bucket:
 
 SCENES: dict[str, Callable[[], Bucket]] = {
     "large": lambda: large(128, 16 << 20),
+    "large, 10 Gbit/s": lambda: large(128, 16 << 20),
     "packs": lambda: packs(200_000),
     "few packs": lambda: packs(2_000),
     "overwritten": lambda: overwritten(200_000, 5_000),
@@ -211,10 +212,39 @@ SCENES: dict[str, Callable[[], Bucket]] = {
 }
 
 
+BYTES_A_SECOND = {"large, 10 Gbit/s": 1.25e9}
+"""Of all connections together; of other scenes, what two cores allow."""
+
+
+class _Line:
+    """A network of so many bytes a second, that all share."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._clock = SystemClock()
+        self._free = 0.0
+        self._turn = threading.Lock()
+
+    def send(self, client: socket.socket, answer: bytes) -> None:
+        whole = memoryview(answer)
+        for begin in range(0, len(whole), _AT_ONCE):
+            part = whole[begin : begin + _AT_ONCE]
+            with self._turn:
+                now = self._clock.monotonic()
+                wait = max(self._free - now, 0.0)
+                self._free = max(self._free, now) + len(part) / self._rate
+            self._clock.sleep(wait)
+            client.sendall(part)
+
+
+_AT_ONCE = 256 << 10
+
+
 class _Connection:
     """One client's connection: requests one after the other."""
 
-    def __init__(self, client: socket.socket, bucket: Bucket, turn: threading.Lock) -> None:
+    def __init__(self, client: socket.socket, bucket: Bucket, turn: threading.Lock, line: _Line) -> None:
+        self._line = line
         self._client = client
         self._bucket = bucket
         self._turn = turn
@@ -238,7 +268,7 @@ class _Connection:
                     method, target = first.split(" ", 2)[:2]
                     with self._turn:
                         answer = self._answer(method, target, headers, body)
-                    self._client.sendall(answer)
+                    self._line.send(self._client, answer)
 
     def _answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> bytes:
         url = urlsplit(target)
@@ -306,13 +336,13 @@ def _object(version: Version, wanted: str, *, is_head: bool) -> bytes:
 
 def main() -> None:
     """Serve until the standard input ends."""
-    bucket, turn = SCENES[sys.argv[1]](), threading.Lock()
+    bucket, turn, line = SCENES[sys.argv[1]](), threading.Lock(), _Line(BYTES_A_SECOND.get(sys.argv[1], float("inf")))
     bucket.write_pins(Path(sys.argv[2]))
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 
     def accept() -> None:
         while True:
-            connection = _Connection(listener.accept()[0], bucket, turn)
+            connection = _Connection(listener.accept()[0], bucket, turn, line)
             threading.Thread(target=connection.serve, daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()

@@ -23,7 +23,7 @@ CONNECTIONS = (1, 16)
 COMMANDS: dict[str, tuple[str, ...]] = {
     "snapshots_s": ("snapshots", "--no-lock"),
     "check_s": ("check", "--no-lock"),
-    "read_s": ("check", "--no-lock", "--read-data-subset=1/20"),
+    "read_s": ("check", "--no-lock", "--read-data"),
     "prune_s": ("prune", "--max-repack-size=0"),
 }
 """A prune that repacks nothing: else it would put all these small packs together, which no real repository has so many of."""
