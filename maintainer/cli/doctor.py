@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it; exit 2 where a store is unfit, or something else would stop a run."""
+    """Print it; exit 2 where a store is unfit, where that could not be told, or where something else would stop a run."""
     chosen = common.settings(arguments)
     is_well = True
     shown: list[dict[str, object]] = []
@@ -44,7 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
             if not arguments.json:
                 _print(capability)
         shown.append({"repository": one.name, "location": str(one.location), "capabilities": [asdict(each) for each in found]})
-        is_well &= not any(each.is_unfit for each in found)
+        doubtful = [each.name for each in found if each.is_needed and not each.holds]
+        if not arguments.json:
+            say(f"  not fit, or not proved to be: {', '.join(doubtful)}" if doubtful else "  fit for maintainer")
+        is_well &= not doubtful
     if arguments.json:
         say(json.dumps(shown, indent=2))
     return ExitCode.COMMITTED if is_well else ExitCode.USAGE

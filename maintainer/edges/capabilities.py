@@ -169,9 +169,9 @@ class Prober:
         return False, "a wrong one is taken"
 
     def _tags(self) -> Seen:
-        self._store.release([self._made[0]])
-        key, version_id = self._made[0]
-        at = {"Bucket": self._bucket, "Key": self._root + key.removeprefix(PROBE), "VersionId": version_id}
+        made = self._put("tags", b"")
+        self._store.release([(made.key, made.version_id)])
+        at = {"Bucket": self._bucket, "Key": f"{self._root}tags", "VersionId": made.version_id}
         try:
             tags = self._s3.call("get_object_tagging", **at)["TagSet"]
         except AccessDeniedError:

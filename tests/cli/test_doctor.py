@@ -27,6 +27,7 @@ def test_a_fit_store_is_told_line_by_line_and_a_run_goes_on_as_before(user: User
     assert "  no     copy of a version: foreign headers: ContentEncoding\n         → what was overwritten is healed by get and put" in said
     assert "  yes    conditional put, in the state store" in said
     assert "UNFIT" not in said
+    assert said.endswith("  fit for maintainer\n")
     user("run", "--once", code=3)
     assert user("status", code=3).count("  ! ") == 1, "the hosts are not confirmed yet, and that is all"
 
@@ -45,6 +46,13 @@ def test_a_right_that_is_missing_is_named_and_everything_else_is_tried(user: Use
     assert "  ?      tags of versions: " in said
     assert "s3:PutObjectVersionTagging" in said
     assert "  yes    clock: " in said
+
+
+def test_with_rights_that_only_read_nothing_is_proved(user: User) -> None:
+    with without(user.sandbox, "s3:PutObject"):
+        said = user("doctor", code=2)
+    assert "  ?      reading of versions: " in said
+    assert "not fit, or not proved to be: reading of versions, listing of versions" in said
 
 
 def test_an_unfit_store_ends_it_with_2(user: User) -> None:
