@@ -22,7 +22,6 @@ from maintainer.core.errors import MaintainerError
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
-from maintainer.edges import shelves
 from maintainer.edges.scratch import Scratch
 
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
@@ -82,8 +81,7 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         self.sent: ObjectVersion | None = None
         """The version that restic was sent to last, by a redirect."""
         self.packs_read = (0, 0)
-        """How many packs restic has asked for since `count_packs`, and their bytes."""
-        self._counted = shelves.words()
+        """How many packs restic has asked for whole since `count_packs`, and their bytes: a check does so once for each."""
 
     def __enter__(self) -> Self:
         """Start serving, in a thread of its own."""
@@ -104,12 +102,6 @@ class ViewServer(AbstractContextManager["ViewServer"]):
     def count_packs(self) -> None:
         """Begin to count packs anew. Not while a restic is at work."""
         self.packs_read = (0, 0)
-        self._counted = shelves.words()
-
-    def _count(self, pack: str, size: int) -> None:
-        if pack not in self._counted:
-            self._counted[pack] = ""
-            self.packs_read = (self.packs_read[0] + 1, self.packs_read[1] + size)
 
     async def _start(self) -> None:
         application = web.Application(client_max_size=LONGEST_POST)
@@ -160,7 +152,8 @@ class ViewServer(AbstractContextManager["ViewServer"]):
         if request.method == "HEAD":
             return web.Response(headers={"Content-Length": str(version.size)})
         if file.type is FileType.PACK:
-            self._count(file.id, version.size)
+            if _is_whole(request, version.size):
+                self.packs_read = (self.packs_read[0] + 1, self.packs_read[1] + version.size)
             if self._redirect:
                 self.sent = version
                 return web.Response(status=307, headers={"Location": self._store.url(version)})
@@ -232,6 +225,11 @@ def _file(request: web.Request) -> RepositoryFile | None:
     if kind is None:
         return RepositoryFile(FileType.CONFIG, "")
     return RepositoryFile(FileType(kind), name) if _ID.fullmatch(name) else None
+
+
+def _is_whole(request: web.Request, size: int) -> bool:
+    found = _RANGE.fullmatch(request.headers.get("Range", ""))
+    return found is None or (found[1] == "0" and found[2] in ("", str(size - 1)))
 
 
 def _part(request: web.Request, body: bytes) -> web.Response:

@@ -16,10 +16,11 @@ from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
 from maintainer.edges import keptfiles, restic
 from maintainer.edges.keptfiles import KeptFiles
+from maintainer.edges.restic import check_argv, find
 from maintainer.edges.viewserver import Permissions, ViewServer, ViewStore
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import store
-from tests.support.repositories import Repository
+from tests.support.repositories import BOTH, Repository
 
 KEEP_TWO = Keep(last=2)
 
@@ -95,6 +96,18 @@ def test_the_view_has_locks_of_its_own(repository: Repository) -> None:
     with ViewServer(view, store(repository.sandbox, repository.prefix), Permissions(write=True, delete=True), redirect=True) as server:
         restic.find().demand(server.address, repository.password, restic.prune_argv())
     assert list(view.listing(FileType.LOCK)) == []
+
+
+@BOTH
+def test_a_check_of_every_byte_asks_for_each_pack_as_a_whole_once(repository: Repository, restic: str) -> None:
+    shown = current(repository)
+    sizes = [version.size for key, version in shown.items() if key.startswith("data/")]
+    tool = find(restic)
+    with ViewServer(View(shown), store(repository.sandbox, repository.prefix), Permissions(), redirect=True) as server:
+        for read_data, counted in ((False, (0, 0)), (True, (len(sizes), sum(sizes)))):
+            server.count_packs()
+            tool.demand(server.address, repository.password, check_argv(read_data=read_data))
+            assert server.packs_read == counted
 
 
 class Counted:
