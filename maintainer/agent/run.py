@@ -192,12 +192,13 @@ class Run:
     def ask(self, server: ViewServer, opened: Opened, argv: tuple[str, ...], *, time: timedelta | None = None) -> Outcome:
         """Run one restic command on a view; its time is counted as restic's.
 
-        Once more where the store refused restic what it does not refuse us (a URL that came too late): restic takes that for damage.
+        Once more where the store failed restic in what it does not fail us (a URL that came too late): restic takes that for damage.
+        Where it fails us too, its own error is raised.
         """
         outcome = self._ask(server, opened, argv, time)
-        if (refused := restic.was_refused(outcome)) and server.sent is not None and not server.failures:
+        if (why := restic.unread(outcome)) and server.sent is not None and not server.failures:
             self.store.read_part(server.sent, 0, 1)
-            self.recorder.record("restic.repeated", command=argv[0], reason=f"the store answered {refused} to a read")
+            self.recorder.record("restic.repeated", command=argv[0], reason=f"it could not read a pack that is there: {why}")
             outcome = self._ask(server, opened, argv, time)
         return outcome
 

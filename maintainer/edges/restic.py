@@ -28,7 +28,7 @@ _SIGNED = re.compile(r"\?[^\s\"']*X-Amz-[^\s\"']*")
 """The query of a presigned URL, which restic quotes in its errors: whoever reads it may read the object, for an hour."""
 _TRACE = re.compile(r"(?P<why>[^\n]+)\n(?P<what>[^\n]+)\n[\w./()*-]+\n\t[^\n]+\.go:\d+\n")
 """How restic tells of an error that it did not expect: the cause, what it was doing, and where in its code."""
-_REFUSED = re.compile(r"Load\(<data/[^\n]*unexpected HTTP response \((4\d\d)\)")
+_UNREAD = re.compile(r"Load\(<data/[^\n]*\) failed: ([^\n]{1,200})")
 _CRASH = re.compile(r"^(?:fatal error|panic|runtime/cgo): .*", re.MULTILINE)
 """What Go's runtime says first when it gives up; stacks of every goroutine follow."""
 
@@ -216,9 +216,12 @@ def is_sound(outcome: Outcome) -> bool:
     return outcome.status == 0
 
 
-def was_refused(outcome: Outcome) -> str:
-    """Return what a store answered to reads of packs that restic does not repeat; empty where none, or restic could do without."""
-    found = _REFUSED.search(outcome.errors) if outcome.status else None
+def unread(outcome: Outcome) -> str:
+    """Return why restic could not read a pack at all, where it failed over that: a store's fault, or a pack's? It can not tell.
+
+    Empty where it could do without, or names packs that it has read, and that are broken.
+    """
+    found = _UNREAD.search(outcome.errors) if outcome.status and not parse_check(outcome).get("broken_packs") else None
     return found[1] if found else ""
 
 

@@ -81,6 +81,18 @@ def test_reads_that_the_store_refuses_for_good_end_the_run_and_condemn_nothing(r
     whole(repository)
 
 
+def test_packs_that_nobody_may_read_are_told_with_the_right_that_is_missing(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository)
+    with FaultyProxy(repository.sandbox.endpoint, unknown=b"/data/", answer=DENIED) as proxy:
+        ran = maintained.run_through(proxy.endpoint)
+    assert ran.code == 2, ran.why()
+    assert "s3:GetObject" in str([event.fields["guidance"] for event in ran.named("run.failed")])
+    assert not ran.named("restic.repeated")
+    assert maintained.run().code == 0
+    whole(repository)
+
+
 def test_a_right_that_is_missing_for_marking_is_told_and_the_next_run_marks(repository: Repository) -> None:
     grow(repository, 2)
     maintained = watched(repository, keep=Keep(last=1))

@@ -94,6 +94,27 @@ def test_the_password_is_in_the_environment_alone(tmp_path: Path) -> None:
     assert "secret" not in argv
 
 
+@pytest.mark.parametrize(
+    ("errors", "output", "status", "why"),
+    [
+        (
+            "Load(<data/c2>, 248, 0) failed: unexpected HTTP response (403): 403 Forbidden\n",
+            "",
+            1,
+            "unexpected HTTP response (403): 403 Forbidden",
+        ),
+        ('Load(<data/c2>, 248, 0) failed: Get "http://h/k?…": connection refused\n', "", 1, 'Get "http://h/k?…": connection refused'),
+        ("Load(<data/c2>, 248, 0) failed: refused\n", '{"message_type":"summary","broken_packs":["c2"]}\n', 1, ""),
+        ("Load(<data/c2>, 248, 0) failed: refused\n", "", 0, ""),
+        ("Load(<data/c2>, 248, 0) returned error, retrying after 1s: refused\n", "", 1, ""),
+        ("Load(<index/c2>, 0, 0) failed: refused\n", "", 1, ""),
+    ],
+    ids=["refused", "gone", "read, and broken", "done without", "repeated", "not a pack"],
+)
+def test_what_could_not_be_read_is_told_apart_from_what_is_broken(errors: str, output: str, status: int, why: str) -> None:
+    assert restic.unread(Outcome(status, output, errors)) == why
+
+
 def test_an_error_with_a_trace_is_told_by_what_it_was_and_not_by_where() -> None:
     said = "Load(<data/c2>, 0, 0) failed: 403\nunexpected HTTP response (403): 403 Forbidden\nReadFull(<data/c2>)\n"
     said += "github.com/restic/restic/internal/repository.(*Repository).loadBlob\n\tgithub.com/restic/x.go:270\nruntime.goexit\n\truntime/asm.s:1700\n"
