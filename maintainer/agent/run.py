@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from maintainer.agent.room import Room
 from maintainer.core import segments
 from maintainer.core.entries import Entry, Group, Segment
-from maintainer.core.errors import ConcurrentRunError, StoreError
+from maintainer.core.errors import ConcurrentRunError, NotFoundError, StoreError
 from maintainer.core.findings import Found, Reported, abridged
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
@@ -197,7 +197,10 @@ class Run:
         """
         outcome = self._ask(server, opened, argv, time)
         if (why := restic.unread(outcome)) and server.sent is not None and not server.failures:
-            self.store.read_part(server.sent, 0, 1)
+            try:
+                self.store.read_part(server.sent, 0, 1)
+            except NotFoundError:  # that is damage
+                return outcome
             self.recorder.record("restic.repeated", command=argv[0], reason=f"it could not read a pack that is there: {why}")
             outcome = self._ask(server, opened, argv, time)
         return outcome
