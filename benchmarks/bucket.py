@@ -206,7 +206,6 @@ SCENES: dict[str, Callable[[], Bucket]] = {
     "large": lambda: large(128, 16 << 20),
     "large, 10 Gbit/s": lambda: large(128, 16 << 20),
     "packs": lambda: packs(200_000),
-    "few packs": lambda: packs(2_000),
     "overwritten": lambda: overwritten(200_000, 5_000),
     "weeks": lambda: for_weeks(4, 1_000),
 }
