@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from maintainer.core.job import Keep
+from maintainer.edges import s3
+from maintainer.edges.restic import Restic
 from maintainer.sandbox.daemon import Sandbox
 from tests.agent.test_history import grow, watched, whole
 from tests.support.buckets import without
-from tests.support.faulty import DENIED, FaultyProxy
+from tests.support.faulty import DENIED, STALLED, FaultyProxy
 from tests.support.repositories import Repository
+
+STUCK = ("--stuck-request-timeout", "2s")
 
 
 @pytest.fixture
@@ -47,6 +51,30 @@ def test_a_store_that_is_gone_in_the_middle_is_told_and_nothing_is_lost(reposito
     assert "SlowDown" in ran.why()
     assert maintained.run().code == 0
     whole(repository)
+
+
+@pytest.mark.parametrize("whose", [b"X-Amz-Signature=", b"/data/", b"versions"], ids=["restic's reads", "all of packs", "listings"])
+def test_a_store_that_stalls_in_the_middle_of_an_answer_is_asked_again(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, whose: bytes
+) -> None:
+    """Ours wait a minute, and restic, which reads packs by itself, five: here both wait two seconds."""
+    grow(repository, 3)
+    maintained = watched(repository, keep=Keep(last=1))
+    maintained.pass_days(15)
+    for key in repository.objects("data/")[:3]:
+        repository.put(key, b"garbage")
+    plain = Restic.run
+    monkeypatch.setattr(s3, "READ_S", 2)
+    monkeypatch.setattr(Restic, "run", lambda me, at, word, argv, **more: plain(me, at, word, (*argv, *STUCK), **more))
+    with FaultyProxy(repository.sandbox.endpoint, unknown=whose, answer=STALLED, which=range(1, 4)) as proxy:
+        ran = maintained.run(maintained.job_through(proxy.endpoint))
+        assert proxy.faults == 3
+    assert ran.code == 3, ran.why()
+    assert not ran.named("restic.repeated")
+    assert ran.named("run.committed")
+    monkeypatch.undo()
+    assert maintained.run().code in (0, 3)
+    repository.verify(list(repository.trees)[-1])
 
 
 def test_a_bucket_whose_policy_refuses_presigned_urls_is_maintained_all_the_same(repository: Repository) -> None:

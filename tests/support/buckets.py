@@ -23,11 +23,12 @@ from maintainer.sandbox.provision import Credentials
 
 def client(sandbox: Sandbox, identity: str) -> Any:
     """Return boto3's own S3 client for an identity, without repeats."""
-    return _client(sandbox.endpoint, sandbox.region, sandbox.credentials[identity])
+    return client_of(sandbox.endpoint, sandbox.region, sandbox.credentials[identity])
 
 
 @cache
-def _client(endpoint: str, region: str, key: Credentials) -> Any:
+def client_of(endpoint: str, region: str, key: Credentials) -> Any:
+    """Return the same for any key."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,

@@ -1,4 +1,4 @@
-"""A proxy on loopback that fails: some requests get 503 SlowDown, some answers are cut in the middle."""
+"""A proxy on loopback that fails: some requests get 503 SlowDown, some answers are cut in the middle, or never go on."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ DENIED = (
     b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nContent-Length: 60\r\nConnection: close\r\n\r\n"
     b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 )
+STALLED = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\nthe first bytes"
 
 
 class FaultyProxy:
     """Forwards connections to an endpoint. `slow` and `cut` are shares of connections; the dice are seeded.
 
     A request whose head has `unknown` in it gets `answer`, by default 501 NotImplemented, as a store answers what it does not know; of those that have it, by number from 0, `which` alone.
+    After an answer the connection is closed, but after STALLED: that goes on for no one.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class FaultyProxy:
         self._target = (str(parts.hostname), int(parts.port or 80))
         self._slow, self._cut, self._unknown = slow, cut, unknown
         self._answer = answer
+        self._over = threading.Event()
         self._which = which
         self._seen = 0
         self._turn = threading.Lock()
@@ -60,6 +63,7 @@ class FaultyProxy:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._listener.close()
+        self._over.set()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -99,6 +103,8 @@ class FaultyProxy:
                 if self._is_refused(part):
                     self.faults += 1
                     source.sendall(self._answer)
+                    if self._answer is STALLED:
+                        self._over.wait()
                     break
                 sink.sendall(part)
         for end in (source, sink):
