@@ -154,7 +154,10 @@ class S3Store:
         return made
 
     def copy(self, source: ObjectVersion) -> ObjectVersion | None:
-        """Copy a version on top within the store, not verified; None, from then on, where the store has no such copy."""
+        """Copy a version on top within the store, not verified; None, from then on, where the store has no such copy.
+
+        In one call: S3 copies up to 5 GB so, and nothing over 4 GiB is ever true (`core.repofiles.MAXIMA`).
+        """
         try:
             answer = self._s3.call(
                 "copy_object",

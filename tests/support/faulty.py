@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -80,9 +80,9 @@ class FaultyProxy:
                 return
             limit = 20_000 if fate < self._slow + self._cut else 0
             with socket.create_connection(self._target) as server:
-                up = threading.Thread(target=self._pump, args=(client, server, 0), daemon=True)
+                up = threading.Thread(target=self._pump, args=(client, server, 0, self._is_refused), daemon=True)
                 up.start()
-                self._pump(server, client, limit)
+                self._pump(server, client, limit, lambda _: False)
 
     def _is_refused(self, part: bytes) -> bool:
         if not self._unknown or self._unknown not in part.partition(b"\r\n\r\n")[0]:
@@ -91,7 +91,7 @@ class FaultyProxy:
             self._seen += 1
             return self._seen - 1 in self._which
 
-    def _pump(self, source: socket.socket, sink: socket.socket, limit: int) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, limit: int, is_refused: Callable[[bytes], bool]) -> None:
         """Copy until either ends, or until `limit` bytes have passed: then both are cut."""
         passed = 0
         with suppress(OSError):
@@ -100,7 +100,7 @@ class FaultyProxy:
                 if limit and passed > limit:
                     self.faults += 1
                     break
-                if self._is_refused(part):
+                if is_refused(part):  # requests alone: a listing names what is refused, too
                     self.faults += 1
                     source.sendall(self._answer)
                     if self._answer is STALLED:
