@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -38,8 +39,9 @@ FOREIGN_HEADERS = (
     "ContentLanguage",
     "Expires",
     "WebsiteRedirectLocation",
-    "Metadata",
 )
+_OF_RCLONE = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+"""rclone's `mtime`, seconds since 1970: what every object of a gateway carries, and no client of restic's reads."""
 NOT_THERE = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
 """What a store says that lacks an operation."""
 UNREADABLE_CODES = {"InvalidObjectState": "it is in an archive class", "InvalidRequest": "it is encrypted with a customer's key"}
@@ -334,6 +336,9 @@ def _expires_after(rule: Mapping[str, Any], root: str) -> int | None:
 
 def _why_not_plain(answer: Mapping[str, Any], kms_key: str) -> str:
     foreign = [name for name in FOREIGN_HEADERS if answer.get(name)]
+    metadata: Mapping[str, str] = answer.get("Metadata", {})
+    if metadata and not (metadata.keys() == {"mtime"} and _OF_RCLONE.fullmatch(metadata["mtime"])):
+        foreign.append("Metadata")
     if answer.get("ContentType", "") not in PLAIN_TYPES:
         foreign.append("ContentType")
     is_ours = bool(kms_key) and answer.get("SSEKMSKeyId") == kms_key

@@ -82,6 +82,14 @@ def _session(access: Access) -> tuple[boto3.Session, botocore.session.Session]:
         raise ConfigurationError((problem,)) from error
 
 
+def aws_region(endpoint: str) -> str | None:
+    """Return the region that an endpoint of AWS names, empty where it names none; None for one that is not AWS's. No endpoint is."""
+    if not endpoint:
+        return ""
+    found = _AWS_HOST.fullmatch(urlsplit(endpoint).hostname or "")
+    return None if found is None else found["region"] or ""
+
+
 class S3:
     """A client whose calls are repeated where that is safe, and whose errors are ours. Safe between threads."""
 
@@ -90,9 +98,9 @@ class S3:
         self._endpoint = endpoint or access.endpoint
         made, core = _session(access)
         region = made.region_name or "us-east-1"
-        if (aws := _AWS_HOST.fullmatch(urlsplit(self._endpoint).hostname or "")) is not None:
+        if (named := aws_region(self._endpoint)) is not None:
             # A location on AWS names its region, which a signature must name too; boto3 makes the endpoint of it.
-            self._endpoint, region = "", aws["region"] or region
+            self._endpoint, region = "", named or region
         self._client: Any = made.client(
             "s3",
             endpoint_url=self._endpoint or None,

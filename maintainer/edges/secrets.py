@@ -38,6 +38,17 @@ def read(source: str, access: Access) -> str:
     return password
 
 
+def read_below(source: str, access: Access) -> dict[str, str]:
+    """Return all parameters right below a path (`ssm:/path`) by the last part of their names. SecretError as `read`."""
+    path = source.removeprefix("ssm:").rstrip("/")
+    client = session(access).client("ssm", endpoint_url=access.endpoint or None)
+    try:
+        pages = client.get_paginator("get_parameters_by_path").paginate(Path=path, WithDecryption=True)
+        return {one["Name"].rpartition("/")[2]: one["Value"] for page in pages for one in page["Parameters"]}
+    except (ClientError, BotoCoreError) as error:
+        raise _refused(error, source, "ssm", "get_parameters_by_path") from None
+
+
 def _file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -64,11 +75,15 @@ def _aws(source: str, access: Access, service: str, call: str, **parameters: obj
     try:
         answer = getattr(client, call)(**parameters)
     except (ClientError, BotoCoreError) as error:
-        why = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-        if isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
-            do = f"is there a way there? An instance without internet needs an interface endpoint for {service} in its VPC"
-            raise SecretError(f"{source}: {service} can not be reached", guidance=do) from None
-        if why in {"ParameterNotFound", "ResourceNotFoundException"}:
-            raise SecretError(f"{source}: {why}", guidance="create it in this account and region, or correct the name") from None
-        raise SecretError(f"{source}: {why}", guidance=f"allow {service}:{call.replace('_', ' ').title().replace(' ', '')} on it") from None
+        raise _refused(error, source, service, call) from None
     return str(answer["Parameter"]["Value"] if service == "ssm" else answer["SecretString"])
+
+
+def _refused(error: ClientError | BotoCoreError, source: str, service: str, call: str) -> SecretError:
+    why = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    if isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
+        do = f"is there a way there? An instance without internet needs an interface endpoint for {service} in its VPC"
+        return SecretError(f"{source}: {service} can not be reached", guidance=do)
+    if why in {"ParameterNotFound", "ResourceNotFoundException"}:
+        return SecretError(f"{source}: {why}", guidance="create it in this account and region, or correct the name")
+    return SecretError(f"{source}: {why}", guidance=f"allow {service}:{call.replace('_', ' ').title().replace(' ', '')} on it")

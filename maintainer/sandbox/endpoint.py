@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from xml.sax.saxutils import unescape
 from maintainer.edges.clock import read_offset
 from maintainer.sandbox import processes
 from maintainer.sandbox.given import Given
+from maintainer.sandbox.provision import ACCOUNT, REGION
 
 _CONDITIONS = (
     "if-none-match",
@@ -140,6 +142,21 @@ def show_callers_to_other_accounts() -> None:
     iam_evaluator.evaluate_resource_policy = judge_caller
 
 
+def judge_paths_of_parameters() -> None:
+    """Let a policy judge which path of parameters is listed: ministack 1.5.33 asks for the right to all of them."""
+    from ministack.core import iam_actions  # noqa: PLC0415 - replaced before the first request
+
+    extract = iam_actions.extract_resource_arn
+
+    def extract_path(service: str, method: str, path: str, headers: dict[str, str], body: bytes, *given: Any, **named: Any) -> Any:
+        found = extract(service, method, path, headers, body, *given, **named)
+        if found == "*" and service == "ssm" and headers.get("x-amz-target", "").endswith(".GetParametersByPath"):
+            return f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{json.loads(body)['Path']}"
+        return found
+
+    iam_actions.extract_resource_arn = extract_path
+
+
 def tag_versions_under_markers() -> None:
     """Let versions be tagged that lie under a delete marker, as on AWS: to ministack 1.5.33 their key does not exist."""
     from ministack.services import s3  # noqa: PLC0415 - replaced before the first request
@@ -235,6 +252,7 @@ def main() -> None:
     judge_headers_of_puts()
     cut_ranges_of_versions()
     encode_keys_of_versions()
+    judge_paths_of_parameters()
     tag_versions_under_markers()
     name_roles_of_sessions()
     show_callers_to_other_accounts()

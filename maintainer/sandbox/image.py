@@ -28,7 +28,8 @@ PYTHON = "3.13"
 """That suite's."""
 KEPT = 4
 """Images that stay in the cache, with the bases below them."""
-_GLIBC = ("2_39", "2_34", "2_28", "2_17")
+_GLIBC = ("_2_39", "_2_34", "_2_28", "_2_17", "2014")
+"""What follows `manylinux` in the wheels' tags that the suite's glibc takes: the last is an older name of the one before."""
 _POWER = ("poweroff", "halt", "shutdown", "reboot")
 _MASKED = (
     "systemd-modules-load.service",
@@ -134,7 +135,7 @@ def _give_base(cloudinit: Path, given: Path, work: Path) -> None:
     """Put there what `provision.sh base` takes."""
     for name in ("provision.sh", "requirements.lock", "restic.lock"):
         shutil.copy(cloudinit / name, given)
-    platforms = [f"--platform=manylinux_{glibc}_{os.uname().machine}" for glibc in _GLIBC]
+    platforms = [f"--platform=manylinux{glibc}_{os.uname().machine}" for glibc in _GLIBC]
     wanted = ["--only-binary=:all:", f"--python-version={PYTHON}", *platforms, "--no-deps", "--require-hashes"]
     _pip(work, "download", "-r", str(given / "requirements.lock"), *wanted, "--dest", str(given / "wheels"))
 

@@ -40,6 +40,12 @@ def host(bucket: str) -> str:
     )
 
 
+def gateway(bucket: str) -> str:
+    """All that a host may, for the hosts that it serves; read its certificate and their password hashes."""
+    secrets = _allow(["ssm:GetParameter", "ssm:GetParametersByPath"], "arn:aws:ssm:*:*:parameter/maintainer/gateway/*")
+    return _document(*json.loads(host(bucket))["Statement"], secrets)
+
+
 def maintenance(bucket: str, state_bucket: str) -> str:
     """Read versions, put, tag and mark in the bucket; append to the state store; read passwords. No version is ever deleted."""
     return _document(

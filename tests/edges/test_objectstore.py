@@ -148,6 +148,8 @@ HEADERS = [
     {"ContentEncoding": "gzip"},
     {"ContentType": "text/html"},
     {"Metadata": {"x": "y"}},
+    {"Metadata": {"mtime": "1795976985.015586471", "x": "y"}},
+    {"Metadata": {"mtime": "yesterday"}},
     {"CacheControl": "no-store"},
     {"ContentDisposition": "attachment"},
 ]
@@ -165,6 +167,14 @@ def test_identical_bytes_with_foreign_headers_are_not_plain_and_heal_to_plain(sa
 
 
 KMS_KEYS = {name: f"arn:aws:kms:us-east-1:000000000000:key/{name}" for name in ("ours", "foreign")}
+
+
+def test_what_a_gateway_puts_is_plain(sandbox: Sandbox) -> None:
+    prefix = f"plain-{uuid.uuid4().hex}"
+    client(sandbox, "host").put_object(Bucket=sandbox.bucket, Key=f"{prefix}/x", Body=GOOD, Metadata={"mtime": "1795976985.015586471"})
+    mine = store(sandbox, prefix)
+    (version,) = mine.survey()
+    assert mine.look(version).plain
 
 
 @pytest.mark.parametrize(("key", "is_plain"), [("ours", True), ("foreign", False)])

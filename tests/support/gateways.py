@@ -1,0 +1,155 @@
+"""A gateway before the sandbox's bucket: its certificate, its users, its own identity, and what a host or an attacker asks of it."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import http.client
+import ipaddress
+import os
+import ssl
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import bcrypt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from maintainer.core.gateway import GatewayJob
+from maintainer.core.job import Access, Place
+from maintainer.sandbox import policies
+from maintainer.sandbox.daemon import Sandbox
+from maintainer.sandbox.processes import free_port
+from maintainer.sandbox.provision import root_client
+from tests.support.repositories import Repository
+
+
+@dataclass
+class Served:
+    """A gateway that runs: `root` is what it serves of the bucket."""
+
+    sandbox: Sandbox
+    job: GatewayJob
+    certificate: Path
+    process: subprocess.Popen[bytes]
+    access_key: tuple[str, str]
+    host: str = "127.0.0.1"
+
+    def add(self, user: str) -> str:
+        """Let a user in; return the password."""
+        password = f"word of {user}"
+        self.put(user, bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode())
+        return password
+
+    def put(self, user: str, digest: str) -> None:
+        root_client("ssm", self.sandbox.endpoint).put_parameter(
+            Name=f"{self.job.users.removeprefix('ssm:')}/{user}", Value=digest, Type="SecureString", Overwrite=True
+        )
+
+    def remove(self, user: str) -> None:
+        root_client("ssm", self.sandbox.endpoint).delete_parameter(Name=f"{self.job.users.removeprefix('ssm:')}/{user}")
+
+    def ask(self, method: str, path: str, user: str = "", password: str = "", body: bytes | None = None) -> int:
+        """Ask with the path as it is; return the status."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        connection = http.client.HTTPSConnection(self.host, self.job.port, context=context, timeout=30)
+        connection.putrequest(method, path)
+        if user:
+            word = password or f"word of {user}"
+            connection.putheader("Authorization", "Basic " + base64.b64encode(f"{user}:{word}".encode()).decode())
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        try:
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def until(self, status: int, user: str, password: str = "", limit_s: float = 15) -> None:
+        """Wait until a user's own folder is answered so."""
+        until = monotonic() + limit_s
+        found = 0
+        while found != status and monotonic() < until:
+            with suppress(OSError):
+                found = self.ask("GET", f"/{user or 'nobody'}/config", user, password)
+            sleep(0.05)
+        assert found == status
+
+    def location(self, user: str) -> str:
+        return f"rest:https://{user}:word%20of%20{user}@{self.host}:{self.job.port}/{user}/"
+
+
+class Guest(Repository):
+    """A repository whose host has the gateway, and no key of the bucket."""
+
+    served: Served
+
+    @property
+    def location(self) -> str:
+        return self.served.location(self.host)
+
+    def environment(self, identity: str = "host") -> dict[str, str]:
+        found = {name: value for name, value in super().environment(identity).items() if not name.startswith("AWS_")}
+        return {**found, "RESTIC_CACERT": str(self.served.certificate)}
+
+
+def certify(folder: Path, address: str = "127.0.0.1") -> tuple[Path, str]:
+    """Make a certificate of its own; return its file, and the private key and it in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now - dt.timedelta(hours=1), now + dt.timedelta(days=9)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    file = folder / f"{uuid.uuid4().hex}.pem"
+    file.write_bytes(made)
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return file, (private + made).decode()
+
+
+def role(sandbox: Sandbox) -> tuple[str, str]:
+    """Make an identity with the gateway's rights; return its key."""
+    iam, name = root_client("iam", sandbox.endpoint), f"gateway-{uuid.uuid4().hex[:12]}"
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="gateway", PolicyDocument=policies.gateway(sandbox.bucket))
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    return made["AccessKeyId"], made["SecretAccessKey"]
+
+
+@contextmanager
+def serving(sandbox: Sandbox, folder: Path) -> Iterator[Served]:
+    """Run a gateway as a process of this machine, under its own identity."""
+    name = uuid.uuid4().hex[:12]
+    key = role(sandbox)
+    shared = folder / "gateway-credentials"
+    shared.write_text(f"[gateway]\naws_access_key_id = {key[0]}\naws_secret_access_key = {key[1]}\n")
+    certificate, pem = certify(folder)
+    parameter = f"/maintainer/gateway/{name}"
+    root_client("ssm", sandbox.endpoint).put_parameter(Name=f"{parameter}/tls", Value=pem, Type="SecureString")
+    access = Access(sandbox.endpoint, sandbox.region, "gateway", str(shared))
+    job = GatewayJob(name, access, Place(sandbox.bucket, f"g-{name}"), free_port(), f"ssm:{parameter}/tls", f"ssm:{parameter}/users", 0.3)
+    file = folder / "gateway.json"
+    file.write_text(job.encode())
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": key[0], "AWS_SECRET_ACCESS_KEY": key[1]}
+    process = subprocess.Popen([sys.executable, "-m", "maintainer.gateway.main", str(file)], env=environment)
+    served = Served(sandbox, job, certificate, process, key)
+    try:
+        served.until(401, "", limit_s=30)
+        yield served
+    finally:
+        process.terminate()
+        process.wait(20)
