@@ -11,7 +11,7 @@ from maintainer.edges.compute.local import LocalCompute
 from maintainer.edges.compute.shapes import Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
-from maintainer.settings.models import GroupSection
+from maintainer.settings.models import GroupSection, LaunchSection
 
 if TYPE_CHECKING:
     from maintainer.edges.compute.ec2 import Ec2
@@ -24,7 +24,13 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
         return LocalCompute()
     from maintainer.edges.compute.instance import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
 
-    shape = Shape(
+    way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit)
+    return Ec2Compute(reach(), shape(wanted), way, recorder, SystemClock())
+
+
+def shape(wanted: LaunchSection) -> Shape:
+    """Return what is launched."""
+    return Shape(
         image=wanted.image,
         digest=wanted.image_digest,
         instance_profile=wanted.instance_profile,
@@ -36,8 +42,6 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
         disk_gib=wanted.disk_gib,
         launch_template=wanted.launch_template,
     )
-    way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit)
-    return Ec2Compute(reach(), shape, way, recorder, SystemClock())
 
 
 def ec2(chosen: Settings, recorder: Recorder) -> Ec2:

@@ -25,6 +25,7 @@ MODULES = {
     "serve": "serve",
     "key": "key",
     "sweep": "sweep",
+    "gateway": "gateway",
     "doctor": "doctor",
     "drill": "drill",
     "image": "image",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from maintainer.core.moments import from_text
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.controllers import is_dead
-from maintainer.edges.compute.shapes import Instance, Marks, Template
+from maintainer.edges.compute.shapes import GATEWAY, Instance, Marks, Template
 from maintainer.edges.log import Recorder
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ class Orphan:
 
 
 def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False) -> list[Orphan]:
-    """Return the owner's orphans: past their deadline, or launched by a process that is known to be dead. `everything` doubts nothing."""
+    """Return the owner's orphans: past their deadline, or launched by a process that is known to be dead. `everything` doubts nothing.
+
+    Gateways are none: each ends when the next has taken over.
+    """
 
     def judge(marks: Marks) -> str:
         if everything:
@@ -36,7 +39,7 @@ def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False) -> lis
         return "the controller that launched it is dead" if is_dead(marks.controller) else ""
 
     found: Iterable[Instance | Template] = (*ec2.find(owner), *ec2.templates(owner))
-    return [Orphan(one.id, one.marks, why) for one in found if (why := judge(one.marks))]
+    return [Orphan(one.id, one.marks, why) for one in found if not one.marks.group.endswith(GATEWAY) and (why := judge(one.marks))]
 
 
 def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder) -> None:

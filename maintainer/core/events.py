@@ -29,6 +29,10 @@ VOCABULARY: Mapping[str, Level] = {
     "connection.lost": "warning",  # instance, reason, lines
     "instance.terminated": "info",  # instance, group
     "termination.failed": "error",  # instance, group, reason
+    "gateway.launched": "info",  # group, instance, type, zone, market
+    "gateway.answered": "info",  # group, instance, seconds
+    "gateway.moved": "info",  # group, instance, address: it serves from now on
+    "gateway.ended": "info",  # group, instance: another serves in its place
     "orphan.ended": "warning",  # id, group, run, reason
     "repository.started": "info",  # location
     "repository.finished": "info",  # exit_code, seconds

@@ -49,6 +49,25 @@ def read_below(source: str, access: Access) -> dict[str, str]:
         raise _refused(error, source, "ssm", "get_parameters_by_path") from None
 
 
+def write(source: str, value: str, access: Access) -> None:
+    """Put a SecureString at a parameter (`ssm:/path`), new or in the place of what is there. SecretError as `read`."""
+    client = session(access).client("ssm", endpoint_url=access.endpoint or None)
+    try:
+        client.put_parameter(Name=source.removeprefix("ssm:"), Value=value, Type="SecureString", Overwrite=True)
+    except (ClientError, BotoCoreError) as error:
+        raise _refused(error, source, "ssm", "put_parameter") from None
+
+
+def delete(source: str, access: Access) -> None:
+    """Delete a parameter; one that is gone already is as wished. SecretError as `read`."""
+    client = session(access).client("ssm", endpoint_url=access.endpoint or None)
+    try:
+        client.delete_parameter(Name=source.removeprefix("ssm:"))
+    except (ClientError, BotoCoreError) as error:
+        if not isinstance(error, ClientError) or error.response["Error"]["Code"] != "ParameterNotFound":
+            raise _refused(error, source, "ssm", "delete_parameter") from None
+
+
 def _file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")

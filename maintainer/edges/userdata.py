@@ -1,4 +1,4 @@
-"""User data: the cloud-config of one run, rendered from cloudinit/ and compressed."""
+"""User data: the cloud-config of one run or of a gateway, rendered from cloudinit/ and compressed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import jinja2
 
 from maintainer.core import job as jobs
 from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.gateway import GatewayJob
 from maintainer.core.job import Access, Job
 from maintainer.edges.clock import read_offset
 from maintainer.edges.ssh import USER, KeyPair
@@ -20,6 +21,7 @@ LIMIT = 16 * 1024
 """Bytes of user data that EC2 takes, before base64 (EC2 user guide, "Run commands at launch with user data")."""
 
 TEMPLATE = "user-data.yaml.j2"
+GATEWAY = "gateway.yaml.j2"
 FORCED = 'restrict,command="/opt/maintainer/bin/maintainer-agent remote"'
 """What the run's key may do: nothing but talk to the agent's keeper."""
 CLOCK = "/etc/maintainer/clock"
@@ -46,9 +48,8 @@ def render(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int) -> b
 def cloud_config(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int) -> str:
     """Return the user data as text."""
     there, clock = _as_there(jobs.decode(job))
-    # Not HTML: every value goes through `tojson`, which escapes it for YAML.
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - YAML
-    return environment.from_string(_template().read_text(encoding="utf-8")).render(
+    return _fill(
+        TEMPLATE,
         job=there.encode() + "\n",
         host_key=host_key,
         authorized_key=f"{FORCED} {login_key}\n",
@@ -59,17 +60,34 @@ def cloud_config(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int
     )
 
 
-def _as_there(job: Job) -> tuple[Job, str | None]:
-    """Return the job as it holds on the instance, where its role and the image's restic serve, and what its clock file holds."""
-    here = job.access
+def render_gateway(job: GatewayJob) -> bytes:
+    """Return the compressed user data for a gateway; the same job gives the same bytes."""
+    access, clock = _access_there(job.access)
+    text = _fill(GATEWAY, job=replace(job, access=access).encode() + "\n", user=USER, clock=clock, clock_file=CLOCK)
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def _fill(template: str, **values: object) -> str:
+    # Not HTML: every value goes through `tojson`, which escapes it for YAML.
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)  # noqa: S701 - YAML
+    return environment.from_string(_template(template).read_text(encoding="utf-8")).render(**values)
+
+
+def _access_there(here: Access) -> tuple[Access, str | None]:
+    """Return how S3 is reached on an instance, where its role serves, and what its clock file holds."""
     clock = f"+{read_offset(Path(here.clock)):.0f}" if here.clock else None
-    access = Access(endpoint=here.endpoint, region=here.region, clock=CLOCK if here.clock else "")
+    return Access(endpoint=here.endpoint, region=here.region, clock=CLOCK if here.clock else ""), clock
+
+
+def _as_there(job: Job) -> tuple[Job, str | None]:
+    """Return the job as it holds on the instance, where the image's restic serves, and what its clock file holds."""
+    access, clock = _access_there(job.access)
     # The hosts' own credentials are known here alone: what needs them is checked from here.
     repositories = tuple(replace(one, host_profile="") for one in job.repositories)
     return replace(job, access=access, restic="restic", repositories=repositories), clock
 
 
-def _template() -> Traversable:
+def _template(name: str) -> Traversable:
     """Find the template: in the installed package, or beside it in a checkout."""
-    packaged = resources.files("maintainer") / "cloudinit" / TEMPLATE
-    return packaged if packaged.is_file() else Path(__file__).parents[2] / "cloudinit" / TEMPLATE
+    packaged = resources.files("maintainer") / "cloudinit" / name
+    return packaged if packaged.is_file() else Path(__file__).parents[2] / "cloudinit" / name

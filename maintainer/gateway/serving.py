@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
 
@@ -84,6 +85,12 @@ class Gateway:
         """Give rclone what has changed; it reads its password file again by itself."""
         if new is None:
             return
+        if (self._has is None or (self._has.key, self._has.certificates) != (new.key, new.certificates)) and not self._is_pair(new):
+            told = "no private key with the certificate that belongs to it: what there was before goes on"
+            diagnostics().error(told, source=self._job.tls)
+            if self._has is None:
+                return
+            new = replace(new, key=self._has.key, certificates=self._has.certificates)
         before, self._has = self._has, new
         if before is None or before.users != new.users:
             self._put("users", new.users)
@@ -91,6 +98,17 @@ class Gateway:
             self._put("key.pem", new.key)
             self._put("certificates.pem", new.certificates)
             self._end()
+
+    def _is_pair(self, offered: Secrets) -> bool:
+        """Tell whether rclone could serve with this key and these certificates: it would not start again with others."""
+        path = self._put("offered.pem", offered.key + offered.certificates)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, password=lambda: b"")
+        except (ssl.SSLError, OSError, ValueError):
+            return False
+        finally:
+            path.unlink()
+        return True
 
     def _keep_up(self) -> None:
         """Start rclone, if it does not run and there is what it needs."""
@@ -110,12 +128,12 @@ class Gateway:
             stdin=subprocess.DEVNULL,
         )
 
-    def _put(self, name: str, content: str) -> None:
+    def _put(self, name: str, content: str) -> Path:
         new = self._folder / f"{name}.new"
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(content)
-        new.replace(self._folder / name)
+        return new.replace(self._folder / name)
 
     def _end(self) -> None:
         if self._server is None:

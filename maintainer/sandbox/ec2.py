@@ -21,6 +21,7 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.responses.fleets import Fleets
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
@@ -229,7 +230,12 @@ def main() -> None:
     honour_client_tokens(LaunchTemplates, "create_launch_template")
     launch_fleets_whole(Fleets, directory / "capacity.json")
     honour_client_tokens(Fleets, "create_fleet")
-    for responses, action in ((InstanceResponse, "run_instances"), (Fleets, "create_fleet"), (InstanceResponse, "terminate_instances")):
+    for responses, action in (
+        (InstanceResponse, "run_instances"),
+        (Fleets, "create_fleet"),
+        (InstanceResponse, "terminate_instances"),
+        (ElasticIPAddresses, "associate_address"),
+    ):
         tell_of_changes(responses, action, directory / CHANGED)
     show_consoles(General, directory / "machines")
     application = one_at_a_time(DomainDispatcherApplication(create_backend_app))

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import diagnostics
 from maintainer.sandbox import image, processes
-from maintainer.sandbox.machine import Specification, hold_up, read_state
+from maintainer.sandbox.machine import ELASTIC, Specification, hold_up, read_state
 from maintainer.sandbox.plant import CHANGED, Plant
 
 TURN_S = 0.1
@@ -91,12 +91,13 @@ class Hypervisor:
         self._clock = SystemClock()
         self._seen: tuple[int, float] | None = None
         self._wanted: dict[str, dict[str, Any]] = {}
+        self._elastic: dict[str, str] = {}
 
     def turn(self) -> None:
         """Make the machines agree with EC2, once."""
         changed, now = self._changed(), self._clock.monotonic()
         if self._seen is None or changed != self._seen[0] or now > self._seen[1] + LOOK_S:
-            self._wanted = self._look()
+            self._wanted, self._elastic = self._look(), self._addresses()
             self._seen = changed, now
         for name, instance in self._wanted.items():
             home = self._machines / name
@@ -104,6 +105,8 @@ class Hypervisor:
                 self._boot(home, instance)
             elif self._is_dead(home):
                 self._client.terminate_instances(InstanceIds=[name])
+            else:
+                self._lead_to(home, self._elastic.get(name, ""))
         for home in self._machines.iterdir():
             if home.name not in self._wanted and not home.suffix:
                 self._end(home)
@@ -124,6 +127,32 @@ class Hypervisor:
         # Not those that have ended: they are shown for an hour, and each look would cost more than the one before.
         pages = self._client.get_paginator("describe_instances").paginate(Filters=[{"Name": "instance-state-name", "Values": WANTED}])
         return {one["InstanceId"]: one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]}
+
+    def _addresses(self) -> dict[str, str]:
+        """Return the elastic addresses by the instance that each leads to."""
+        found = self._client.describe_addresses()["Addresses"]
+        return {one["InstanceId"]: one["PublicIp"] for one in found if one.get("InstanceId")}
+
+    @staticmethod
+    def _lead_to(home: Path, address: str) -> None:
+        """Tell a machine's supervisor which elastic address leads to it, where that has changed."""
+        told = home / ELASTIC
+        if (told.read_text(encoding="ascii") if told.exists() else "") != address:
+            new = home / f"{ELASTIC}.new"
+            new.write_text(address, encoding="ascii")
+            new.replace(told)
+
+    def _let_in(self, instance: dict[str, Any]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        """Return the ports that an instance's security groups open to networks."""
+        if not (groups := [one["GroupId"] for one in instance.get("SecurityGroups", [])]):
+            return ()
+        opened: dict[int, tuple[str, ...]] = {}
+        for group in self._client.describe_security_groups(GroupIds=groups)["SecurityGroups"]:
+            for rule in group["IpPermissions"]:
+                networks = tuple(one["CidrIp"] for one in rule.get("IpRanges", []))
+                if rule["IpProtocol"] == "tcp" and networks and rule["FromPort"] == rule["ToPort"] != self._plant.ssh_port:
+                    opened[rule["FromPort"]] = opened.get(rule["FromPort"], ()) + networks
+        return tuple(opened.items())
 
     def _boot(self, home: Path, instance: dict[str, Any]) -> None:
         name = instance["InstanceId"]
@@ -151,6 +180,7 @@ class Hypervisor:
             endpoints=(self._plant.endpoint,),
             reaches_endpoints=self._has_way_to_s3(instance["SubnetId"]),
             systemd=self._plant.systemd,
+            ports=self._let_in(instance),
         )
         (new / "specification.json").write_text(specification.encode(), encoding="utf-8")
         new.rename(home)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import json
 import os
 import signal
@@ -37,6 +38,9 @@ POWERED_OFF = (0, -signal.SIGINT, -signal.SIGKILL)
 POWER_OFF_S = 10
 PRESS_S = 0.2
 _TAKE_S = 0.02
+_LOOK_S = 0.1
+ELASTIC = "elastic"
+"""The file, in a machine's directory, that holds the elastic address that leads to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Specification:
     endpoints: tuple[str, ...]
     reaches_endpoints: bool
     systemd: bool
+    ports: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """What its security groups let in beside SSH: a port, and the networks that may come."""
 
     def encode(self) -> str:
         """Write it as JSON."""
@@ -69,7 +75,8 @@ class Specification:
     def decode(cls, text: str) -> Specification:
         """Read what `encode` wrote."""
         raw = json.loads(text)
-        return cls(**{**raw, "layers": tuple(raw["layers"]), "endpoints": tuple(raw["endpoints"])})
+        ports = tuple((port, tuple(networks)) for port, networks in raw["ports"])
+        return cls(**{**raw, "layers": tuple(raw["layers"]), "endpoints": tuple(raw["endpoints"]), "ports": ports})
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +193,12 @@ class Machine:
         await runner.setup()
         await web.SockSite(runner, sockets.listening(*METADATA)).start()
         gate = asyncio.create_task(self._open_gate(spawned, sockets, servers))
+        opened = [asyncio.create_task(self._open_port(spawned, sockets, port, networks)) for port, networks in self._wanted.ports]
         off = asyncio.create_task(self._power_off(spawned, pressed))
         await ended.wait()
         loop.remove_reader(watched)
-        gate.cancel()
-        off.cancel()
+        for task in (gate, off, *opened):
+            task.cancel()
         for server in servers:
             server.close()
         for one in deaf:
@@ -207,14 +215,52 @@ class Machine:
         while not namespaces.listens(spawned.init, SSH):  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(_TAKE_S)
 
-        async def dial() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            connection = sockets.unconnected()
-            connection.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(connection, (self._inside, SSH))
-            return await asyncio.open_connection(sock=connection)
-
+        dial = partial(self._dial, sockets, SSH)
         servers.append(await asyncio.start_server(partial(_forward, dial), self._wanted.address, self._wanted.ssh_port))
         self._tell("running", spawned.init)
+
+    async def _dial(self, sockets: namespaces.Sockets, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        connection = sockets.unconnected()
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (self._inside, port))
+        return await asyncio.open_connection(sock=connection)
+
+    async def _open_port(self, spawned: namespaces.Spawned, sockets: namespaces.Sockets, port: int, networks: tuple[str, ...]) -> None:
+        """Listen on a port at the machine's own address, and at its elastic one while it has that, as long as something listens inside."""
+        allowed = [ipaddress.ip_network(one) for one in networks]
+        open_at: dict[str, asyncio.Server] = {}
+        connections: dict[str, set[asyncio.StreamWriter]] = {}
+
+        async def carry(address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            peer = ipaddress.ip_address(writer.get_extra_info("peername")[0])
+            if not any(peer in network for network in allowed):
+                writer.close()
+                return
+            connections[address].add(writer)
+            await _forward(partial(self._dial, sockets, port), reader, writer)
+            connections[address].discard(writer)
+
+        try:
+            while True:
+                wanted = {self._wanted.address, *self._elastic()} if namespaces.listens(spawned.init, port) else set()
+                for address in open_at.keys() - wanted:
+                    open_at.pop(address).close()
+                    for writer in connections.pop(address):
+                        writer.transport.abort()  # an address that has moved leads nowhere in the middle of a connection, too
+                for address in wanted - open_at.keys():
+                    connections[address] = set()
+                    with suppress(OSError):  # the machine that had it has not let go yet
+                        open_at[address] = await asyncio.start_server(partial(carry, address), address, port)
+                await asyncio.sleep(_LOOK_S)
+        finally:
+            for server in open_at.values():
+                server.close()
+
+    def _elastic(self) -> list[str]:
+        """Return the elastic address that the hypervisor says this machine has, if any."""
+        with suppress(FileNotFoundError):
+            return (self._directory / ELASTIC).read_text(encoding="ascii").split()
+        return []
 
     async def _power_off(self, spawned: namespaces.Spawned, pressed: asyncio.Event) -> None:
         await pressed.wait()

@@ -281,6 +281,7 @@ def _hand_out(init: int, line: socket.socket) -> None:
 def listens(init: int, port: int) -> bool:
     """Tell whether something in a process's network listens on a port; without a connection, since sshd penalises whoever says nothing."""
     with suppress(OSError):
-        rows = [line.split() for line in Path(f"/proc/{init}/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+        tables = [Path(f"/proc/{init}/net/{name}").read_text(encoding="ascii") for name in ("tcp", "tcp6")]
+        rows = [line.split() for table in tables for line in table.splitlines()[1:]]
         return any(row[1].endswith(f":{port:04X}") and row[3] == _LISTEN for row in rows)
     return False

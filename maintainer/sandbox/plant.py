@@ -14,11 +14,15 @@ from maintainer.edges.compute.shapes import DIGEST
 from maintainer.sandbox import cgroups, image, processes
 from maintainer.sandbox.image import Image
 from maintainer.sandbox.machine import read_state
-from maintainer.sandbox.provision import ACCOUNT, REGION, ROLE, root_client
+from maintainer.sandbox.provision import ACCOUNT, BUCKET, GATEWAY_ROLE, REGION, ROLE, root_client
 
 NETWORK = "127.8.0.0/16"
 """Loopback, so that a machine's address is one that the hypervisor may listen on, and nobody else's."""
 ZONES = {"us-east-1a": "127.8.1.0/24", "us-east-1b": "127.8.2.0/24"}
+HERE = "127.0.0.0/24"
+"""Where connections of this machine come from."""
+GATEWAY = "127.9.0.1"
+"""The elastic address: of loopback, too."""
 GENTLY_S = 5
 CHANGED = "changed"
 """The file, in a sandbox's directory, that EC2 touches whenever its instances may have changed."""
@@ -41,6 +45,18 @@ instance_profile = "{role}"
 subnets = {subnets}
 security_groups = ["{group}"]
 ssh_port = {port}
+
+[group.sandbox.gateway]
+address = "{gateway}"
+location = "s3:{endpoint_s3}/{bucket}/hosts"
+elastic_ip = "{allocation}"
+port = {gateway_port}
+certificate = "gateway.pem"
+image = "{image}"
+image_digest = "{digest}"
+instance_profile = "{gateway_role}"
+subnets = {subnets}
+security_groups = ["{gateway_group}"]
 """
 
 
@@ -48,6 +64,7 @@ ssh_port = {port}
 class Plant:
     """What there is to launch with. `ssh_port` is the one on which every machine answers; `images` is the cache's directory.
 
+    The gateway's security group lets this machine in at `gateway_port`; `allocation` is of its elastic address, GATEWAY.
     `systemd` is the machines' PID 1 where they can have a control group.
     """
 
@@ -61,6 +78,9 @@ class Plant:
     security_group: str
     role: str
     systemd: bool
+    gateway_port: int
+    gateway_group: str = ""
+    allocation: str = ""
     region: str = REGION
 
     @classmethod
@@ -80,6 +100,13 @@ class Plant:
             subnets=json.dumps(self.subnets),
             group=self.security_group,
             port=self.ssh_port,
+            gateway=GATEWAY,
+            endpoint_s3=self.endpoint,
+            bucket=BUCKET,
+            allocation=self.allocation,
+            gateway_port=self.gateway_port,
+            gateway_role=GATEWAY_ROLE,
+            gateway_group=self.gateway_group,
         )
 
     def client(self, service: str) -> Any:
@@ -101,7 +128,19 @@ def start(directory: Path, endpoint: str, built: Image, clock: Clock, *, systemd
     pid = processes.start("maintainer.sandbox.ec2", [str(directory), str(port), endpoint], log, environment)
     address = f"http://127.0.0.1:{port}"
     processes.wait_until_healthy(f"{address}/moto-api/data.json", pid, clock, log)
-    bare = Plant(address, endpoint, processes.free_port(), str(image.cache()), built.image_id, built.digest, (), "", ROLE, systemd)
+    bare = Plant(
+        address,
+        endpoint,
+        processes.free_port(),
+        str(image.cache()),
+        built.image_id,
+        built.digest,
+        (),
+        "",
+        ROLE,
+        systemd,
+        processes.free_port(),
+    )
     made = _fill(bare)
     image.seed(directory / "seed")
     (directory / "plant.json").write_text(json.dumps(asdict(made)), encoding="utf-8")
@@ -143,7 +182,12 @@ def _fill(bare: Plant) -> Plant:
         ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
     ec2.create_vpc_endpoint(VpcId=network, ServiceName=f"com.amazonaws.{bare.region}.s3", VpcEndpointType="Gateway", RouteTableIds=[table])
     group = ec2.create_security_group(VpcId=network, GroupName="maintainer", Description="maintenance instances")["GroupId"]
-    return Plant(**{**asdict(bare), "subnets": subnets, "security_group": group})
+    # The host's side: loopback as a whole, as this machine's addresses are.
+    front = ec2.create_security_group(VpcId=network, GroupName="maintainer-gateway", Description="the gateway")["GroupId"]
+    port = {"IpProtocol": "tcp", "FromPort": bare.gateway_port, "ToPort": bare.gateway_port}
+    ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[{**port, "IpRanges": [{"CidrIp": HERE}]}])
+    allocation = ec2.allocate_address(Domain="vpc", Address=GATEWAY)["AllocationId"]
+    return Plant(**{**asdict(bare), "subnets": subnets, "security_group": group, "gateway_group": front, "allocation": allocation})
 
 
 def _ami(built: Image) -> dict[str, Any]:

@@ -17,6 +17,7 @@ ACCOUNT = "000000000000"
 BUCKET, STATE_BUCKET = "backups", "maintainer-state"
 ROLE = "maintenance"
 """What the sandbox's machines may do; the same as the identity of that name."""
+GATEWAY_ROLE = "gateway"
 ROOT = "test"
 """ministack's own root key and secret."""
 
@@ -59,10 +60,11 @@ def provision(endpoint: str) -> dict[str, Credentials]:
         iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=document)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         made[name] = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
-    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=policies.instances())
-    iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=documents["maintenance"])
-    iam.create_instance_profile(InstanceProfileName=ROLE)
-    iam.add_role_to_instance_profile(InstanceProfileName=ROLE, RoleName=ROLE)
+    for role, document in ((ROLE, documents["maintenance"]), (GATEWAY_ROLE, policies.gateway(BUCKET))):
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=policies.instances())
+        iam.put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=document)
+        iam.create_instance_profile(InstanceProfileName=role)
+        iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
     return made
 
 

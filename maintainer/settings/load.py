@@ -235,10 +235,24 @@ class _Reader:
             if state is not None and (one.location.contains(state.location) or state.location.contains(one.location)):
                 found = f"{state.location} is the place of repository {one.name!r}, or within it or around it"
                 self._add(("state", "location"), Mistake(found, "a bucket that no backup host reaches", "move the state store"))
+        self._check_gateways(state, groups)
         self._check_passwords(groups, repositories)
         self._check_policies(repositories)
         self._check_readings(repositories)
         self._compare(repositories)
+
+    def _check_gateways(self, state: StateSection | None, groups: tuple[GroupSection, ...]) -> None:
+        """Refuse a gateway that leads to the state store, or to another group's hosts."""
+        gateways = [(group.name, group.gateway) for group in groups if group.gateway is not None]
+        for name, one in gateways:
+            at: Key = ("group", name, "gateway", "location")
+            if state is not None and (one.location.contains(state.location) or state.location.contains(one.location)):
+                mistake = Mistake(f"{one.location} leads to the state store", "a bucket of the hosts' own", "move the state store, or this")
+                self._add(at, mistake)
+        for (left, first), (right, second) in combinations(gateways, 2):
+            if first.location.contains(second.location) or second.location.contains(first.location):
+                mistake = Mistake(f"what the gateway of group {left!r} serves, too", "a place of its own", "give each group its own prefix")
+                self._add(("group", right, "gateway", "location"), mistake)
 
     def _check_passwords(self, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]) -> None:
         """Find passwords that lie on this machine while their repository is maintained on another."""
@@ -288,8 +302,8 @@ class _Reader:
         if not isinstance(table, dict):
             self._add(at, Mistake("a single value", f"a section {shown}", "write a section with its keys below"))
             return None
-        if model is GroupSection and "instance" in table:
-            table = {**table, "instance": _with_tuples(table["instance"])}
+        if model is GroupSection:
+            table = {key: _with_tuples(value) if key in {"instance", "gateway"} else value for key, value in table.items()}
         is_single = model is RepositorySection and isinstance(table.get("expect"), dict)
         if model is RepositorySection and isinstance(expect := table.get("expect"), dict | list):
             table = {**table, "expect": tuple(_with_tuples(one) for one in ([expect] if isinstance(expect, dict) else expect))}

@@ -26,6 +26,9 @@ Location = Annotated[Place, _of_text(values.parse_location)]
 Name = Annotated[str, AfterValidator(values.parse_name)]
 Duration = Annotated[timedelta, _of_text(values.parse_duration)]
 Word = Annotated[str, Field(min_length=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Types = Annotated[tuple[Word, ...], Field(min_length=1)]
+Market = Annotated[tuple[Literal["spot", "on-demand"], ...], Field(min_length=1)]
 Count = Annotated[int, Field(ge=-1)]
 
 
@@ -68,10 +71,10 @@ class Ec2Section(S3Section):
     """`[ec2]`: how the controller reaches EC2; all optional on AWS."""
 
 
-class InstanceSection(Section):
-    """`[group.NAME.instance]`: what is launched, and where it may be: every type in every subnet.
+class LaunchSection(Section):
+    """What is launched, and where it may be: every type in every subnet.
 
-    `image_digest` is what the image's tag and the image itself must say. `market`: tried in this order. `limit`: then it powers itself off.
+    `image_digest` is what the image's tag and the image itself must say. `market`: tried in this order.
     `launch_template`: an id; its default version says what is not said here, such as disks, tags and monitoring.
     """
 
@@ -80,13 +83,37 @@ class InstanceSection(Section):
     instance_profile: Word
     subnets: Annotated[tuple[Word, ...], Field(min_length=1)]
     security_groups: tuple[Word, ...] = ()
-    types: Annotated[tuple[Word, ...], Field(min_length=1)] = ("m7i.large", "m7a.large", "m6i.large", "m6a.large", "m5.large")
-    market: Annotated[tuple[Literal["spot", "on-demand"], ...], Field(min_length=1)] = ("spot", "on-demand")
+    types: Types = ("m7i.large", "m7a.large", "m6i.large", "m6a.large", "m5.large")
+    market: Market = ("spot", "on-demand")
     launch: Literal["fleet", "run-instances"] = "fleet"
     disk_gib: Annotated[int, Field(ge=8)] = 16
     launch_template: Word = ""
+
+
+class InstanceSection(LaunchSection):
+    """`[group.NAME.instance]`: a short-lived instance. `limit`: then it powers itself off."""
+
     limit: Duration = timedelta(hours=12)
-    ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
+    ssh_port: Port = 22
+
+
+class GatewaySection(LaunchSection):
+    """`[group.NAME.gateway]`: an append-only server for hosts that hold no key of the bucket; a folder below `location` for each.
+
+    Hosts reach it as `address`, which its certificate names: `elastic_ip` (an allocation's id) leads to the instance that serves.
+    `tls` is the source of the private key and its certificates in PEM, `users` the path of parameters with each user's bcrypt hash: without
+    them `/maintainer/gateway/GROUP/tls` and `/users`. `certificate`: a file of what is to be trusted; without it, what this machine trusts.
+    """
+
+    address: Annotated[str, AfterValidator(values.parse_host)]
+    location: Location
+    elastic_ip: Word
+    port: Port = 8000
+    tls: Annotated[str, AfterValidator(values.parse_parameter)] = ""
+    users: Annotated[str, AfterValidator(values.parse_parameter)] = ""
+    certificate: Word = ""
+    types: Types = ("t3.nano", "t3a.nano", "t3.micro")
+    market: Market = ("on-demand",)
 
 
 class GroupSection(Section):
@@ -95,6 +122,7 @@ class GroupSection(Section):
     name: Name
     compute: Literal["local", "ec2"]
     instance: InstanceSection | None = None
+    gateway: GatewaySection | None = None
 
 
 class KeepSection(Section):

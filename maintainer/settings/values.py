@@ -75,6 +75,21 @@ def parse_name(name: str) -> str:
     return name
 
 
+def parse_host(text: str) -> str:
+    """Check a host's name, or its IPv4 address."""
+    if not re.fullmatch(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*", text):
+        expected = "a host's name or IPv4 address, such as `backup.example.com`"
+        raise Mistake(repr(text), expected, "write the name alone: there is TLS always, and the port has a key of its own")
+    return text
+
+
+def parse_parameter(text: str) -> str:
+    """Check a source in the parameter store: where a role can read it, and nobody else."""
+    if not re.fullmatch(r"ssm:(?:/[A-Za-z0-9_.-]+)+", text):
+        raise Mistake(repr(text), "a parameter, such as `ssm:/maintainer/gateway/NAME/tls`", "put it there, as a SecureString")
+    return text
+
+
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as `14d` or `36h`."""
     found = _DURATION.fullmatch(text)

@@ -14,6 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from maintainer.core.job import Keep
+from maintainer.edges.clock import SystemClock
+from maintainer.gateway.serving import ANEW_S
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.provision import root_client
 from tests.agent.test_history import grow, watched, whole
@@ -32,7 +34,7 @@ def guest(served: Served, root: Path, host: str = "web1") -> Guest:
     served.until(404, host)
     (root / host).mkdir()
     made = Guest(served.sandbox, f"{served.job.place.prefix}/{host}", root / host, password=uuid.uuid4().hex, host=host)
-    made.served = served
+    made.way, made.certificate = served.location(host), served.certificate
     made.init(fast=False)
     return made
 
@@ -154,9 +156,15 @@ def test_hosts_come_and_go_without_a_restart_and_who_is_no_host_never_comes(serv
 def test_a_new_certificate_is_served_and_a_server_that_died_comes_again(served: Served, tmp_path: Path) -> None:
     served.add("web1")
     served.until(404, "web1")
-    served.certificate, pem = certify(tmp_path)
-    name = served.job.tls.removeprefix("ssm:")
-    root_client("ssm", served.sandbox.endpoint).put_parameter(Name=name, Value=pem, Type="SecureString", Overwrite=True)
+    parameters, name = root_client("ssm", served.sandbox.endpoint), served.job.tls.removeprefix("ssm:")
+    old, (new, pem) = served.certificate, certify(tmp_path)
+    for mistake in (new.read_text(), "no PEM", certify(tmp_path)[1].partition("-----BEGIN CERT")[0] + new.read_text()):
+        parameters.put_parameter(Name=name, Value=mistake, Type="SecureString", Overwrite=True)
+        SystemClock().sleep(2 * (served.job.look_every_s + ANEW_S))
+        served.certificate = old
+        assert served.ask("GET", "/web1/config", "web1") == 404, "what there was before goes on"
+    served.certificate = new
+    parameters.put_parameter(Name=name, Value=pem, Type="SecureString", Overwrite=True)
     served.until(404, "web1")
     (rclone,) = [
         int(path.parent.name)

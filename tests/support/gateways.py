@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import http.client
-import ipaddress
 import os
 import ssl
 import subprocess
@@ -18,13 +16,11 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import bcrypt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from maintainer.core.gateway import GatewayJob
 from maintainer.core.job import Access, Place
+from maintainer.edges.certificate import self_signed
+from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import policies
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.processes import free_port
@@ -90,35 +86,25 @@ class Served:
 class Guest(Repository):
     """A repository whose host has the gateway, and no key of the bucket."""
 
-    served: Served
+    way: str
+    """What its restic takes with -r: with the user and the password."""
+    certificate: Path
 
     @property
     def location(self) -> str:
-        return self.served.location(self.host)
+        return self.way
 
     def environment(self, identity: str = "host") -> dict[str, str]:
         found = {name: value for name, value in super().environment(identity).items() if not name.startswith("AWS_")}
-        return {**found, "RESTIC_CACERT": str(self.served.certificate)}
+        return {**found, "RESTIC_CACERT": str(self.certificate)}
 
 
 def certify(folder: Path, address: str = "127.0.0.1") -> tuple[Path, str]:
     """Make a certificate of its own; return its file, and the private key and it in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder(
-            name, name, key.public_key(), x509.random_serial_number(), now - dt.timedelta(hours=1), now + dt.timedelta(days=9)
-        )
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
+    private, made = self_signed(address, SystemClock().now(), 9)
     file = folder / f"{uuid.uuid4().hex}.pem"
-    file.write_bytes(made)
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return file, (private + made).decode()
+    file.write_text(made)
+    return file, private + made
 
 
 def role(sandbox: Sandbox) -> tuple[str, str]:

@@ -18,7 +18,20 @@ from maintainer.core.errors import ConfigurationError, MaintainerError, NoInstan
 from maintainer.core.job import Access
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.ec2calls import CAPACITY, QUOTA, OnRetry, RefusedError, call, code_of, translate
-from maintainer.edges.compute.shapes import DIGEST, LIVING, OWNER, Buying, Instance, Marks, Shape, Template, instance_of, marks_of, tags_of
+from maintainer.edges.compute.shapes import (
+    DIGEST,
+    LIVING,
+    OWNER,
+    Buying,
+    Elastic,
+    Instance,
+    Marks,
+    Shape,
+    Template,
+    instance_of,
+    marks_of,
+    tags_of,
+)
 from maintainer.edges.s3 import session
 
 LOOK_EVERY_S = 1.0
@@ -132,8 +145,8 @@ class Ec2:
     @staticmethod
     def _data(shape: Shape, marks: Marks, user_data: bytes, root_device: str, given: dict[str, Any]) -> dict[str, Any]:
         """Return what a launch template's data and RunInstances have in common: what was given, and over it all that a run decides."""
-        # Only an interface of our own description can refuse the public address that a subnet may give by default.
-        interface: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": False, "DeleteOnTermination": True}
+        # Only an interface of our own description can refuse, or take, a public address whatever the subnet gives by default.
+        interface: dict[str, Any] = {"DeviceIndex": 0, "AssociatePublicIpAddress": shape.public, "DeleteOnTermination": True}
         if shape.security_groups:
             interface["Groups"] = list(shape.security_groups)
         disk = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3", "VolumeSize": shape.disk_gib}
@@ -223,6 +236,26 @@ class Ec2:
         except ClientError as error:
             if code_of(error) != "InvalidInstanceID.NotFound":
                 raise
+
+    def elastic(self, allocation: str) -> Elastic:
+        """Return an elastic IP address by its allocation id; ConfigurationError where there is none."""
+        do = "allocate one (Terraform's gateway module does), or correct the id"
+
+        def ask() -> Elastic:
+            try:
+                (found,) = self._client.describe_addresses(AllocationIds=[allocation])["Addresses"]
+            except ClientError as error:
+                if code_of(error).startswith("InvalidAllocationID"):
+                    told = Problem("[group.NAME.gateway] elastic_ip", f"no {allocation} here", "an address of this account and region", do)
+                    raise ConfigurationError((told,)) from None
+                raise
+            return Elastic(allocation, found["PublicIp"], found.get("InstanceId", ""))
+
+        return self._ask("DescribeAddresses", ask)
+
+    def move(self, allocation: str, instance_id: str) -> None:
+        """Give an elastic IP address to an instance, whoever has it now."""
+        self._call("AssociateAddress", AllocationId=allocation, InstanceId=instance_id, AllowReassociation=True)
 
     def console(self, instance_id: str) -> str:
         """Return what the instance wrote to its console (Nitro: the latest 64 KB), or nothing."""

@@ -11,6 +11,8 @@ Buying = Literal["spot", "on-demand"]
 
 ENDED = frozenset({"shutting-down", "terminated"})
 """States from which no instance comes back (EC2 user guide, "Instance lifecycle")."""
+GATEWAY = "/gateway"
+"""What follows the group in a gateway's mark: no group's name has a slash."""
 LIVING = ("pending", "running", "stopping", "stopped")
 OWNER, RUN, GROUP, DEADLINE, CONTROLLER, DIGEST = (
     f"maintainer:{name}" for name in ("owner", "run", "group", "deadline", "controller", "digest")
@@ -34,6 +36,8 @@ class Shape:
     by_fleet: bool
     disk_gib: int
     launch_template: str = ""
+    public: bool = False
+    """Whether it has a public address from the start: what serves hosts outside the network needs one to reach AWS, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An instance as EC2 describes it; what its tags do not tell is empty. `address` is the private one."""
+    """An instance as EC2 describes it; what its tags do not tell is empty. `address` is the private one; it may have no `public` one."""
 
     id: str
     state: str
@@ -71,11 +75,22 @@ class Instance:
     lifecycle: str
     launched: datetime
     marks: Marks
+    public: str = ""
+    image: str = ""
 
     @property
     def is_ended(self) -> bool:
         """Tell whether it runs no more, and never will."""
         return self.state in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Elastic:
+    """An elastic IP address, and the instance that has it now; empty where none has."""
+
+    allocation: str
+    address: str
+    instance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,8 @@ def instance_of(found: dict[str, Any]) -> Instance:
         lifecycle=found.get("InstanceLifecycle", "on-demand"),
         launched=found["LaunchTime"],
         marks=marks_of(tags),
+        public=found.get("PublicIpAddress", ""),
+        image=found.get("ImageId", ""),
     )
 
 

@@ -1,0 +1,128 @@
+"""The gateway as a machine: launched from the pinned image, recycled under a backup, and never replaced by one that does not answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from maintainer.core.events import Event, decode
+from maintainer.sandbox.plant import GATEWAY
+from maintainer.sandbox.provision import root_client
+from tests.support.gateways import Guest
+from tests.support.instances import Fleet, until
+
+
+@pytest.fixture
+def front(park: Fleet) -> Iterator[Fleet]:
+    """Return a fleet whose gateway has a certificate, and no instance yet; whatever is launched ends with the test."""
+    park.configure('certificate = "gateway.pem"', f'certificate = "{park.root}/gateway.pem"')
+    code, output, errors = park.call("gateway", "certify", "--profile", "admin")
+    assert (code, errors) == (0, ""), output + errors
+    yield park
+    for one in park.instances():
+        park.plant.client("ec2").terminate_instances(InstanceIds=[one["InstanceId"]])
+    park.nothing_is_left()
+
+
+def recycled(fleet: Fleet, code: int = 0, *more: str) -> list[Event]:
+    ended, output, errors = fleet.call("gateway", "recycle", "--json", *more)
+    events = [decode(line) for line in output.splitlines()]
+    assert (ended, errors) == (code, ""), [event.fields for event in events]
+    return events
+
+
+def guest(fleet: Fleet, host: str = "web1") -> Guest:
+    code, output, errors = fleet.call("gateway", "admit", host, "--profile", "admin", "--json")
+    assert code == 0, errors
+    told = json.loads(output)
+    (fleet.root / host).mkdir()
+    made = Guest(fleet.sandbox, f"hosts/{host}", fleet.root / host, host=host)
+    made.way, made.certificate = told["repository"], fleet.root / "gateway.pem"
+    until(lambda: made.restic("init", check=False).returncode == 0, 40)
+    return made
+
+
+def status(fleet: Fleet) -> dict[str, object]:
+    code, output, _ = fleet.call("gateway", "status", "--json")
+    told: dict[str, object] = json.loads(output)
+    assert (code == 0) == told["answers"]
+    return told
+
+
+def test_a_host_backs_up_through_one_machine_and_the_next_takes_over_in_the_middle(front: Fleet) -> None:
+    assert status(front)["why"] == "nothing has its address"
+    assert [event.event for event in recycled(front)] == ["gateway.launched", "gateway.answered", "gateway.moved"]
+    (first,) = front.instances()
+    assert (first["InstanceType"], first["MetadataOptions"]["HttpTokens"]) == ("t3.nano", "required")
+    repository = guest(front)
+    repository.write("file", 300_000, 1)
+    repository.verify(repository.backup())
+    assert "403" in repository.restic("forget", "latest", check=False).stderr
+
+    repository.write("large", 6_000_000, 2)
+    ended: list[str] = []
+    slow = ("backup", "--limit-upload", "400", "--pack-size", "4", str(repository.source), "--host", "web1")
+    backup = threading.Thread(target=lambda: ended.append(repository.restic(*slow).stdout))
+    backup.start()
+    events = recycled(front)
+    assert backup.is_alive(), "the backup was over before"
+    assert [event.event for event in events] == ["gateway.launched", "gateway.answered", "gateway.moved", "gateway.ended"]
+    assert events[-1].fields["instance"] == first["InstanceId"]
+    until(lambda: first["InstanceId"] not in front.machines(), 30)
+    backup.join(120)
+    assert len(ended) == 1, "it failed"
+    assert "no errors" in repository.restic("check", "--read-data").stdout
+
+    told = status(front)
+    assert (told["answers"], told["pinned"], told["others"]) == (True, True, [])
+    assert told["instance"] == events[0].fields["instance"]
+    assert front.call("sweep", "--all")[0] == 0
+    assert len(front.instances()) == 1, "a sweep ends no gateway"
+
+
+def test_one_that_does_not_answer_takes_nothing_over(front: Fleet) -> None:
+    recycled(front)
+    before = status(front)["instance"]
+    front.call("gateway", "certify", "--profile", "admin")  # the one that runs takes it within twenty seconds
+    pem = (front.root / "gateway.pem").read_text()
+    root_client("ssm", front.sandbox.endpoint).put_parameter(
+        Name="/maintainer/gateway/sandbox/tls", Value=pem, Type="SecureString", Overwrite=True
+    )  # without its private key
+    events = recycled(front, 5, "--within", "15")
+    assert [event.event for event in events] == ["gateway.launched", "run.failed"]
+    assert "did not come" in str(events[-1].fields["reason"])
+    assert [one["InstanceId"] for one in front.instances()] == [before]
+
+
+def test_nobody_else_s_network_is_let_in(front: Fleet) -> None:
+    recycled(front)
+    until(lambda: bool(status(front)["answers"]), 10)
+    with socket.create_connection((GATEWAY, front.plant.gateway_port), 10, source_address=("127.0.0.7", 0)) as named:
+        named.settimeout(1)
+        with pytest.raises(TimeoutError):
+            named.recv(1)
+    with socket.create_connection((GATEWAY, front.plant.gateway_port), 10, source_address=("127.1.0.7", 0)) as other:
+        other.settimeout(10)
+        assert other.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "says"),
+    [
+        ('elastic_ip = "eipalloc-', 'elastic_ip = "eipalloc-0', "no eipalloc-0"),
+        ("[group.sandbox.gateway]", "[group.sandbox.gate]", "gateway"),
+        ('address = "127.9.0.1"', 'address = "https://127.9.0.1"', "there is TLS always"),
+        ('certificate = "', 'tls = ""\ncertificate = "', "a parameter, such as"),
+        ('certificate = "', 'certificate = "/nowhere', "can not be read"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_launched(front: Fleet, found: str, wanted: str, says: str) -> None:
+    front.configure(found, wanted)
+    code, output, errors = front.call("gateway", "recycle")
+    assert code == 2
+    assert says in output + errors
+    assert not front.instances()
