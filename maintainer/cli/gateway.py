@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import secrets as randomness
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
-
-import bcrypt
 
 from maintainer.cli import common, compute
 from maintainer.cli.output import event_printer, say
@@ -23,11 +19,11 @@ from maintainer.edges.certificate import self_signed
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
 from maintainer.edges.statestore import new_run_id
+from maintainer.hosts.ways import ByGateway
 from maintainer.settings.load import Settings
 from maintainer.settings.models import GatewaySection
 
-COST = 5
-"""bcrypt's: a password is random and long, and is verified with each of restic's requests."""
+PEM = "-----BEGIN CERTIFICATE-----"
 TEXTS = {
     "recycle": "put a new instance from the pinned image in the place of the one that serves: once a day, by cron or EventBridge",
     "status": "whether it answers, since when it runs, from which image",
@@ -59,37 +55,55 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     chosen = common.settings(arguments)
-    gateways = [of(chosen, name, section) for name, section in _sections(chosen, arguments.group).items()]
-    match arguments.action:
-        case "recycle":
-            return first([_recycle(arguments, chosen, one) for one in gateways])
-        case "status":
-            return first([_status(arguments, chosen, one) for one in gateways])
-    if len(gateways) != 1:
-        names = ", ".join(one.group for one in gateways)
-        raise ConfigurationError((Problem("--group", "none named", f"one of {names}", "say whose gateway"),))
-    (only,) = gateways
-    access = _writing(chosen, arguments.profile)
+    sections = _sections(chosen, arguments.group)
+    if arguments.action in {"recycle", "status"}:
+        act = _recycle if arguments.action == "recycle" else _status
+        return first([act(arguments, chosen, of(chosen, name, section)) for name, section in sections.items()])
+    if len(sections) != 1:
+        raise ConfigurationError((Problem("--group", "none named", f"one of {', '.join(sections)}", "say whose gateway"),))
+    ((group, section),) = sections.items()
+    job, access = _job(chosen, group, section), writing(chosen, arguments.profile)
     match arguments.action:
         case "certify":
-            _certify(only, access, arguments.days)
+            _certify(chosen, section, job, access, arguments.days)
         case "admit":
-            _admit(only, access, _host(arguments.host), as_json=arguments.json)
+            _admit(way(chosen, group, section, access, host_name(arguments.host)), as_json=arguments.json)
         case _:
-            secrets.delete(f"{only.job.users}/{_host(arguments.host)}", access)
-            say(f"{arguments.host} comes no more, {only.job.look_every_s:.0f} s from now at the latest; its repository stays")
+            was = way(chosen, group, section, access, host_name(arguments.host)).close()
+            told = f"comes no more, {job.look_every_s:.0f} s from now at the latest" if was else "was no host of it"
+            say(f"{arguments.host} {told}; its repository stays")
     return ExitCode.COMMITTED
 
 
 def of(chosen: Settings, group: str, section: GatewaySection) -> controller.Gateway:
     """Return a group's gateway as its section says."""
+    shape = replace(compute.shape(section), public=True)
+    job = _job(chosen, group, section)
+    return controller.Gateway(compute.owner(chosen), group, shape, section.elastic_ip, section.address, _trusted(chosen, section), job)
+
+
+def _job(chosen: Settings, group: str, section: GatewaySection) -> GatewayJob:
     place = replace(section.location, endpoint=section.location.endpoint or chosen.s3.endpoint)
     below = f"ssm:/maintainer/gateway/{group}"
     access = replace(chosen.access(), profile="", credentials_file="")  # an instance has its role
-    job = GatewayJob(group, access, place, section.port, section.tls or f"{below}/tls", section.users or f"{below}/users")
-    trusted = chosen.path.parent / Path(section.certificate).expanduser() if section.certificate else None
-    shape = replace(compute.shape(section), public=True)
-    return controller.Gateway(compute.owner(chosen), group, shape, section.elastic_ip, section.address, trusted, job)
+    return GatewayJob(group, access, place, section.port, section.tls or f"{below}/tls", section.users or f"{below}/users")
+
+
+def _trusted(chosen: Settings, section: GatewaySection) -> str:
+    """Return the certificates that the configuration names, or holds: that of a container has no file beside it."""
+    if not section.certificate or section.certificate.startswith(PEM):
+        return section.certificate
+    path = _file(chosen, section)
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        do = "write it with maintainer gateway certify, or name what signs the gateway's certificate"
+        problem = Problem("[group.NAME.gateway] certificate", f"{path} can not be read ({type(error).__name__})", "certificates in PEM", do)
+        raise ConfigurationError((problem,)) from error
+
+
+def _file(chosen: Settings, section: GatewaySection) -> Path:
+    return chosen.path.parent / Path(section.certificate).expanduser()
 
 
 def _sections(chosen: Settings, group: str | None) -> dict[str, GatewaySection]:
@@ -148,37 +162,43 @@ def _status(arguments: argparse.Namespace, chosen: Settings, gateway: controller
     return ExitCode.NOT_COMMITTED if found.answer.why else ExitCode.COMMITTED
 
 
-def _writing(chosen: Settings, profile: str | None) -> Access:
+def writing(chosen: Settings, profile: str | None) -> Access:
     """Return how parameters are written: by a person, whose rights are not those of a run."""
     return replace(chosen.access(), profile=profile) if profile else chosen.access()
 
 
-def _host(name: str) -> str:
+def host_name(name: str) -> str:
+    """Check a host's name. ConfigurationError for one that a path, a user or a password file reads otherwise."""
     if not USER.fullmatch(name):
         expected = "1 to 64 of a-z, 0-9, dot, hyphen and underscore, a letter or digit first and last"
         raise ConfigurationError((Problem("HOST", repr(name), expected, "give the host such a name here; its own need not change"),))
     return name
 
 
-def _certify(gateway: controller.Gateway, access: Access, days: int) -> None:
-    if gateway.trusted is None:
-        do = 'add certificate = "gateway.pem": the file is for the hosts, and for maintainer'
-        problem = Problem(f"[group.{gateway.group}.gateway] certificate", "none", "a file to write the certificate to", do)
+def _certify(chosen: Settings, section: GatewaySection, job: GatewayJob, access: Access, days: int) -> None:
+    if not section.certificate or section.certificate.startswith(PEM):
+        found = "a certificate in the configuration itself" if section.certificate else "none"
+        do = 'certificate = "gateway.pem": the file is for the hosts, and for maintainer; where there is none beside it, its text'
+        problem = Problem(f"[group.{job.name}.gateway] certificate", found, "a file to write the certificate to", do)
         raise ConfigurationError((problem,))
-    key, certificate = self_signed(gateway.name, SystemClock().now(), days)
-    secrets.write(gateway.job.tls, key + certificate, access)
-    gateway.trusted.write_text(certificate, encoding="ascii")
-    say(f"{gateway.job.tls} holds a new private key and its certificate for {gateway.name}, good for {days} days")
-    say(f"{gateway.trusted} holds the certificate: give it to the hosts, too (RESTIC_CACERT)")
+    key, certificate = self_signed(section.address, SystemClock().now(), days)
+    secrets.write(job.tls, key + certificate, access)
+    file = _file(chosen, section)
+    file.write_text(certificate, encoding="ascii")
+    say(f"{job.tls} holds a new private key and its certificate for {section.address}, good for {days} days")
+    say(f"{file} holds the certificate: give it to the hosts, too (RESTIC_CACERT)")
 
 
-def _admit(gateway: controller.Gateway, access: Access, host: str, *, as_json: bool) -> None:
-    password = randomness.token_urlsafe(32)
-    secrets.write(f"{gateway.job.users}/{host}", bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode(), access)
-    repository = f"rest:https://{host}:{quote(password)}@{gateway.name}:{gateway.job.port}/{host}/"
+def way(chosen: Settings, group: str, section: GatewaySection, access: Access, host: str) -> ByGateway:
+    """Return a host's way by a gateway. `access` may write parameters."""
+    job = _job(chosen, group, section)
+    return ByGateway(host, job.users, access, section.address, section.port, _trusted(chosen, section))
+
+
+def _admit(found: ByGateway, *, as_json: bool) -> None:
+    made = found.open({})
     if as_json:
-        say(json.dumps({"host": host, "repository": repository, "certificate": str(gateway.trusted or "")}, indent=2))
+        say(json.dumps({"host": found.user, "repository": made["RESTIC_REPOSITORY"], "certificate": found.certificate}, indent=2))
         return
-    say(f"RESTIC_REPOSITORY={repository}")
-    if gateway.trusted:
-        say(f"RESTIC_CACERT=/etc/restic/{gateway.trusted.name}   # a copy of {gateway.trusted}")
+    for name, value in made.items():
+        say(f"{name}={value}")

@@ -26,6 +26,8 @@ MODULES = {
     "key": "key",
     "sweep": "sweep",
     "gateway": "gateway",
+    "enroll": "enroll",
+    "retire": "enroll",
     "doctor": "doctor",
     "drill": "drill",
     "image": "image",

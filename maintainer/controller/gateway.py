@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maintainer.core.errors import NoInstanceError
@@ -23,14 +22,14 @@ CONSOLE_KEPT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A group's gateway. `owner`: whose instances; `name`: what the certificate names; `trusted`: what is trusted to say so."""
+    """A group's gateway. `owner`: whose instances; `name`: what the certificate names; `trusted`: certificates in PEM that may say so."""
 
     owner: str
     group: str
     shape: Shape
     allocation: str
     name: str
-    trusted: Path | None
+    trusted: str
     job: GatewayJob
 
     @property

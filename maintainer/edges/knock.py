@@ -8,7 +8,6 @@ import ssl
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from maintainer.core.errors import ConfigurationError, Problem
 
@@ -18,12 +17,15 @@ _REFUSED = 401
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where a gateway listens, as whom its certificate must name it, and what is trusted to say so (without: what this machine trusts)."""
+    """Where a gateway listens, as whom its certificate must name it, and whose word is taken for that: certificates in PEM.
+
+    Without them it is that of those whom this machine trusts.
+    """
 
     address: str
     port: int
     name: str
-    trusted: Path | None
+    trusted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,12 @@ def knock(door: Door) -> Answer:
     return Answer("" if status == _REFUSED else f"whoever shows no password gets {status}, not {_REFUSED}", until)
 
 
-def _trust(trusted: Path | None) -> ssl.SSLContext:
+def _trust(trusted: str) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=str(trusted) if trusted else None)
-    except (OSError, ssl.SSLError) as error:
-        do = "write it with maintainer gateway certify, or name what signs the gateway's certificate"
-        found = f"{trusted} can not be read ({error.strerror or type(error).__name__})"
-        raise ConfigurationError((Problem("[group.NAME.gateway] certificate", found, "certificates in PEM", do),)) from None
+        context = ssl.create_default_context(cadata=trusted or None)
+    except (ssl.SSLError, ValueError) as error:
+        do = "write them with maintainer gateway certify, or name what signs the gateway's certificate"
+        problem = Problem("[group.NAME.gateway] certificate", f"no certificates ({error})", "certificates in PEM", do)
+        raise ConfigurationError((problem,)) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

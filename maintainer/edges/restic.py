@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from maintainer.core.errors import ConfigurationError, Problem, ResticError
@@ -124,14 +125,23 @@ class Restic:
         self._limits = limits
         self._running: subprocess.Popen[str] | None = None
 
-    def run(self, address: str, password: str, argv: Sequence[str], *, time: timedelta | None = None, cache: Path | None = None) -> Outcome:
+    def run(
+        self,
+        address: str,
+        password: str,
+        argv: Sequence[str],
+        *,
+        time: timedelta | None = None,
+        cache: Path | None = None,
+        store: Mapping[str, str] = MappingProxyType({}),
+    ) -> Outcome:
         """Run one command to its end, or to its time limit (`time`, where that is less): then it is stopped, and the outcome says so.
 
         With `cache` restic keeps packs of trees, indexes and snapshots there, under their names, which are hashes. `check` makes another
-        in it for itself, so that what it reads it has from the repository.
+        in it for itself, so that what it reads it has from the repository. `store` is what a store of its own wants in the environment.
         """
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
-        environment |= {"RESTIC_PASSWORD": password, "GOMEMLIMIT": str(self._limits.memory * 9 // 10), "RESTIC_PROGRESS_FPS": "1"}
+        environment |= {"RESTIC_PASSWORD": password, "GOMEMLIMIT": str(self._limits.memory * 9 // 10), "RESTIC_PROGRESS_FPS": "1", **store}
         command = (
             *("prlimit", f"--data={self._limits.memory}", "--core=0", "--"),
             *("setpriv", "--pdeathsig", "KILL", "--"),

@@ -16,6 +16,20 @@ from maintainer.edges.s3 import session
 COMMAND_LIMIT_S = 60
 
 
+def is_there(source: str, access: Access) -> bool:
+    """Tell whether a source that can be written (`ssm:`, `file:`) holds anything. SecretError where that can not be told."""
+    if source.startswith("file:"):
+        return Path(source.removeprefix("file:")).exists()
+    client = session(access).client("ssm", endpoint_url=access.endpoint or None)
+    try:
+        client.get_parameter(Name=source.removeprefix("ssm:"))
+    except (ClientError, BotoCoreError) as error:
+        if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ParameterNotFound":
+            return False
+        raise _refused(error, source, "ssm", "get_parameter") from None
+    return True
+
+
 def read(source: str, access: Access) -> str:
     """Return the password. SecretError says what is wrong with the source, and never what it gave."""
     scheme, _, rest = source.partition(":")
@@ -50,7 +64,16 @@ def read_below(source: str, access: Access) -> dict[str, str]:
 
 
 def write(source: str, value: str, access: Access) -> None:
-    """Put a SecureString at a parameter (`ssm:/path`), new or in the place of what is there. SecretError as `read`."""
+    """Put a SecureString at a parameter (`ssm:/path`), or write a file that its owner alone may read, over what is there. SecretError."""
+    if source.startswith("file:"):
+        path = Path(source.removeprefix("file:"))
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(value + "\n", encoding="utf-8")
+        except OSError as error:
+            raise SecretError(f"{path} can not be written ({error.strerror})", guidance="look at its folder's owner and mode") from None
+        return
     client = session(access).client("ssm", endpoint_url=access.endpoint or None)
     try:
         client.put_parameter(Name=source.removeprefix("ssm:"), Value=value, Type="SecureString", Overwrite=True)

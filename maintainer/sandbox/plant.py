@@ -46,6 +46,10 @@ subnets = {subnets}
 security_groups = ["{group}"]
 ssh_port = {port}
 
+[group.sandbox.hosts]
+location = "s3:{endpoint_s3}/{bucket}/hosts"
+passwords = "ssm:/maintainer/sandbox"
+
 [group.sandbox.gateway]
 address = "{gateway}"
 location = "s3:{endpoint_s3}/{bucket}/hosts"

@@ -303,7 +303,7 @@ class _Reader:
             self._add(at, Mistake("a single value", f"a section {shown}", "write a section with its keys below"))
             return None
         if model is GroupSection:
-            table = {key: _with_tuples(value) if key in {"instance", "gateway"} else value for key, value in table.items()}
+            table = {key: _with_tuples(value) if key in {"instance", "gateway", "hosts"} else value for key, value in table.items()}
         is_single = model is RepositorySection and isinstance(table.get("expect"), dict)
         if model is RepositorySection and isinstance(expect := table.get("expect"), dict | list):
             table = {**table, "expect": tuple(_with_tuples(one) for one in ([expect] if isinstance(expect, dict) else expect))}

@@ -102,7 +102,8 @@ class GatewaySection(LaunchSection):
 
     Hosts reach it as `address`, which its certificate names: `elastic_ip` (an allocation's id) leads to the instance that serves.
     `tls` is the source of the private key and its certificates in PEM, `users` the path of parameters with each user's bcrypt hash: without
-    them `/maintainer/gateway/GROUP/tls` and `/users`. `certificate`: a file of what is to be trusted; without it, what this machine trusts.
+    them `/maintainer/gateway/GROUP/tls` and `/users`. `certificate`: what is to be trusted, a file or its PEM; without it, what this
+    machine trusts.
     """
 
     address: Annotated[str, AfterValidator(values.parse_host)]
@@ -116,15 +117,6 @@ class GatewaySection(LaunchSection):
     market: Market = ("on-demand",)
 
 
-class GroupSection(Section):
-    """`[group.NAME]`: one classification of data. `local`: this machine is the maintenance instance; `ec2`: a short-lived one is."""
-
-    name: Name
-    compute: Literal["local", "ec2"]
-    instance: InstanceSection | None = None
-    gateway: GatewaySection | None = None
-
-
 class KeepSection(Section):
     """`[repository.keep]`: restic's rules. -1 keeps all, 0 is no rule."""
 
@@ -136,6 +128,29 @@ class KeepSection(Section):
     yearly: Count = 0
     within: Annotated[str, AfterValidator(values.parse_within)] = "0h"
     tags: tuple[Word, ...] = ()
+
+
+class HostsSection(Section):
+    """`[group.NAME.hosts]`: what `maintainer enroll` makes a host from: its repository is a folder of its name below `location`.
+
+    Below `passwords` lie the repositories' passwords as maintainer knows them: parameters (`ssm:/path`), or files in a folder
+    (`file:/path`). `through`: with a key of the bucket's own, or by the group's gateway. `keep`: the rules of new repositories.
+    """
+
+    location: Location
+    passwords: Annotated[str, AfterValidator(values.parse_store)]
+    through: Literal["s3", "gateway"] = "s3"
+    keep: KeepSection = KeepSection(daily=14, weekly=8, monthly=12)
+
+
+class GroupSection(Section):
+    """`[group.NAME]`: one classification of data. `local`: this machine is the maintenance instance; `ec2`: a short-lived one is."""
+
+    name: Name
+    compute: Literal["local", "ec2"]
+    instance: InstanceSection | None = None
+    gateway: GatewaySection | None = None
+    hosts: HostsSection | None = None
 
 
 class ExpectSection(Section):

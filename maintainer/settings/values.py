@@ -90,6 +90,14 @@ def parse_parameter(text: str) -> str:
     return text
 
 
+def parse_store(text: str) -> str:
+    """Check where passwords are kept: a path of parameters, or a folder."""
+    if not re.fullmatch(r"(?:ssm|file):(?:/[A-Za-z0-9_. -]+)+", text):
+        expected = "`ssm:/path` or `file:/path`, below which each repository's password has its name"
+        raise Mistake(repr(text), expected, "name a path, from its root on")
+    return text
+
+
 def parse_duration(text: str) -> timedelta:
     """Read a duration such as `14d` or `36h`."""
     found = _DURATION.fullmatch(text)

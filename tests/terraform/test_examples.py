@@ -12,9 +12,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from maintainer.sandbox.daemon import Sandbox
+from tests.support import trust
 from tests.support.accounts import Account, Caller
 from tests.support.buckets import client
-from tests.support.instances import Fleet, fleet, shown
+from tests.support.gateways import Guest
+from tests.support.instances import Fleet, fleet, shown, until
+from tests.support.policies import Request, may
 from tests.support.repositories import Repository
 from tests.support.terraform import Root
 
@@ -119,14 +122,68 @@ def refuses_types_that_the_region_lacks(own: Fleet, directory: Path) -> None:
     assert "us-east-1 does not offer x9.enormous" in " ".join(said.split()), said
 
 
+def network_of(own: Fleet) -> dict[str, object]:
+    (vpc,) = own.plant.client("ec2").describe_subnets(SubnetIds=[own.plant.subnets[0]])["Subnets"]
+    return {"vpc_id": vpc["VpcId"], "subnet_ids": list(own.plant.subnets)}
+
+
+def backs_up_through_its_gateway(own: Fleet, account: Account, config: str, password: str) -> None:
+    """Certify, recycle and admit as README says, and back up as a host without a key of the bucket; then try to take it back."""
+    person = Caller.of(account, "person", config, account.profile_of("default", own.sandbox.credentials["admin"]))
+    for words in (["gateway", "certify"], ["gateway", "recycle"], ["gateway", "status"]):
+        code, said = person.call(*words)
+        assert code == 0, said
+    code, said = person.call("gateway", "admit", "mail", "--json")
+    assert code == 0, said
+    mail = Guest(own.sandbox, "mail", account.root / "mail", password=password, host="mail")
+    mail.root.mkdir()
+    mail.way, mail.certificate = json.loads(said)["repository"], Path(person.environment["MAINTAINER_CONFIG"]).with_name("gateway.pem")
+    until(lambda: mail.restic("init", check=False).returncode == 0, 40)
+    mail.write("file", 150_000, 1)
+    mail.verify(mail.backup())
+    assert "403" in mail.restic("forget", "latest", check=False).stderr
+    for one in own.instances():
+        own.plant.client("ec2").terminate_instances(InstanceIds=[one["InstanceId"]])
+    own.nothing_is_left()
+
+
+def wrong_of_the_gateway(account: Account) -> list[str]:
+    """Ask for the gateway's role, by the documents, every row of the trust table that a host has: its hosts' prefix in the place of the host's."""
+    iam, s3 = account.client("iam"), account.client("s3")
+    role = "maintainer-gateway-servers"
+    arn = iam.get_role(RoleName=role)["Role"]["Arn"]
+    own = [
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+    bucket = json.loads(s3.get_bucket_policy(Bucket="acme-backups")["Policy"])
+    wrong = []
+    for row in trust.rows():
+        if row.who == "host web":
+            resource = row.resource.replace("acme-backups/web/", "acme-backups/mail/")
+            context = {name: value.replace("web/", "mail/") for name, value in row.context.items()}
+            if may(Request(arn, row.action, resource, context), own, bucket if row.bucket == trust.BACKUPS else {}) != row.may:
+                wrong.append(str(row))
+    return wrong
+
+
 @pytest.mark.long
 def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) -> None:
     with fleet() as own:
-        root = Root.with_machines("examples/complete", tmp_path / "terraform", own, cidr=LOOPBACK, controller_image=CONTROLLER)
+        root = Root.with_machines(
+            "examples/complete",
+            tmp_path / "terraform",
+            own,
+            cidr=LOOPBACK,
+            controller_image=CONTROLLER,
+            gateway=json.dumps({**network_of(own), "sources": {"here": "127.0.0.0/24"}}),
+            gateway_port=str(own.plant.gateway_port),
+        )
         root.apply()
         assert root.drift() == ""
 
         refuses_types_that_the_region_lacks(own, tmp_path / "other")
+        assert wrong_of_the_gateway(Account(own.sandbox, tmp_path)) == []
 
         outputs, account = root.outputs(), Account(own.sandbox, tmp_path)
         hosts = {
@@ -142,6 +199,7 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
 
         for repository in hosts.values():
             back_up_twice(repository)
+        backs_up_through_its_gateway(own, account, outputs["maintainer_toml"], account.password(outputs["passwords"]["mail"]))
         assert task["command"] == ["run", "--once", "--json"]
         code, events = controller.run()
         assert code == 3, shown(events)

@@ -45,6 +45,28 @@ variable "ssh_port" {
   default     = 22
 }
 
+variable "gateway" {
+  description = "An append-only gateway, for a host mail that holds no key of the bucket: subnets with a way to the internet, and the networks that may come, by name."
+  type = object({
+    vpc_id     = string
+    subnet_ids = list(string)
+    sources    = map(string)
+  })
+  default = null
+}
+
+variable "gateway_port" {
+  description = "The port that hosts come to."
+  type        = number
+  default     = 8000
+}
+
+variable "gateway_certificate" {
+  description = "The certificate's text, once maintainer gateway certify has written it: file(\"gateway.pem\")."
+  type        = string
+  default     = null
+}
+
 variable "s3_endpoint" {
   description = "S3's address where it is not AWS's own: that of a test's endpoint."
   type        = string
@@ -56,7 +78,7 @@ data "aws_region" "current" {}
 module "repository" {
   source           = "../../modules/repository"
   bucket           = "${var.name}-backups"
-  hosts            = { web = {}, db = { prefix = "databases/db" } }
+  hosts            = merge({ web = {}, db = { prefix = "databases/db" } }, var.gateway == null ? {} : { mail = { principal_arn = module.gateway[0].role_arn } })
   maintenance_arns = [module.instance.role_arn]
   s3_endpoint      = var.s3_endpoint
 }
@@ -91,11 +113,24 @@ module "instance" {
   ssh_port     = var.ssh_port
 }
 
+module "gateway" {
+  count        = var.gateway == null ? 0 : 1
+  source       = "../../modules/gateway"
+  group        = "servers"
+  repositories = { mail = module.repository.repositories["mail"] }
+  network      = { vpc_id = var.gateway.vpc_id, subnet_ids = var.gateway.subnet_ids }
+  sources      = var.gateway.sources
+  port         = var.gateway_port
+  image        = module.image.image
+}
+
 module "configuration" {
-  source         = "../../modules/configuration"
-  region         = data.aws_region.current.name
-  state_location = module.state.location
-  groups         = [module.instance.group]
+  source              = "../../modules/configuration"
+  region              = data.aws_region.current.name
+  state_location      = module.state.location
+  groups              = [module.instance.group]
+  gateways            = var.gateway == null ? {} : { servers = module.gateway[0].gateway }
+  gateway_certificate = coalesce(var.gateway_certificate, "gateway.pem")
 }
 
 resource "aws_ecr_repository" "controller" {
@@ -114,6 +149,7 @@ module "controller" {
   repositories              = keys(module.repository.repositories)
   state                     = module.state.store
   maintenance_role_arns     = [module.instance.role_arn]
+  gateways                  = [for one in module.gateway : { role_arn = one.role_arn, elastic_ip = one.gateway.elastic_ip }]
   network                   = module.network.controller
   notify                    = var.notify
   spot_service_linked_roles = var.new_account

@@ -7,6 +7,8 @@ output "maintainer_toml" {
     profile            = var.s3_profile
     state              = var.state_location
     groups             = var.groups
+    gateways           = var.gateways
+    certificate        = var.gateway_certificate
     keep               = var.keep
     keep_by_repository = var.keep_by_repository
     expect             = var.expect
@@ -16,6 +18,10 @@ output "maintainer_toml" {
   precondition {
     condition     = length(local.names) == length(distinct(local.names))
     error_message = "groups: two groups have a repository of the same name, and would share its part of the state store: ${join(", ", local.names)}."
+  }
+  precondition {
+    condition     = length(setsubtract(keys(var.gateways), var.groups[*].name)) == 0
+    error_message = "gateways: no group of this name: ${join(", ", setsubtract(keys(var.gateways), var.groups[*].name))}."
   }
   precondition {
     condition     = length(setsubtract(concat(keys(var.expect), keys(var.keep_by_repository)), local.names)) == 0

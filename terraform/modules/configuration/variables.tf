@@ -34,6 +34,29 @@ variable "groups" {
   }))
 }
 
+variable "gateways" {
+  description = "The output gateway of each module gateway, by group."
+  type = map(object({
+    address          = string
+    location         = string
+    elastic_ip       = string
+    port             = number
+    image            = string
+    image_digest     = string
+    instance_profile = string
+    subnets          = list(string)
+    security_groups  = list(string)
+    types            = list(string)
+  }))
+  default = {}
+}
+
+variable "gateway_certificate" {
+  description = "With gateways: the file beside maintainer.toml that maintainer gateway certify writes, or its text (file(...)), which the module controller needs. null where an authority that every machine trusts signs the gateways' certificates."
+  type        = string
+  default     = "gateway.pem"
+}
+
 variable "keep" {
   description = "restic's rules (last, hourly, daily, weekly, monthly, yearly), for every repository that has none of its own in keep_by_repository."
   type        = map(number)

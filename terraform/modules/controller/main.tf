@@ -77,10 +77,24 @@ resource "aws_sqs_queue" "dead_letters" {
   tags                      = var.tags
 }
 
+locals {
+  schedules = merge(
+    { (var.name) = { command = "run --once", when = var.schedule, input = null } },
+    length(var.gateways) == 0 ? {} : {
+      "${var.name}-gateways" = {
+        command = "gateway recycle"
+        when    = var.gateway_schedule
+        input   = jsonencode({ containerOverrides = [{ name = "controller", command = ["gateway", "recycle", "--json"] }] })
+      }
+    },
+  )
+}
+
 resource "aws_scheduler_schedule" "this" {
-  name                         = var.name
-  description                  = "maintainer run --once"
-  schedule_expression          = var.schedule
+  for_each                     = local.schedules
+  name                         = each.key
+  description                  = "maintainer ${each.value.command}"
+  schedule_expression          = each.value.when
   schedule_expression_timezone = var.timezone
 
   flexible_time_window {
@@ -91,6 +105,7 @@ resource "aws_scheduler_schedule" "this" {
   target {
     arn      = aws_ecs_cluster.this.arn
     role_arn = aws_iam_role.scheduler.arn
+    input    = each.value.input
 
     ecs_parameters {
       task_definition_arn = aws_ecs_task_definition.this.arn

@@ -87,11 +87,52 @@ data "aws_iam_policy_document" "controller" {
   statement {
     sid       = "PassMaintenanceRoles"
     actions   = ["iam:PassRole"]
-    resources = var.maintenance_role_arns
+    resources = concat(var.maintenance_role_arns, var.gateways[*].role_arn)
     condition {
       test     = "StringEquals"
       variable = "iam:PassedToService"
       values   = ["ec2.${local.suffix}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.gateways) == 0 ? [] : [1]
+    content {
+      sid       = "FindAddresses"
+      actions   = ["ec2:DescribeAddresses"]
+      resources = ["*"] # EC2 knows no narrower resource for it
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.gateways) == 0 ? [] : [1]
+    content {
+      sid       = "MoveGatewaysAddresses"
+      actions   = ["ec2:AssociateAddress"]
+      resources = [for one in var.gateways : "${local.ec2}:elastic-ip/${one.elastic_ip}"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.gateways) == 0 ? [] : [1]
+    content {
+      sid       = "ToItsOwnInstances"
+      actions   = ["ec2:AssociateAddress"]
+      resources = ["${local.ec2}:instance/*"]
+      condition {
+        test     = "StringEquals"
+        variable = "aws:ResourceTag/maintainer:owner"
+        values   = [local.owner]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(var.gateways) == 0 ? [] : [1]
+    content {
+      sid       = "ByTheirInterfaces"
+      actions   = ["ec2:AssociateAddress"]
+      resources = ["${local.ec2}:network-interface/*"] # an instance's interface has none of its tags
     }
   }
 

@@ -56,6 +56,25 @@ variable "maintenance_role_arns" {
   }
 }
 
+variable "gateways" {
+  description = "The gateways that it recycles daily: of each module gateway the outputs role_arn and gateway.elastic_ip."
+  type = list(object({
+    role_arn   = string
+    elastic_ip = string
+  }))
+  default = []
+}
+
+variable "gateway_schedule" {
+  description = "When gateways are recycled, as schedule."
+  type        = string
+  default     = "cron(47 1 * * ? *)"
+  validation {
+    condition     = can(regex("^(rate|cron)\\(.+\\)$", var.gateway_schedule))
+    error_message = "gateway_schedule: cron(47 1 * * ? *) or rate(1 day)."
+  }
+}
+
 variable "network" {
   description = "Where it runs: the output controller of the module network."
   type = object({

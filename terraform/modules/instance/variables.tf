@@ -4,8 +4,8 @@ variable "group" {
   description = "Name of the group, as in the configuration's [group.NAME]."
   type        = string
   validation {
-    condition     = can(regex("^[a-z0-9][a-z0-9-]{0,31}$", var.group))
-    error_message = "group: at most 32 of a-z, 0-9 and hyphen, such as servers."
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{0,31}$", var.group)) && var.group != "gateway"
+    error_message = "group: at most 32 of a-z, 0-9 and hyphen, such as servers; and not gateway, below which the gateways' own secrets lie."
   }
 }
 

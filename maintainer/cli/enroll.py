@@ -1,0 +1,194 @@
+"""`maintainer enroll | retire HOST`: make a host one of ours, with one command, and let it go again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+
+from maintainer.cli import common
+from maintainer.cli import gateway as gateways
+from maintainer.cli.output import say
+from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.job import Access, Place
+from maintainer.edges import restic
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.iam import Iam
+from maintainer.hosts.enrolment import Enrolment, Tools, enroll, foresee
+from maintainer.hosts.hostfiles import Host
+from maintainer.hosts.ways import ByGateway, OwnKey, user_of
+from maintainer.settings.load import Settings
+from maintainer.settings.models import GroupSection, HostsSection
+from maintainer.settings.values import Mistake, parse_duration
+
+LOCAL = "/var/backups/restic"
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the commands."""
+    text = "make a host one of ours: credentials, a repository, the files that make it back up, its place in the configuration"
+    one = commands.add_parser("enroll", help=text, description=f"{text}. Run again, it does what is not done yet.")
+    one.add_argument("host", metavar="HOST", help="its name: that of its repository, of its folder in the bucket, of its snapshots")
+    one.add_argument("--path", action="append", required=True, metavar="PATH", help="what it backs up; may be repeated")
+    one.add_argument("--every", default="1d", metavar="TIME", help="how often: 1h, 6h, 12h, 1d or 7d (default: 1d)")
+    one.add_argument("--local", default=LOCAL, metavar="PATH", help=f"where its own local repository lies (default: {LOCAL})")
+    one.add_argument(
+        "--output", type=Path, default=Path(), metavar="FOLDER", help="where its files are written, in a folder HOST (default: here)"
+    )
+    one.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    other = commands.add_parser("retire", help="end a host's credentials; its repository stays, and is maintained as before")
+    other.add_argument("host", metavar="HOST")
+    for parser in (one, other):
+        parser.add_argument("--group", metavar="NAME", help="of which group, where there are several")
+        parser.add_argument("--profile", metavar="NAME", help="the AWS profile of who administers hosts (default: what [s3] says)")
+        common.add_config(parser)
+    one.set_defaults(run=run)
+    other.set_defaults(run=retire)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Enroll a host."""
+    chosen = common.settings(arguments)
+    name = gateways.host_name(arguments.host)
+    group, section = _section(chosen, arguments.group)
+    host = Host(name, tuple(_path(path) for path in arguments.path), _every(arguments.every), _path(arguments.local))
+    place = _place(chosen, group, section, name)
+    wanted = Enrolment(host, place, f"{section.passwords}/{name}", arguments.output / name)
+    told: list[str] = []
+    tell: Callable[[str], None] = told.append if arguments.json else say
+    access = gateways.writing(chosen, arguments.profile)
+    tools = Tools(restic.find(chosen.restic.path), access, SystemClock(), tell)
+    way = _way(chosen, group, section, access, name)
+    block = _block(wanted, group, section)
+    is_known = any(one.name == name for one in chosen.repositories)
+    if arguments.dry_run:
+        foresee(wanted, way, tools)
+        tell(f"repository {name} is in the configuration" if is_known else f"{chosen.path} would get:\n{block}")
+    else:
+        enroll(wanted, way, tools)
+        if is_known:
+            tell(f"repository {name} is in the configuration already")
+        else:
+            _append(chosen.path, block, tell)
+    if arguments.json:
+        made = {"host": name, "folder": str(wanted.folder), "repository": str(place), "dry_run": arguments.dry_run, "told": told}
+        say(json.dumps(made, indent=2))
+    elif not arguments.dry_run:
+        say(f"\nNow bring it to {name}, install it there, and let nothing of it lie here:")
+        say(f"  scp -r {wanted.folder} root@{name}: && ssh root@{name} sh {name}/install.sh && rm -r {wanted.folder}")
+        say(f"Then: maintainer run --once --repository {name}")
+    return ExitCode.COMMITTED
+
+
+def retire(arguments: argparse.Namespace) -> int:
+    """End a host's credentials."""
+    chosen = common.settings(arguments)
+    name = gateways.host_name(arguments.host)
+    group, section = _section(chosen, arguments.group)
+    place = _place(chosen, group, section, name)
+    way = _way(chosen, group, section, gateways.writing(chosen, arguments.profile), name)
+    was = way.close()
+    told = f"{name} has no way to its repository any more" if was else f"{name} had no way to its repository"
+    if arguments.json:
+        say(json.dumps({"host": name, "ended": was, "repository": str(place)}, indent=2))
+        return ExitCode.COMMITTED
+    say(told)
+    say(f"{place} stays, with all its snapshots: nothing is forgotten while the newest is old. To let it go some day, take it out of")
+    say(f"{chosen.path}, and let the storage administrator delete it; its password stays where it is until then")
+    return ExitCode.COMMITTED
+
+
+def _section(chosen: Settings, name: str | None) -> tuple[GroupSection, HostsSection]:
+    found = [(one, one.hosts) for one in chosen.groups if one.hosts is not None and name in (None, one.name)]
+    if not found:
+        do = 'add location = "s3:https://…/BUCKET" and passwords = "ssm:/maintainer/GROUP" there'
+        raise ConfigurationError((Problem(str(chosen.path), f"no [group.{name or 'NAME'}.hosts]", "where hosts' repositories lie", do),))
+    if len(found) > 1:
+        names = ", ".join(group.name for group, _ in found)
+        raise ConfigurationError((Problem("--group", "none named", f"one of {names}", "say to which group the host belongs"),))
+    return found[0]
+
+
+def _place(chosen: Settings, group: GroupSection, section: HostsSection, name: str) -> Place:
+    """Return where the host's repository lies. ConfigurationError where that is another's place, or within it or around it."""
+    place = section.location.below(name)
+    for one in chosen.repositories:
+        is_same = place.contains(one.location) and one.location.contains(place)
+        if one.name == name and not (is_same and one.group == group.name):
+            do = "give the host another name, or correct the location in [group.NAME.hosts]"
+            found = f"a repository {name!r} at {one.location}, group {one.group}"
+            raise ConfigurationError((Problem(name, found, f"none of that name, or the one at {place}", do),))
+        if one.name != name and (place.contains(one.location) or one.location.contains(place)):
+            found = f"{place} and repository {one.name!r} at {one.location} lie one inside the other"
+            raise ConfigurationError((Problem(name, found, "places side by side", "give the host another name"),))
+    return place
+
+
+def _way(chosen: Settings, group: GroupSection, section: HostsSection, access: Access, name: str) -> OwnKey | ByGateway:
+    if section.through == "s3":
+        place = section.location.below(name)
+        return OwnKey(Iam(access), user_of(name, place), place, _location(place), chosen.s3.region)
+    if group.gateway is None:
+        do = 'add [group.NAME.gateway], or say through = "s3"'
+        raise ConfigurationError((Problem(f"[group.{group.name}.hosts] through", "a gateway, and there is none", "s3", do),))
+    if not (group.gateway.location.contains(section.location) and section.location.contains(group.gateway.location)):
+        found = f"{section.location}, while the gateway serves {group.gateway.location}"
+        raise ConfigurationError((Problem(f"[group.{group.name}.hosts] location", found, "the same place", "correct one of them"),))
+    return gateways.way(chosen, group.name, group.gateway, access, name)
+
+
+def _location(place: Place) -> str:
+    """Write a place in restic's own form."""
+    return f"s3:{place.endpoint}/{place.bucket}/{place.prefix}"
+
+
+def _every(text: str) -> timedelta:
+    try:
+        every = parse_duration(text)
+    except Mistake:
+        every = timedelta(0)
+    if every not in Host.schedules():
+        raise ConfigurationError((Problem("--every", repr(text), "one of 1h, 6h, 12h, 1d and 7d", "take the next shorter one"),))
+    return every
+
+
+def _path(text: str) -> str:
+    path = PurePosixPath(text)
+    if not path.is_absolute() or ".." in path.parts or not text.isprintable():
+        raise ConfigurationError((Problem("--path", repr(text), "a path from the root on, such as /srv", "write it in full"),))
+    return str(path)
+
+
+def _block(wanted: Enrolment, group: GroupSection, section: HostsSection) -> str:
+    """Return the repository's table in the configuration, with the host that is expected: so its first contact needs no person."""
+    keep = "\n".join(f"{rule} = {count}" for rule, count in section.keep.model_dump(exclude={"within", "tags"}).items() if count)
+    every = int(wanted.host.every.total_seconds()) // 3600
+    return f"""
+[[repository]]
+name = {json.dumps(wanted.host.name)}
+group = {json.dumps(group.name)}
+location = {json.dumps(_location(wanted.place))}
+password = {json.dumps(wanted.password)}
+[repository.expect]
+host = {json.dumps(wanted.host.name)}
+paths = {json.dumps(list(wanted.host.paths))}
+every = "{every}h"
+[repository.keep]
+{keep}
+"""
+
+
+def _append(path: Path, block: str, tell: Callable[[str], object]) -> None:
+    """Add a table at the end of the configuration, where that is a file that we may write; else say what to add."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        tomllib.loads(text + block)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(block)
+    except (OSError, ValueError):
+        tell(f"add to the configuration:\n{block}")
+        return
+    tell(f"{path} has the repository, and expects the host: its first contact needs nobody")

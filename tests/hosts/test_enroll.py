@@ -1,0 +1,203 @@
+"""`maintainer enroll` with real restic: one command, and again; what it refuses; and what each password opens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from maintainer.hosts.hostfiles import read_environment
+from maintainer.sandbox.daemon import Sandbox
+from maintainer.sandbox.provision import root_client
+from tests.support.buckets import client
+from tests.support.commands import command
+from tests.support.repositories import RESTIC
+
+
+@dataclass
+class Office:
+    """Who enrolls: a configuration without repositories, and a folder for the hosts' files."""
+
+    sandbox: Sandbox
+    root: Path
+    name: str
+
+    @property
+    def config(self) -> Path:
+        return self.root / "maintainer.toml"
+
+    @property
+    def place(self) -> str:
+        return f"s3:{self.sandbox.endpoint}/{self.sandbox.bucket}/{self.name}"
+
+    def configure(self, hosts: str = "", more: str = "") -> None:
+        text = Path(self.sandbox.config).read_text()
+        state = f"s3:{self.sandbox.endpoint}/{self.sandbox.state_bucket}/"
+        own = hosts or f'location = "{self.place}"\npasswords = "file:{self.root}/passwords"\n'
+        self.config.write_text(text.replace(state, f"{state}{self.name}/") + f"\n[group.sandbox.hosts]\n{own}\n{more}")
+
+    def call(self, *words: str, code: int = 0) -> str:
+        ended, output, errors = command(str(self.config), *words)
+        assert ended == code, output + errors
+        return output + errors
+
+    def enroll(self, *more: str, host: str = "web1", code: int = 0) -> str:
+        words = ("enroll", host, "--path", str(self.root / "source"), "--output", str(self.root), "--profile", "admin")
+        return self.call(*words, "--local", str(self.root / "local"), *more, code=code)
+
+    def environment(self, repository: str = "offsite", host: str = "web1") -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RESTIC_"))}
+        return {**kept, **read_environment(self.root / host / f"{repository}.env")}
+
+    def restic(self, *argv: str, code: int = 0, more: dict[str, str] | None = None) -> str:
+        ran = subprocess.run(
+            [RESTIC, "--no-cache", *argv],
+            env={**self.environment(), **(more or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
+
+    def everything(self) -> dict[str, str]:
+        """Return all that an enrolment may change: objects, users, parameters, files."""
+        objects = client(self.sandbox, "admin").list_objects_v2(Bucket=self.sandbox.bucket, Prefix=self.name).get("Contents", [])
+        users = root_client("iam", self.sandbox.endpoint).list_users()["Users"]
+        files = {str(path): path.read_text() for path in self.root.rglob("*") if path.is_file()}
+        return {**{one["Key"]: one["ETag"] for one in objects}, **{one["UserName"]: "a user" for one in users}, **files}
+
+
+@pytest.fixture
+def office(sandbox: Sandbox, tmp_path: Path) -> Office:
+    made = Office(sandbox, tmp_path, f"e-{uuid.uuid4().hex[:10]}")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_text("what is to be kept")
+    made.configure()
+    return made
+
+
+def test_one_command_and_the_host_backs_up_and_is_maintained_and_nobody_was_asked(office: Office) -> None:
+    office.enroll()
+    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    said = office.call("run", "--once", "--repository", "web1")
+    assert "confirm" not in said, "its host and paths are expected"
+    assert "not authorized to perform: s3:DeleteObject" in office.restic("forget", "latest", "--prune", code=1)
+    office.call("run", "--once", "--repository", "web1")
+    assert "1 snapshots" in office.restic("snapshots")
+
+
+def test_hosts_of_one_name_in_two_places_are_two_users(office: Office) -> None:
+    office.enroll()
+    first = office.environment()
+    shutil.rmtree(office.root / "web1")
+    office.configure(f'location = "{office.place}/others"\npasswords = "file:{office.root}/others"\n')
+    office.enroll()
+    assert office.environment()["AWS_ACCESS_KEY_ID"] != first["AWS_ACCESS_KEY_ID"]
+    office.restic("snapshots", more=first)
+    office.restic("snapshots", code=1, more={**first, "RESTIC_REPOSITORY": office.environment()["RESTIC_REPOSITORY"]})
+
+
+def test_two_passwords_open_the_repository_and_neither_side_knows_the_others(office: Office) -> None:
+    office.enroll()
+    managed = (office.root / "passwords" / "web1").read_text().strip()
+    hosts = office.environment()["RESTIC_PASSWORD"]
+    assert managed != hosts != office.environment("local")["RESTIC_PASSWORD"]
+    assert office.restic("key", "list").count("maintainer") == 1
+    office.restic("cat", "config", more={"RESTIC_PASSWORD": managed})
+    assert all(managed not in path.read_text() for path in (office.root / "web1").iterdir())
+    assert hosts not in office.config.read_text() + managed
+    assert (office.root / "passwords" / "web1").stat().st_mode & 0o077 == 0
+    assert [(office.root / "web1" / name).stat().st_mode & 0o077 for name in ("offsite.env", "local.env", ".")] == [0, 0, 0]
+
+
+def test_again_it_changes_nothing_and_dry_it_changes_nothing_ever(office: Office) -> None:
+    before = office.everything()
+    assert "would be made a repository" in office.enroll("--dry-run")
+    assert office.everything() == before
+    office.enroll()
+    made = office.everything()
+    assert "is a repository that both passwords open" in office.enroll()
+    office.enroll("--dry-run")
+    assert office.everything() == made
+
+
+@pytest.mark.parametrize("lost", ["passwords/web1", "web1/offsite.env", "web1", "maintainer.toml"])
+def test_what_was_lost_on_the_way_is_made_anew(office: Office, lost: str) -> None:
+    office.enroll()
+    path = office.root / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if lost == "maintainer.toml":
+        office.configure()
+    office.enroll()
+    office.restic("backup", str(office.root / "source"))
+    office.restic("cat", "config", more={"RESTIC_PASSWORD": (office.root / "passwords" / "web1").read_text().strip()})
+    assert office.config.read_text().count('name = "web1"') == 1
+
+
+def test_a_repository_that_neither_password_opens_is_left_alone(office: Office) -> None:
+    office.enroll()
+    shutil.rmtree(office.root / "web1")
+    shutil.rmtree(office.root / "passwords")
+    before = {key for key in office.everything() if key.startswith(office.name)}
+    assert "neither" in office.enroll(code=2)
+    assert {key for key in office.everything() if key.startswith(office.name)} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["enroll", "../web1", "--path", "/srv"], "1 to 64 of a-z"),
+        (["enroll", "web1/../db", "--path", "/srv"], "1 to 64 of a-z"),
+        (["enroll", "Web1", "--path", "/srv"], "1 to 64 of a-z"),
+        (["enroll", "web1", "--path", "srv"], "a path from the root on"),
+        (["enroll", "web1", "--path", "/srv/../etc"], "a path from the root on"),
+        (["enroll", "web1", "--path", "/srv\n/etc"], "a path from the root on"),
+        (["enroll", "web1", "--path", "/srv", "--every", "2d"], "one of 1h, 6h, 12h, 1d and 7d"),
+        (["enroll", "web1", "--path", "/srv", "--group", "others"], "no [group.others.hosts]"),
+        (["enroll", "web1", "--path", "/srv", "--profile", "nobody"], "no profile 'nobody'"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_is_made(office: Office, words: list[str], says: str) -> None:
+    before = office.everything()
+    assert says in office.call(*words, code=2)
+    assert office.everything() == before
+
+
+@pytest.mark.parametrize(("below", "name"), [("web1", "other"), ("web1/inside", "other"), ("", "other"), ("elsewhere", "web1")])
+def test_a_place_that_is_another_s_is_refused(office: Office, below: str, name: str) -> None:
+    location = f"{office.place}/{below}".rstrip("/")
+    office.configure(more=f'[[repository]]\nname = "{name}"\nlocation = "{location}"\npassword = "file:/x"\n')
+    before = office.everything()
+    said = office.enroll(code=2)
+    assert "lie one inside the other" in said or "a repository 'web1' at" in said
+    assert office.everything() == before
+
+
+def test_a_password_store_that_can_not_be_written_is_told_before_anything_is_made(office: Office) -> None:
+    (office.root / "passwords").write_text("not a folder")
+    before = office.everything()
+    assert "can not be written" in office.enroll(code=2)
+    assert office.everything() == before
+
+
+def test_with_rights_that_do_not_reach_it_says_which_profile(office: Office) -> None:
+    words = ("enroll", "web1", "--path", "/srv", "--output", str(office.root))
+    assert "--profile" in office.call(*words, code=2)
+    assert not (office.root / "web1").exists()
+
+
+def test_a_retired_host_has_no_way_any_more_and_its_repository_stays(office: Office) -> None:
+    office.enroll()
+    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    assert "stays" in office.call("retire", "web1", "--profile", "admin")
+    assert json.loads(office.call("retire", "web1", "--profile", "admin", "--json"))["ended"] is False
+    office.restic("snapshots", code=1)
+    office.call("run", "--once", "--repository", "web1")
