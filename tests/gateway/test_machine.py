@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 import threading
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from maintainer.core.events import Event, decode
+from maintainer.hosts.hostfiles import read_environment
 from maintainer.sandbox.plant import GATEWAY
 from maintainer.sandbox.provision import root_client
 from tests.support.gateways import Guest
 from tests.support.instances import Fleet, until
+from tests.support.repositories import RESTIC
 
 
 @pytest.fixture
@@ -82,6 +87,33 @@ def test_a_host_backs_up_through_one_machine_and_the_next_takes_over_in_the_midd
     assert told["instance"] == events[0].fields["instance"]
     assert front.call("sweep", "--all")[0] == 0
     assert len(front.instances()) == 1, "a sweep ends no gateway"
+
+
+def test_enroll_lets_a_host_in_by_the_gateway_and_it_holds_no_key_of_the_bucket(front: Fleet) -> None:
+    front.configure('passwords = "ssm:/maintainer/sandbox"', 'passwords = "ssm:/maintainer/sandbox"\nthrough = "gateway"')
+    recycled(front)
+    host = f"h{uuid.uuid4().hex[:8]}"
+    (front.root / "source").mkdir()
+    (front.root / "source" / "file").write_text("what is to be kept")
+    words = ("enroll", host, "--path", str(front.root / "source"), "--output", str(front.root), "--profile", "admin")
+    assert "would get credentials" in front.call(*words, "--dry-run")[1]
+    for said in ("is a repository now", "that both passwords open"):
+        code, output, errors = front.call(*words)
+        assert (code, errors) == (0, ""), output + errors
+        assert said in output
+    written = read_environment(front.root / host / "offsite.env")
+    assert not any(name.startswith("AWS_") for name in written)
+    assert (front.root / host / "gateway.pem").read_text() == (front.root / "gateway.pem").read_text()
+
+    def restic(*argv: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **written, "RESTIC_CACERT": str(front.root / host / "gateway.pem")}
+        return subprocess.run([RESTIC, "--no-cache", *argv], env=environment, capture_output=True, text=True, check=False)
+
+    assert restic("backup", "--host", host, str(front.root / "source")).returncode == 0
+    assert "403" in restic("forget", "latest").stderr
+    assert front.run("--repository", host)[0] == 0, "it is maintained on an instance, and nobody was asked"
+    assert front.call("retire", host, "--profile", "admin")[0] == 0
+    until(lambda: "401" in restic("snapshots").stderr, 40)
 
 
 def test_one_that_does_not_answer_takes_nothing_over(front: Fleet) -> None:

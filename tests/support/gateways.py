@@ -107,27 +107,28 @@ def certify(folder: Path, address: str = "127.0.0.1") -> tuple[Path, str]:
     return file, private + made
 
 
-def role(sandbox: Sandbox) -> tuple[str, str]:
+def role(sandbox: Sandbox, bucket: str) -> tuple[str, str]:
     """Make an identity with the gateway's rights; return its key."""
     iam, name = root_client("iam", sandbox.endpoint), f"gateway-{uuid.uuid4().hex[:12]}"
     iam.create_user(UserName=name)
-    iam.put_user_policy(UserName=name, PolicyName="gateway", PolicyDocument=policies.gateway(sandbox.bucket))
+    iam.put_user_policy(UserName=name, PolicyName="gateway", PolicyDocument=policies.gateway(bucket))
     made = iam.create_access_key(UserName=name)["AccessKey"]
     return made["AccessKeyId"], made["SecretAccessKey"]
 
 
 @contextmanager
-def serving(sandbox: Sandbox, folder: Path) -> Iterator[Served]:
-    """Run a gateway as a process of this machine, under its own identity."""
+def serving(sandbox: Sandbox, folder: Path, place: Place | None = None) -> Iterator[Served]:
+    """Run a gateway as a process of this machine, under its own identity: before a folder of the sandbox's bucket, or before `place`."""
     name = uuid.uuid4().hex[:12]
-    key = role(sandbox)
+    place = place or Place(sandbox.bucket, f"g-{name}")
+    key = role(sandbox, place.bucket)
     shared = folder / "gateway-credentials"
     shared.write_text(f"[gateway]\naws_access_key_id = {key[0]}\naws_secret_access_key = {key[1]}\n")
     certificate, pem = certify(folder)
     parameter = f"/maintainer/gateway/{name}"
     root_client("ssm", sandbox.endpoint).put_parameter(Name=f"{parameter}/tls", Value=pem, Type="SecureString")
     access = Access(sandbox.endpoint, sandbox.region, "gateway", str(shared))
-    job = GatewayJob(name, access, Place(sandbox.bucket, f"g-{name}"), free_port(), f"ssm:{parameter}/tls", f"ssm:{parameter}/users", 0.3)
+    job = GatewayJob(name, access, place, free_port(), f"ssm:{parameter}/tls", f"ssm:{parameter}/users", 0.3)
     file = folder / "gateway.json"
     file.write_text(job.encode())
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": key[0], "AWS_SECRET_ACCESS_KEY": key[1]}
