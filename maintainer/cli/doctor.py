@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from maintainer.agent import preflight
+from maintainer.agent.run import Run
 from maintainer.cli import common
 from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode, MaintainerError
+from maintainer.core.events import escape
 from maintainer.edges.capabilities import Capability, Prober
+from maintainer.edges.reach import Reach
 from maintainer.edges.s3 import S3
+from maintainer.hosts.hostfiles import read_environment
 from maintainer.settings.load import Settings
 from maintainer.settings.models import RepositorySection
 
@@ -25,6 +31,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="try what the stores can do, and say what follows where they can not",
         description="Puts a few small objects below maintainer/probe/ of each repository, hides them, and tags them as what may expire.",
     )
+    text = "a folder that maintainer enroll wrote: try with this host's own credentials that it can do what it must and no more"
+    parser.add_argument("--host", type=Path, metavar="FOLDER", help=text)
     common.add_choice(parser)
     common.add_config(parser)
     parser.set_defaults(run=run)
@@ -33,13 +41,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print it; exit 2 where a store is unfit, where that could not be told, or where something else would stop a run."""
     chosen = common.settings(arguments)
+    wanted = chosen.chosen([arguments.host.name] if arguments.host else arguments.repository, arguments.group)
     is_well = True
     shown: list[dict[str, object]] = []
-    for one in chosen.chosen(arguments.repository, arguments.group):
+    for one in wanted:
         if not arguments.json:
             say(f"{one.name}  {one.location}")
         found: list[Capability] = []
-        for capability in _found(chosen, one):
+        for capability in _found(chosen, one, arguments.host):
             found.append(capability)
             if not arguments.json:
                 _print(capability)
@@ -53,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.COMMITTED if is_well else ExitCode.USAGE
 
 
-def _found(chosen: Settings, repository: RepositorySection) -> Iterator[Capability]:
-    """Yield what the repository's store can do, what its part of the state store can do, and what else would stop a run."""
+def _found(chosen: Settings, repository: RepositorySection, host: Path | None) -> Iterator[Capability]:
+    """Yield what the repository's store can do, what its part of the state store can do, what else would stop a run, and a host's reach."""
     seen = beholder("doctor", chosen, repository)
     job = chosen.job("doctor", [repository])
     try:
@@ -63,11 +72,46 @@ def _found(chosen: Settings, repository: RepositorySection) -> Iterator[Capabili
         yield from Prober(s3, seen.job.place.bucket, seen.job.place.prefix, seen.store, seen.clock).probe()
         seen.state.probe()
         yield Capability("conditional put, in the state store", True, "a second put is refused", "", is_needed=True)
+        yield _who_backs_up(seen)
+        if host is not None or repository.host_profile:
+            yield from _reach(chosen, repository, seen, host)
     except MaintainerError as error:
         for what, do in error.reasons():
             yield Capability("what stops a run", False, what, do, is_needed=True)
     finally:
         seen.close()
+
+
+def _who_backs_up(seen: Run) -> Capability:
+    """Tell whether one host alone backs up here, by what the ledger saw and the configuration expects."""
+    known = seen.state.ledger().fold
+    hosts = sorted({host for host, _ in (*known.observed, *known.expected)} | {one.host for one in seen.job.expect})
+    shared = "whoever takes one of them can poison the others' backups: give each a repository of its own (maintainer enroll)"
+    told = ", ".join(escape(host) for host in hosts) or "none yet"
+    return Capability("one host backs up here", len(hosts) < 2, told, shared, is_needed=False)  # noqa: PLR2004 - one, or several
+
+
+def _reach(chosen: Settings, repository: RepositorySection, seen: Run, host: Path | None) -> Iterator[Capability]:
+    """Yield what the host's own credentials, from its files or by its profile, let it do."""
+    place, state = seen.job.place, chosen.state_place()
+    others = {one.name: one.location for one in chosen.repositories if one.name != repository.name and one.location.bucket == place.bucket}
+    with TemporaryDirectory() as folder:
+        access = replace(chosen.access(), profile=repository.host_profile)
+        if host is not None:
+            written = read_environment(host / "offsite.env")
+            if "AWS_ACCESS_KEY_ID" not in written:
+                seen_as = (
+                    "it comes by a gateway, whose role was tried by nobody here" if written else f"no credentials in {host}/offsite.env"
+                )
+                do = "the gateway's role is that of Terraform's module gateway: terraform plan says what was changed by hand"
+                yield Capability("the host's own credentials", None, seen_as, do, is_needed=not written)
+                return
+            file = Path(folder) / "credentials"
+            file.touch(mode=0o600)
+            pair = (f"aws_{name} = {written[f'AWS_{name.upper()}']}" for name in ("access_key_id", "secret_access_key"))
+            file.write_text("\n".join(["[host]", *pair, ""]), encoding="utf-8")
+            access = replace(access, profile="host", credentials_file=str(file))
+        yield from Reach(S3(access, place.endpoint), place, seen.store).try_all(state.below(repository.name), others)
 
 
 def _print(capability: Capability) -> None:

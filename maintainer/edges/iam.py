@@ -33,7 +33,7 @@ class Iam:
         self._client: Any = session(access).client("iam", endpoint_url=access.endpoint or None)
 
     def keep_user(self, name: str, policy: str) -> bool:
-        """Make a user with exactly this inline policy, or bring the one that is there to it; return whether it was made."""
+        """Make a user with this inline policy and no other, or bring the one that is there to it; return whether it was made."""
         made = False
         try:
             self._client.create_user(UserName=name, Path=PATH)
@@ -44,6 +44,14 @@ class Iam:
         except BotoCoreError as error:
             raise _refused(error, f"create user {name}") from None
         self._ask(f"give {name} its policy", lambda: self._client.put_user_policy(UserName=name, PolicyName=POLICY, PolicyDocument=policy))
+        for other in self._ask(f"list the policies of {name}", lambda: self._client.list_user_policies(UserName=name)["PolicyNames"]):
+            if other != POLICY:
+                self._ask(f"take {other} from {name}", partial(self._client.delete_user_policy, UserName=name, PolicyName=other))
+        for other in self._ask(f"list the policies of {name}", lambda: self._client.list_attached_user_policies(UserName=name))[
+            "AttachedPolicies"
+        ]:
+            arn = other["PolicyArn"]
+            self._ask(f"take {arn} from {name}", partial(self._client.detach_user_policy, UserName=name, PolicyArn=arn))
         return made
 
     def keys(self, name: str) -> tuple[str, ...]:
