@@ -28,6 +28,7 @@ MODULES = {
     "gateway": "gateway",
     "enroll": "enroll",
     "retire": "enroll",
+    "rebuild": "rebuild",
     "doctor": "doctor",
     "drill": "drill",
     "image": "image",
