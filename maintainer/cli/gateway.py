@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from maintainer.cli import common, compute
 from maintainer.cli.output import event_printer, say
@@ -24,6 +26,8 @@ from maintainer.settings.load import Settings
 from maintainer.settings.models import GatewaySection
 
 PEM = "-----BEGIN CERTIFICATE-----"
+OLD_H = 48
+"""Then a gateway has missed a day's recycling, and should not have."""
 TEXTS = {
     "recycle": "put a new instance from the pinned image in the place of the one that serves: once a day, by cron or EventBridge",
     "status": "whether it answers, since when it runs, from which image",
@@ -128,38 +132,51 @@ def _recycle(arguments: argparse.Namespace, chosen: Settings, gateway: controlle
 
 
 def _status(arguments: argparse.Namespace, chosen: Settings, gateway: controller.Gateway) -> ExitCode:
+    told = standing(chosen, gateway)
+    if arguments.json:
+        say(json.dumps(told, indent=2))
+    else:
+        for line in lines(told):
+            say(line)
+    return ExitCode.COMMITTED if told["answers"] else ExitCode.NOT_COMMITTED
+
+
+def standing(chosen: Settings, gateway: controller.Gateway) -> dict[str, Any]:
+    """Tell how a gateway is: whether it answers, since when, from which image. Raises what EC2 refuses."""
     clock = SystemClock()
     found = controller.look(gateway, compute.ec2(chosen, Recorder(new_run_id(to_text(clock.now())), "controller", clock, lambda _: None)))
     serving = found.serving
-    age = clock.now() - serving.launched if serving else None
-    pinned = gateway.shape.image
-    others = [one.id for one in found.instances if one is not serving]
-    told = {
+    return {
         "group": gateway.group,
-        "address": gateway.name,
+        "address": f"{gateway.name}:{gateway.job.port}",
         "answers": not found.answer.why,
         "why": found.answer.why,
         "certificate_until": to_text(found.answer.until) if found.answer.until else None,
         "instance": serving.id if serving else None,
+        "type": serving.instance_type if serving else None,
         "launched": to_text(serving.launched) if serving else None,
+        "age_h": round((clock.now() - serving.launched).total_seconds() / 3600, 1) if serving else None,
         "image": serving.image if serving else None,
-        "pinned": bool(serving and serving.image == pinned),
-        "others": others,
+        "image_digest": gateway.shape.digest if serving and serving.image == gateway.shape.image else None,
+        "pinned": bool(serving and serving.image == gateway.shape.image),
+        "others": [one.id for one in found.instances if one is not serving],
     }
-    if arguments.json:
-        say(json.dumps(told, indent=2))
-    else:
-        say(f"gateway of {gateway.group} at {gateway.name}:{gateway.job.port}: {found.answer.why or 'answers'}")
-        if serving and age is not None:
-            hours = age.total_seconds() / 3600
-            say(f"  {serving.id} ({serving.instance_type}) serves, launched {hours:.0f} h ago from {serving.image}")
-            if not told["pinned"]:
-                say(f"  its image is not the pinned one, {pinned}: maintainer gateway recycle")
-        if found.answer.until:
-            say(f"  its certificate holds until {to_text(found.answer.until)}")
-        for other in others:
-            say(f"  {other} is one too many: the next recycle ends it")
-    return ExitCode.NOT_COMMITTED if found.answer.why else ExitCode.COMMITTED
+
+
+def lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `standing` tells, for people."""
+    yield f"gateway of {told['group']} at {told['address']}: {told['why'] or 'answers'}"
+    if told["why"]:
+        yield "    → maintainer gateway recycle puts a new one in its place; until then its hosts' backups fail"
+    if told["instance"]:
+        made_of = f"the pinned image, {told['image_digest'][:12]}" if told["pinned"] else f"{told['image']}, which is not the pinned image"
+        yield f"  {told['instance']} ({told['type']}) serves, for {told['age_h']:.0f} h, from {made_of}"
+        if not told["pinned"] or told["age_h"] > OLD_H:
+            yield f"    → maintainer gateway recycle: it should be recycled daily, and runs for {told['age_h']:.0f} h"
+    if told["certificate_until"]:
+        yield f"  its certificate holds until {told['certificate_until'][:10]}"
+    for other in told["others"]:
+        yield f"  {other} is one too many: the next recycle ends it"
 
 
 def writing(chosen: Settings, profile: str | None) -> Access:

@@ -1,9 +1,10 @@
-"""`maintainer status`: where each repository stands, from the ledger alone."""
+"""`maintainer status`: where each repository stands, from the ledger alone, and whether its group's gateway answers."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +16,7 @@ from maintainer.core.events import escape
 from maintainer.core.findings import WHAT_TO_DO, Standing
 from maintainer.core.ledger import Fold
 from maintainer.core.records import State
+from maintainer.settings.load import Settings
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,9 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Print it; exit 3 while anything is unacknowledged."""
     chosen = common.settings(arguments)
     shown: list[dict[str, Any]] = []
-    for one in chosen.chosen(arguments.repository, arguments.group):
+    wanted = chosen.chosen(arguments.repository, arguments.group)
+    gateways = _gateways(chosen, {one.group for one in wanted})
+    for one in wanted:
         try:
-            shown.append(_summary(one.name, common.state(chosen, one).ledger().fold))
+            gateway = {"gateway": gateways[one.group]} if one.group in gateways else {}
+            shown.append({**_summary(one.name, common.state(chosen, one).ledger().fold), **gateway})
         except MaintainerError as error:
             shown.append({"repository": one.name, "error": error.message, "do": error.guidance, "findings": []})
     if arguments.json:
@@ -39,8 +44,36 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for summary in shown:
             _print(summary)
+        for told in gateways.values():
+            _print_gateway(told)
     failed = any("error" in summary for summary in shown)
-    return ExitCode.FAULT if failed else ExitCode.ATTENTION if any(summary["findings"] for summary in shown) else ExitCode.COMMITTED
+    news = any(summary["findings"] for summary in shown) or not all(told["answers"] for told in gateways.values())
+    return ExitCode.FAULT if failed else ExitCode.ATTENTION if news else ExitCode.COMMITTED
+
+
+def _gateways(chosen: Settings, groups: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return how the gateways of these groups are, by group; one that can not be looked at does not answer."""
+    found: dict[str, dict[str, Any]] = {}
+    for group in chosen.groups:
+        if group.name in groups and group.gateway is not None:
+            from maintainer.cli import gateway  # noqa: PLC0415 - EC2 takes a third of a second, which no other status need wait
+
+            try:
+                found[group.name] = gateway.standing(chosen, gateway.of(chosen, group.name, group.gateway))
+            except MaintainerError as error:
+                why, do = error.reasons()[0]
+                found[group.name] = {"group": group.name, "answers": False, "why": why, "do": do}
+    return found
+
+
+def _print_gateway(told: Mapping[str, Any]) -> None:
+    from maintainer.cli import gateway  # noqa: PLC0415 - as above
+
+    if "do" in told:
+        say(f"gateway of {told['group']}: {escape(told['why'])}\n    → {told['do']}")
+        return
+    for line in gateway.lines(told):
+        say(line)
 
 
 def _summary(name: str, known: Fold) -> dict[str, Any]:

@@ -50,17 +50,18 @@ ssh_port = {port}
 location = "s3:{endpoint_s3}/{bucket}/hosts"
 passwords = "ssm:/maintainer/sandbox"
 
-[group.sandbox.gateway]
-address = "{gateway}"
-location = "s3:{endpoint_s3}/{bucket}/hosts"
-elastic_ip = "{allocation}"
-port = {gateway_port}
-certificate = "gateway.pem"
-image = "{image}"
-image_digest = "{digest}"
-instance_profile = "{gateway_role}"
-subnets = {subnets}
-security_groups = ["{gateway_group}"]
+# An append-only gateway, for hosts that hold no key: take the # away, then `maintainer gateway certify --profile admin` and `recycle`.
+# [group.sandbox.gateway]
+# address = "{gateway}"
+# location = "s3:{endpoint_s3}/{bucket}/hosts"
+# elastic_ip = "{allocation}"
+# port = {gateway_port}
+# certificate = "gateway.pem"
+# image = "{image}"
+# image_digest = "{digest}"
+# instance_profile = "{gateway_role}"
+# subnets = {subnets}
+# security_groups = ["{gateway_group}"]
 """
 
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,10 @@ from tests.support.repositories import RESTIC
 @pytest.fixture
 def front(park: Fleet) -> Iterator[Fleet]:
     """Return a fleet whose gateway has a certificate, and no instance yet; whatever is launched ends with the test."""
+    path = Path(park.sandbox.config)
+    before, section = path.read_text().split("# [group.sandbox.gateway]\n")
+    ours, after = section.split("\n\n", 1)
+    path.write_text(f"{before}[group.sandbox.gateway]\n" + ours.replace("# ", "") + f"\n\n{after}")
     park.configure('certificate = "gateway.pem"', f'certificate = "{park.root}/gateway.pem"')
     code, output, errors = park.call("gateway", "certify", "--profile", "admin")
     assert (code, errors) == (0, ""), output + errors
@@ -85,6 +90,9 @@ def test_a_host_backs_up_through_one_machine_and_the_next_takes_over_in_the_midd
     told = status(front)
     assert (told["answers"], told["pinned"], told["others"]) == (True, True, [])
     assert told["instance"] == events[0].fields["instance"]
+    assert told["image_digest"] == front.plant.digest
+    said = front.call("gateway", "status")[1]
+    assert f"serves, for 0 h, from the pinned image, {front.plant.digest[:12]}" in said
     assert front.call("sweep", "--all")[0] == 0
     assert len(front.instances()) == 1, "a sweep ends no gateway"
 
@@ -112,6 +120,12 @@ def test_enroll_lets_a_host_in_by_the_gateway_and_it_holds_no_key_of_the_bucket(
     assert restic("backup", "--host", host, str(front.root / "source")).returncode == 0
     assert "403" in restic("forget", "latest").stderr
     assert front.run("--repository", host)[0] == 0, "it is maintained on an instance, and nobody was asked"
+    code, output, _ = front.call("status")
+    assert (code, ": answers" in output) == (0, True), output
+    front.configure('elastic_ip = "eipalloc-', 'elastic_ip = "eipalloc-0')
+    code, output, _ = front.call("status")
+    assert (code, "no eipalloc-0" in output) == (3, True), output
+    front.configure('elastic_ip = "eipalloc-0', 'elastic_ip = "eipalloc-')
     assert front.call("retire", host, "--profile", "admin")[0] == 0
     until(lambda: "401" in restic("snapshots").stderr, 40)
 
