@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from maintainer.cli import enroll as cli
+from maintainer.edges import secrets
+from maintainer.edges.iam import Iam
+from maintainer.edges.restic import Restic
+from maintainer.hosts import enrolment
 from maintainer.hosts.hostfiles import read_environment
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.provision import root_client
@@ -201,3 +206,41 @@ def test_a_retired_host_has_no_way_any_more_and_its_repository_stays(office: Off
     assert json.loads(office.call("retire", "web1", "--profile", "admin", "--json"))["ended"] is False
     office.restic("snapshots", code=1)
     office.call("run", "--once", "--repository", "web1")
+
+
+class Killed(BaseException):
+    """As a cut line, a closed laptop or a signal ends it."""
+
+
+EFFECTS = 9
+"""What an enrolment does that lasts: a password, a user, its key, the files, what restic makes and tries, the configuration."""
+
+
+@pytest.mark.parametrize("after", range(1, EFFECTS + 1))
+def test_an_enrolment_that_was_cut_off_is_finished_by_the_same_command(office: Office, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    done = 0
+
+    def counted(owner: object, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def act(*words: object, **more: object) -> object:
+            nonlocal done
+            found = plain(*words, **more)
+            done += 1
+            if done == after:
+                raise Killed
+            return found
+
+        monkeypatch.setattr(owner, name, act)
+
+    for owner, name in ((secrets, "write"), (Iam, "keep_user"), (Iam, "make_key"), (enrolment, "write"), (Restic, "run"), (cli, "_append")):
+        counted(owner, name)
+    with pytest.raises(Killed):
+        office.enroll()
+    if after == EFFECTS:
+        assert office.config.read_text().count('name = "web1"') == 1, "it was the last"
+    monkeypatch.undo()
+    office.enroll()
+    assert "that both passwords open" in office.enroll()
+    office.restic("backup", str(office.root / "source"))
+    assert office.config.read_text().count('name = "web1"') == 1
