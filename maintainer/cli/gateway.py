@@ -51,6 +51,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         if action == "recycle":
             one.add_argument("--within", type=int, default=300, metavar="SECONDS", help="how long the new one may boot (default: 300)")
         if action == "certify":
+            one.add_argument(
+                "--replace", action="store_true", help="also where hosts trust one already: they are shut out until they have it"
+            )
             one.add_argument("--days", type=int, default=825, help="how long it holds (default: 825)")
         common.add_config(one)
     parser.set_defaults(run=run)
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     job, access = _job(chosen, group, section), writing(chosen, arguments.profile)
     match arguments.action:
         case "certify":
-            _certify(chosen, section, job, access, arguments.days)
+            _certify(chosen, section, job, access, arguments)
         case "admit":
             _admit(way(chosen, group, section, access, host_name(arguments.host)), as_json=arguments.json)
         case _:
@@ -192,17 +195,23 @@ def host_name(name: str) -> str:
     return name
 
 
-def _certify(chosen: Settings, section: GatewaySection, job: GatewayJob, access: Access, days: int) -> None:
+def _certify(chosen: Settings, section: GatewaySection, job: GatewayJob, access: Access, wanted: argparse.Namespace) -> None:
     if not section.certificate or section.certificate.startswith(PEM):
         found = "a certificate in the configuration itself" if section.certificate else "none"
         do = 'certificate = "gateway.pem": the file is for the hosts, and for maintainer; where there is none beside it, its text'
         problem = Problem(f"[group.{job.name}.gateway] certificate", found, "a file to write the certificate to", do)
         raise ConfigurationError((problem,))
-    key, certificate = self_signed(section.address, SystemClock().now(), days)
-    secrets.write(job.tls, key + certificate, access)
     file = _file(chosen, section)
+    if file.exists() and not wanted.replace:
+        do = "give them the new one right after it: maintainer gateway certify --replace"
+        problem = Problem(
+            str(file), "a certificate that hosts may trust already", "none yet: they are shut out until they have the new one", do
+        )
+        raise ConfigurationError((problem,))
+    key, certificate = self_signed(section.address, SystemClock().now(), wanted.days)
+    secrets.write(job.tls, key + certificate, access)
     file.write_text(certificate, encoding="ascii")
-    say(f"{job.tls} holds a new private key and its certificate for {section.address}, good for {days} days")
+    say(f"{job.tls} holds a new private key and its certificate for {section.address}, good for {wanted.days} days")
     say(f"{file} holds the certificate: give it to the hosts, too (RESTIC_CACERT)")
 
 
@@ -215,7 +224,7 @@ def way(chosen: Settings, group: str, section: GatewaySection, access: Access, h
 def _admit(found: ByGateway, *, as_json: bool) -> None:
     made = found.open({})
     if as_json:
-        say(json.dumps({"host": found.user, "repository": made["RESTIC_REPOSITORY"], "certificate": found.certificate}, indent=2))
+        say(json.dumps({"host": found.user, "environment": made, "certificate": found.certificate}, indent=2))
         return
     for name, value in made.items():
         say(f"{name}={value}")

@@ -6,7 +6,6 @@ import hashlib
 import secrets as randomness
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlsplit
 
 import bcrypt
 
@@ -84,7 +83,7 @@ class ByGateway:
 
     def is_open(self, known: Mapping[str, str]) -> bool:
         """Tell whether the password that was written before is the one that is let in."""
-        password = unquote(urlsplit(known.get("RESTIC_REPOSITORY", "").removeprefix("rest:")).password or "")
+        password = known.get("RESTIC_REST_PASSWORD", "")
         if not password or not secrets.is_there(self._source, self.access):
             return False
         return bcrypt.checkpw(password.encode(), secrets.read(self._source, self.access).encode())
@@ -92,12 +91,17 @@ class ByGateway:
     def open(self, known: Mapping[str, str]) -> dict[str, str]:
         """Let the user in, by the password that is known or by a new one."""
         if self.is_open(known):
-            location = known["RESTIC_REPOSITORY"]
+            password = known["RESTIC_REST_PASSWORD"]
         else:
             password = randomness.token_urlsafe(32)
             secrets.write(self._source, bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode(), self.access)
-            location = f"rest:https://{self.user}:{quote(password)}@{self.address}:{self.port}/{self.user}/"
-        return {"RESTIC_REPOSITORY": location, **({"RESTIC_CACERT": "/etc/restic/gateway.pem"} if self.certificate else {})}
+        return {
+            # The password apart: a location stands in command lines, which every user of a machine can read.
+            "RESTIC_REPOSITORY": f"rest:https://{self.address}:{self.port}/{self.user}/",
+            "RESTIC_REST_USERNAME": self.user,
+            "RESTIC_REST_PASSWORD": password,
+            **({"RESTIC_CACERT": "/etc/restic/gateway.pem"} if self.certificate else {}),
+        }
 
     def close(self) -> bool:
         """Let the user in no more; return whether it was."""

@@ -34,7 +34,7 @@ def guest(served: Served, root: Path, host: str = "web1") -> Guest:
     served.until(404, host)
     (root / host).mkdir()
     made = Guest(served.sandbox, f"{served.job.place.prefix}/{host}", root / host, password=uuid.uuid4().hex, host=host)
-    made.way, made.certificate = served.location(host), served.certificate
+    made.let_in(served.environment(host), served.certificate)
     made.init(fast=False)
     return made
 

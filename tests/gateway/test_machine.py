@@ -51,7 +51,7 @@ def guest(fleet: Fleet, host: str = "web1") -> Guest:
     told = json.loads(output)
     (fleet.root / host).mkdir()
     made = Guest(fleet.sandbox, f"hosts/{host}", fleet.root / host, host=host)
-    made.way, made.certificate = told["repository"], fleet.root / "gateway.pem"
+    made.let_in(told["environment"], fleet.root / "gateway.pem")
     until(lambda: made.restic("init", check=False).returncode == 0, 40)
     return made
 
@@ -111,6 +111,7 @@ def test_enroll_lets_a_host_in_by_the_gateway_and_it_holds_no_key_of_the_bucket(
         assert said in output
     written = read_environment(front.root / host / "offsite.env")
     assert not any(name.startswith("AWS_") for name in written)
+    assert written["RESTIC_REST_PASSWORD"] not in written["RESTIC_REPOSITORY"], "which stands in command lines"
     assert (front.root / host / "gateway.pem").read_text() == (front.root / "gateway.pem").read_text()
 
     def restic(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -133,7 +134,8 @@ def test_enroll_lets_a_host_in_by_the_gateway_and_it_holds_no_key_of_the_bucket(
 def test_one_that_does_not_answer_takes_nothing_over(front: Fleet) -> None:
     recycled(front)
     before = status(front)["instance"]
-    front.call("gateway", "certify", "--profile", "admin")  # the one that runs takes it within twenty seconds
+    assert "shut out" in front.call("gateway", "certify", "--profile", "admin")[2]
+    front.call("gateway", "certify", "--profile", "admin", "--replace")  # the one that runs takes it within twenty seconds
     pem = (front.root / "gateway.pem").read_text()
     root_client("ssm", front.sandbox.endpoint).put_parameter(
         Name="/maintainer/gateway/sandbox/tls", Value=pem, Type="SecureString", Overwrite=True

@@ -208,7 +208,7 @@ def made(request: pytest.FixtureRequest, timed_sandbox: Sandbox, tmp_path: Path)
             served.add("web1")
             served.until(404, "web1")
             guest = Guest(timed_sandbox, f"{served.job.place.prefix}/web1", tmp_path / "web1", host="web1")
-            guest.way, guest.certificate = served.location("web1"), served.certificate
+            guest.let_in(served.environment("web1"), served.certificate)
             repository = guest
         repository.root.mkdir()
         repository.init(fast=False)

@@ -123,6 +123,23 @@ def test_two_passwords_open_the_repository_and_neither_side_knows_the_others(off
     assert [(office.root / "web1" / name).stat().st_mode & 0o077 for name in ("offsite.env", "local.env", ".")] == [0, 0, 0]
 
 
+def test_no_secret_stands_in_a_command_line_or_is_printed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    plain = subprocess.Popen.__init__
+
+    def recorded(self: subprocess.Popen[str], args: object, *words: object, **more: object) -> None:
+        started.append(str(args))
+        plain(self, args, *words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", recorded)
+    said = office.enroll() + office.enroll("--json")
+    assert any("key" in line for line in started), "restic was recorded"
+    secret = [(office.root / "passwords" / "web1").read_text().strip(), office.environment("local")["RESTIC_PASSWORD"]]
+    secret += [office.environment()[name] for name in ("RESTIC_PASSWORD", "AWS_SECRET_ACCESS_KEY")]
+    for one in secret:
+        assert one not in said + "".join(started)
+
+
 def test_again_it_changes_nothing_and_dry_it_changes_nothing_ever(office: Office) -> None:
     before = office.everything()
     assert "would be made a repository" in office.enroll("--dry-run")

@@ -79,8 +79,9 @@ class Served:
             sleep(0.05)
         assert found == status
 
-    def location(self, user: str) -> str:
-        return f"rest:https://{user}:word%20of%20{user}@{self.host}:{self.job.port}/{user}/"
+    def environment(self, user: str) -> dict[str, str]:
+        location = f"rest:https://{self.host}:{self.job.port}/{user}/"
+        return {"RESTIC_REPOSITORY": location, "RESTIC_REST_USERNAME": user, "RESTIC_REST_PASSWORD": f"word of {user}"}
 
 
 class Guest(Repository):
@@ -89,6 +90,8 @@ class Guest(Repository):
     way: str
     """What its restic takes with -r: with the user and the password."""
     certificate: Path
+    known: dict[str, str]
+    """What else its restic needs in the environment."""
 
     @property
     def location(self) -> str:
@@ -96,7 +99,12 @@ class Guest(Repository):
 
     def environment(self, identity: str = "host") -> dict[str, str]:
         found = {name: value for name, value in super().environment(identity).items() if not name.startswith("AWS_")}
-        return {**found, "RESTIC_CACERT": str(self.certificate)}
+        return {**found, **self.known, "RESTIC_CACERT": str(self.certificate)}
+
+    def let_in(self, environment: dict[str, str], certificate: Path) -> None:
+        """Take what a gateway's administrator gave."""
+        self.way, self.certificate = environment["RESTIC_REPOSITORY"], certificate
+        self.known = {name: value for name, value in environment.items() if name != "RESTIC_REPOSITORY"}
 
 
 def certify(folder: Path, address: str = "127.0.0.1") -> tuple[Path, str]:

@@ -137,7 +137,7 @@ def backs_up_through_its_gateway(own: Fleet, account: Account, config: str, pass
     assert code == 0, said
     mail = Guest(own.sandbox, "mail", account.root / "mail", password=password, host="mail")
     mail.root.mkdir()
-    mail.way, mail.certificate = json.loads(said)["repository"], Path(person.environment["MAINTAINER_CONFIG"]).with_name("gateway.pem")
+    mail.let_in(json.loads(said)["environment"], Path(person.environment["MAINTAINER_CONFIG"]).with_name("gateway.pem"))
     until(lambda: mail.restic("init", check=False).returncode == 0, 40)
     mail.write("file", 150_000, 1)
     mail.verify(mail.backup())
