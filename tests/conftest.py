@@ -11,6 +11,7 @@ import pytest
 
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
+from tests.support.instances import Fleet, fleet
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +25,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def sandbox() -> Iterator[daemon.Sandbox]:
     """A running sandbox, whose time no test moves."""
     yield from run_sandbox()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Fleet]:
+    """A sandbox with machines, that all tests of a worker launch instances in, one test after the other."""
+    with fleet() as made:
+        yield made
+
+
+@pytest.fixture
+def park(shared: Fleet, request: pytest.FixtureRequest) -> Fleet:
+    """What a test sees of it: as if the sandbox had just been started."""
+    return shared.anew(request.node.name)
 
 
 @pytest.fixture

@@ -132,8 +132,7 @@ def _way(chosen: Settings, group: GroupSection, section: HostsSection, access: A
         place = section.location.below(name)
         return OwnKey(Iam(access), user_of(name, place), place, _location(place), chosen.s3.region)
     if group.gateway is None:
-        do = 'add [group.NAME.gateway], or say through = "s3"'
-        raise ConfigurationError((Problem(f"[group.{group.name}.hosts] through", "a gateway, and there is none", "s3", do),))
+        raise AssertionError("settings refuse a way that is not there")
     if not (group.gateway.location.contains(section.location) and section.location.contains(group.gateway.location)):
         found = f"{section.location}, while the gateway serves {group.gateway.location}"
         raise ConfigurationError((Problem(f"[group.{group.name}.hosts] location", found, "the same place", "correct one of them"),))

@@ -169,6 +169,9 @@ def _decode(text: str, path: Path) -> dict[str, Any]:
         raise ConfigurationError((Problem(f"{path}:{line}", what[:1].lower() + what[1:], "valid TOML", do),)) from error
 
 
+_ELSEWHERE = "put the password where the instance's role may read it"
+
+
 class _Reader:
     """One reading of one file: its sections as models, and the mistakes found on the way, each with its line."""
 
@@ -236,6 +239,7 @@ class _Reader:
                 found = f"{state.location} is the place of repository {one.name!r}, or within it or around it"
                 self._add(("state", "location"), Mistake(found, "a bucket that no backup host reaches", "move the state store"))
         self._check_gateways(state, groups)
+        self._check_hosts(groups)
         self._check_passwords(groups, repositories)
         self._check_policies(repositories)
         self._check_readings(repositories)
@@ -254,6 +258,19 @@ class _Reader:
                 mistake = Mistake(f"what the gateway of group {left!r} serves, too", "a place of its own", "give each group its own prefix")
                 self._add(("group", right, "gateway", "location"), mistake)
 
+    def _check_hosts(self, groups: tuple[GroupSection, ...]) -> None:
+        """Refuse what would make each enrolled host a mistake of its own."""
+        for group in groups:
+            hosts, at = group.hosts, ("group", group.name, "hosts")
+            if hosts is None:
+                continue
+            if group.compute == "ec2" and not hosts.passwords.startswith("ssm:"):
+                found = f"a folder on this machine ({hosts.passwords})"
+                self._add((*at, "passwords"), Mistake(found, "`ssm:/path`, since its group runs on an instance", _ELSEWHERE))
+            if hosts.through == "gateway" and group.gateway is None:
+                do = 'add it, or say through = "s3"'
+                self._add((*at, "through"), Mistake(f"no [group.{group.name}.gateway]", "the gateway that hosts come by", do))
+
     def _check_passwords(self, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]) -> None:
         """Find passwords that lie on this machine while their repository is maintained on another."""
         elsewhere = {group.name for group in groups if group.compute == "ec2"}
@@ -261,9 +278,8 @@ class _Reader:
         for number, one in repositories:
             scheme = one.password.partition(":")[0]
             if (one.group or only) in elsewhere and scheme not in {"ssm", "secretsmanager"}:
-                do = "put the password where the instance's role may read it"
                 expected = "`ssm:` or `secretsmanager:`, since its group runs on an instance"
-                self._add(("repository", number, "password"), Mistake(f"a source on this machine ({scheme}:)", expected, do))
+                self._add(("repository", number, "password"), Mistake(f"a source on this machine ({scheme}:)", expected, _ELSEWHERE))
 
     def _check_policies(self, repositories: list[tuple[int, RepositorySection]]) -> None:
         """Refuse a policy by which even honest backups would fall below the floor: the guard would hold it for ever."""

@@ -86,7 +86,8 @@ def parse_host(text: str) -> str:
 def parse_parameter(text: str) -> str:
     """Check a source in the parameter store: where a role can read it, and nobody else."""
     if not re.fullmatch(r"ssm:(?:/[A-Za-z0-9_.-]+)+", text):
-        raise Mistake(repr(text), "a parameter, such as `ssm:/maintainer/gateway/NAME/tls`", "put it there, as a SecureString")
+        # What it says may be a private key itself.
+        raise Mistake("no parameter", "a source such as `ssm:/maintainer/gateway/NAME/tls`", "put it there, as a SecureString")
     return text
 
 
@@ -94,7 +95,7 @@ def parse_store(text: str) -> str:
     """Check where passwords are kept: a path of parameters, or a folder."""
     if not re.fullmatch(r"(?:ssm|file):(?:/[A-Za-z0-9_. -]+)+", text):
         expected = "`ssm:/path` or `file:/path`, below which each repository's password has its name"
-        raise Mistake(repr(text), expected, "name a path, from its root on")
+        raise Mistake("no place of passwords", expected, "name a path, from its root on")  # what it says may be a password itself
     return text
 
 

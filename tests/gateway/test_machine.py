@@ -164,7 +164,7 @@ def test_nobody_else_s_network_is_let_in(front: Fleet) -> None:
         ('elastic_ip = "eipalloc-', 'elastic_ip = "eipalloc-0', "no eipalloc-0"),
         ("[group.sandbox.gateway]", "[group.sandbox.gate]", "gateway"),
         ('address = "127.9.0.1"', 'address = "https://127.9.0.1"', "there is TLS always"),
-        ('certificate = "', 'tls = ""\ncertificate = "', "a parameter, such as"),
+        ('certificate = "', 'tls = ""\ncertificate = "', "no parameter; expected a source"),
         ('certificate = "', 'certificate = "/nowhere', "can not be read"),
     ],
 )

@@ -59,6 +59,28 @@ def test_a_policy_that_keeps_the_floor_is_taken(tmp_path: Path, keep: str) -> No
     read(tmp_path, GOOD.replace("daily = 14", keep))
 
 
+HOSTS = '[group.servers.hosts]\nlocation = "s3:https://s3.amazonaws.com/acme-backups"\npasswords = "{}"\nthrough = "{}"\n'
+GATEWAY = """[group.{}.gateway]
+address = "{}"
+location = "s3:https://s3.amazonaws.com/{}"
+elastic_ip = "eipalloc-1"
+image = "ami-1"
+image_digest = "{}"
+instance_profile = "gateway"
+subnets = ["subnet-1"]
+"""
+DIGEST = "0" * 64
+
+
+def test_a_gateway_and_hosts_that_come_by_it_are_taken_with_what_most_need(tmp_path: Path) -> None:
+    text = GOOD + HOSTS.format("file:/etc/maintainer", "gateway") + GATEWAY.format("servers", "b.example.com", "acme-backups", DIGEST)
+    (group,) = read(tmp_path, text).groups
+    assert group.gateway is not None
+    assert group.hosts is not None
+    assert (group.gateway.port, group.gateway.types[0], group.gateway.market) == (8000, "t3.nano", ("on-demand",))
+    assert (group.hosts.through, group.hosts.keep.daily) == ("gateway", 14)
+
+
 SECOND = '[[repository]]\nname = "{}"\npassword = "env:X"\nlocation = "s3:http://127.0.0.1:9000/{}"\n'
 MISTAKES = [
     ("unknown key", GOOD.replace("grace =", "gracee ="), ":9 repository[web].gracee: unknown key; expected `grace`"),
@@ -98,6 +120,24 @@ MISTAKES = [
         "repository[web].expect.path: unknown",
     ),
     ("compute", GOOD.replace('"local"', '"lambda"'), "'local'"),
+    ("hosts without their gateway", GOOD + HOSTS.format("file:/x", "gateway"), "servers.hosts.through: no [group.servers.gateway]"),
+    (
+        "passwords that an instance can not read",
+        GOOD.replace('"local"', '"ec2"').replace("file:/etc", "ssm:/etc") + HOSTS.format("file:/x", "s3"),
+        "servers.hosts.passwords: a folder on this machine (file:/x)",
+    ),
+    ("a password itself", GOOD + HOSTS.format("hunter2", "s3"), "below which each repository's password has its name"),
+    ("a gateway without TLS", GOOD + GATEWAY.format("servers", "http://b.example.com", "b", DIGEST), "there is TLS always"),
+    ("no certificate", GOOD + GATEWAY.format("servers", "b", "b", DIGEST) + 'tls = ""\n', "no parameter; expected a source"),
+    ("a gateway to the state", GOOD + GATEWAY.format("servers", "b", "acme-state", DIGEST), "leads to the state store"),
+    (
+        "two gateways to one place",
+        GOOD.replace("grace", 'group = "servers"\ngrace')
+        + '[group.other]\ncompute = "local"\n'
+        + GATEWAY.format("servers", "b", "hosts", DIGEST)
+        + GATEWAY.format("other", "c", "hosts/other", DIGEST),
+        "what the gateway of group 'servers' serves, too",
+    ),
     ("not TOML", GOOD.replace('"web"', '"web'), "valid TOML"),
     ("no state", GOOD.replace("location =", "#", 1), "state.location: it is missing"),
 ]
