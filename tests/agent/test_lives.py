@@ -157,7 +157,16 @@ class Lives(RuleBasedStateMachine):
             chosen = known[pick % len(known)]
             self._reject(chosen)
 
+    def _notice_forgotten(self) -> None:
+        """Count no more on what the policy has let go of rightly: a snapshot that goes later leaves no room for it."""
+        must, records = self.must_be_there(), self.maintained.fold().records
+        for snapshot in [one for one in self.put if one not in must]:
+            found = records.get(f"snapshots/{snapshot}")
+            if found is not None and found.state is State.DOOMED:
+                del self.put[snapshot]
+
     def _reject(self, snapshot: str) -> None:
+        self._notice_forgotten()
         self.maintained.judge("reject", f"snapshots/{snapshot}")
         self.rejected.add(f"snapshots/{snapshot}")
         del self.put[snapshot]
@@ -196,6 +205,7 @@ class Lives(RuleBasedStateMachine):
         standing = {key for key in repository.objects() if not key.startswith(("maintainer/", "locks/"))}
         for snapshot in self.must_be_there():
             assert records[f"snapshots/{snapshot}"].state in (State.ADMITTED, State.INCOMPLETE), snapshot
+        self._notice_forgotten()
         for key, record in records.items():
             if record.state is State.ADMITTED and key != "config":
                 assert hashlib.sha256(repository.get(key)).hexdigest() == key.rpartition("/")[2], key
