@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets as randomness
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -24,6 +25,9 @@ NO_REPOSITORY, WRONG_PASSWORD = 10, 12
 KNOWN_WITHIN_S = 90.0
 """IAM is eventually consistent, and a gateway looks for new users every twenty seconds."""
 AGAIN_S = 1.0
+ASKED_WITHIN = timedelta(seconds=20)
+"""restic itself would go on for a quarter of an hour where nobody answers, and wait five minutes for who took its request and died."""
+DONE_WITHIN = timedelta(minutes=5)
 
 
 class Way(Protocol):
@@ -97,8 +101,8 @@ class _Opened:
     environment: Mapping[str, str]
     scratch: Path
 
-    def ask(self, password: str, *argv: str) -> Outcome:
-        return self.tools.restic.run(self.location, password, argv, store=self.environment)
+    def ask(self, password: str, *argv: str, within: timedelta = DONE_WITHIN) -> Outcome:
+        return self.tools.restic.run(self.location, password, argv, time=within, store=self.environment)
 
     def do(self, password: str, *argv: str) -> None:
         outcome = self.ask(password, *argv)
@@ -115,7 +119,7 @@ class _Opened:
     def status(self, password: str) -> int:
         """Return how restic opens it: 0, NO_REPOSITORY or WRONG_PASSWORD, once the credentials are known everywhere."""
         until = self.tools.clock.monotonic() + KNOWN_WITHIN_S
-        while (outcome := self.ask(password, "cat", "config")).status not in (0, NO_REPOSITORY, WRONG_PASSWORD):
+        while (outcome := self.ask(password, "cat", "config", within=ASKED_WITHIN)).status not in (0, NO_REPOSITORY, WRONG_PASSWORD):
             if self.tools.clock.monotonic() > until:
                 raise failure("cat config", outcome)
             self.tools.clock.sleep(AGAIN_S)

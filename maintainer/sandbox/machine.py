@@ -233,12 +233,15 @@ class Machine:
 
         async def carry(address: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             peer = ipaddress.ip_address(writer.get_extra_info("peername")[0])
-            if not any(peer in network for network in allowed):
+            live = connections.get(address)  # none where the address has moved since the connection was taken
+            if live is None or not any(peer in network for network in allowed):
                 writer.close()
                 return
-            connections[address].add(writer)
-            await _forward(partial(self._dial, sockets, port), reader, writer)
-            connections[address].discard(writer)
+            live.add(writer)
+            try:
+                await _forward(partial(self._dial, sockets, port), reader, writer)
+            finally:
+                live.discard(writer)
 
         try:
             while True:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.provision import root_client
 from tests.support.buckets import client
 from tests.support.commands import command
+from tests.support.faulty import STALLED, FaultyProxy
 from tests.support.repositories import RESTIC
 
 
@@ -215,6 +217,18 @@ def test_with_rights_that_do_not_reach_it_says_which_profile(office: Office) -> 
     words = ("enroll", "web1", "--path", "/srv", "--output", str(office.root))
     assert "--profile" in office.call(*words, code=2)
     assert not (office.root / "web1").exists()
+
+
+def test_a_store_that_takes_requests_and_never_answers_is_given_up(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(enrolment, "ASKED_WITHIN", timedelta(seconds=2))
+    monkeypatch.setattr(enrolment, "KNOWN_WITHIN_S", 1.0)
+    with FaultyProxy(office.sandbox.endpoint, unknown=b"/config", answer=STALLED) as proxy:
+        office.configure(
+            f'location = "s3:{proxy.endpoint}/{office.sandbox.bucket}/{office.name}"\npasswords = "file:{office.root}/passwords"\n'
+        )
+        assert "its time was over" in office.enroll(code=4)
+    office.configure()
+    office.enroll()
 
 
 def test_a_retired_host_has_no_way_any_more_and_its_repository_stays(office: Office) -> None:
