@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from maintainer.core.events import Event, decode
-from maintainer.edges.clock import SystemClock
+from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon, processes
 from maintainer.sandbox.machine import State, read_state
 from maintainer.sandbox.plant import Plant
@@ -81,7 +81,11 @@ class Fleet:
     earlier: frozenset[str] = frozenset()
 
     def anew(self, name: str) -> Fleet:
-        """Return the same sandbox with an empty configuration, a state store and repositories of its own, and no instances yet."""
+        """Return the same sandbox at the real time, with an empty configuration, and state, repositories and instances of its own.
+
+        Who signs by the store's time, as rclone does, is refused where an earlier test has moved it: the real one judges.
+        """
+        write_offset(self.directory / "clock", 0)
         prefix = f"{re.sub('[^a-z0-9]+', '-', name.lower())[:40]}-{secrets.token_hex(4)}/"
         root = self.root / prefix
         root.mkdir()
