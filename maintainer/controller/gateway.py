@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from maintainer.core.errors import NoInstanceError
+from maintainer.core.errors import MaintainerError, NoInstanceError
 from maintainer.core.gateway import GatewayJob
 from maintainer.edges import userdata
 from maintainer.edges.clock import Clock
@@ -55,7 +56,8 @@ class Standing:
 def recycle(gateway: Gateway, run_id: str, ec2: Ec2, clock: Clock, recorder: Recorder, *, within_s: float) -> Instance:
     """Launch a new instance, give it the address once it answers, which may take `within_s`, and end all others.
 
-    NoInstanceError where it never answers: then it is ended, and the old one goes on. ConfigurationError, AccessDeniedError.
+    NoInstanceError where it never answers: then it is ended, and the old one goes on. ConfigurationError, AccessDeniedError. Whatever is
+    raised, the instance that has the address is left to serve.
     """
     ec2.elastic(gateway.allocation)
     before = [one for one in ec2.find(gateway.owner) if one.marks.group == gateway.mark]
@@ -70,7 +72,10 @@ def recycle(gateway: Gateway, run_id: str, ec2: Ec2, clock: Clock, recorder: Rec
         recorder.record("gateway.answered", group=gateway.group, instance=instance.id, seconds=round(clock.monotonic() - began, 1))
         ec2.move(gateway.allocation, instance.id)
     except BaseException:
-        ec2.terminate([instance.id])
+        # A move that failed may have had its effect. Where that is not known both are left: the next recycling ends all but its own.
+        with suppress(MaintainerError):
+            if ec2.elastic(gateway.allocation).instance != instance.id:
+                ec2.terminate([instance.id])
         raise
     recorder.record("gateway.moved", group=gateway.group, instance=instance.id, address=gateway.name)
     for old in before:

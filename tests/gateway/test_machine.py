@@ -10,13 +10,21 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
+from maintainer.cli import compute, gateway
+from maintainer.controller import gateway as controller
+from maintainer.core.errors import NoInstanceError
 from maintainer.core.events import Event, decode
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.log import Recorder
 from maintainer.hosts.hostfiles import read_environment
 from maintainer.sandbox.plant import GATEWAY
 from maintainer.sandbox.provision import root_client
+from maintainer.settings.load import load
 from tests.support.gateways import Guest
 from tests.support.instances import Fleet, until
 from tests.support.repositories import RESTIC
@@ -144,6 +152,31 @@ def test_one_that_does_not_answer_takes_nothing_over(front: Fleet) -> None:
     assert [event.event for event in events] == ["gateway.launched", "run.failed"]
     assert "did not come" in str(events[-1].fields["reason"])
     assert [one["InstanceId"] for one in front.instances()] == [before]
+
+
+@pytest.mark.parametrize(("when", "has_effect"), [("after-call", True), ("before-call", False)])
+def test_whoever_has_the_address_goes_on_when_the_answer_to_the_move_is_lost(front: Fleet, when: str, has_effect: bool) -> None:
+    recycled(front)
+    before = str(status(front)["instance"])
+    chosen = load(Path(front.sandbox.config))
+    (section,) = [group.gateway for group in chosen.groups if group.gateway is not None]
+    told: list[Event] = []
+    recorder = Recorder("r", "controller", SystemClock(), told.append)
+    ec2 = compute.ec2(chosen, recorder)
+
+    def lose(**_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="https://ec2")
+
+    ec2._client.meta.events.register(f"{when}.ec2.AssociateAddress", lose)
+    with pytest.raises(NoInstanceError, match="AssociateAddress"):
+        controller.recycle(gateway.of(chosen, "sandbox", section), "r", ec2, SystemClock(), recorder, within_s=60)
+    new = next(str(event.fields["instance"]) for event in told if event.event == "gateway.launched")
+    until(lambda: bool(status(front)["answers"]), 10)
+    found = status(front)
+    # The old one is not ended by who can not know that the new one serves: the next recycling does.
+    assert (found["instance"], found["others"]) == ((new, [before]) if has_effect else (before, []))
+    recycled(front)
+    assert len(front.instances()) == 1
 
 
 def test_nobody_else_s_network_is_let_in(front: Fleet) -> None:
