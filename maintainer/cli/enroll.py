@@ -130,7 +130,7 @@ def _place(chosen: Settings, group: GroupSection, section: HostsSection, name: s
 def _way(chosen: Settings, group: GroupSection, section: HostsSection, access: Access, name: str) -> OwnKey | ByGateway:
     if section.through == "s3":
         place = section.location.below(name)
-        return OwnKey(Iam(access), user_of(name, place), place, _location(place), chosen.s3.region)
+        return OwnKey(Iam(access), user_of(name, place), place, _location(place), chosen.s3.region, section.kms_key)
     if group.gateway is None:
         raise AssertionError("settings refuse a way that is not there")
     if not (group.gateway.location.contains(section.location) and section.location.contains(group.gateway.location)):
@@ -164,6 +164,7 @@ def _path(text: str) -> str:
 def _block(wanted: Enrolment, group: GroupSection, section: HostsSection) -> str:
     """Return the repository's table in the configuration, with the host that is expected: so its first contact needs no person."""
     keep = "\n".join(f"{rule} = {count}" for rule, count in section.keep.model_dump(exclude={"within", "tags"}).items() if count)
+    encrypted = f"kms_key = {json.dumps(section.kms_key)}\n" if section.kms_key else ""
     every = int(wanted.host.every.total_seconds()) // 3600
     return f"""
 [[repository]]
@@ -171,7 +172,7 @@ name = {json.dumps(wanted.host.name)}
 group = {json.dumps(group.name)}
 location = {json.dumps(_location(wanted.place))}
 password = {json.dumps(wanted.password)}
-[repository.expect]
+{encrypted}[repository.expect]
 host = {json.dumps(wanted.host.name)}
 paths = {json.dumps(list(wanted.host.paths))}
 every = "{every}h"

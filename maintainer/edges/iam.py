@@ -32,6 +32,11 @@ class Iam:
     def __init__(self, access: Access) -> None:
         self._client: Any = session(access).client("iam", endpoint_url=access.endpoint or None)
 
+    @property
+    def partition(self) -> str:
+        """Return which of AWS's partitions the account's region is in: the second word of every ARN there."""
+        return str(self._client.meta.partition)
+
     def keep_user(self, name: str, policy: str) -> bool:
         """Make a user with this inline policy and no other, or bring the one that is there to it; return whether it was made."""
         made = False

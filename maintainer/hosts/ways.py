@@ -28,13 +28,17 @@ def user_of(host: str, place: Place) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OwnKey:
-    """An IAM user that may do what a host may, below its own prefix alone. `location` is the repository in restic's own form."""
+    """An IAM user that may do what a host may, below its own prefix alone. `location` is the repository in restic's own form.
+
+    `kms_key`: the ARN of the key that the bucket encrypts under, if it does.
+    """
 
     iam: Iam
     user: str
     place: Place
     location: str
     region: str
+    kms_key: str = ""
 
     certificate = ""
 
@@ -44,7 +48,8 @@ class OwnKey:
 
     def open(self, known: Mapping[str, str]) -> dict[str, str]:
         """Keep the user, and return its key. ConfigurationError where it has two that are not written here."""
-        self.iam.keep_user(self.user, document(*host_statements(self.place.bucket, self.place.prefix)))
+        may = host_statements(self.place.bucket, self.place.prefix, partition=self.iam.partition, kms_key=self.kms_key)
+        self.iam.keep_user(self.user, document(*may))
         if self.is_open(known):
             pair = known["AWS_ACCESS_KEY_ID"], known["AWS_SECRET_ACCESS_KEY"]
         else:

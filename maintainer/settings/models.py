@@ -135,11 +135,13 @@ class HostsSection(Section):
 
     Below `passwords` lie the repositories' passwords as maintainer knows them: parameters (`ssm:/path`), or files in a folder
     (`file:/path`). `through`: with a key of the bucket's own, or by the group's gateway. `keep`: the rules of new repositories.
+    `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does.
     """
 
     location: Location
     passwords: Annotated[str, AfterValidator(values.parse_store)]
     through: Literal["s3", "gateway"] = "s3"
+    kms_key: Annotated[str, AfterValidator(values.parse_kms_key)] = ""
     keep: KeepSection = KeepSection(daily=14, weekly=8, monthly=12)
 
 

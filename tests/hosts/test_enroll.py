@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from maintainer.cli import enroll as cli
+from maintainer.core.job import Place
 from maintainer.edges import secrets
 from maintainer.edges.iam import Iam
 from maintainer.edges.restic import Restic
 from maintainer.hosts import enrolment
 from maintainer.hosts.hostfiles import read_environment
+from maintainer.hosts.ways import user_of
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.provision import root_client
 from tests.support.buckets import client
@@ -111,6 +113,27 @@ def test_hosts_of_one_name_in_two_places_are_two_users(office: Office) -> None:
     assert office.environment()["AWS_ACCESS_KEY_ID"] != first["AWS_ACCESS_KEY_ID"]
     office.restic("snapshots", more=first)
     office.restic("snapshots", code=1, more={**first, "RESTIC_REPOSITORY": office.environment()["RESTIC_REPOSITORY"]})
+
+
+def test_a_bucket_that_encrypts_under_a_key_of_ours_is_told_to_the_host_s_policy_and_to_the_run(office: Office) -> None:
+    admin, bucket, key = client(office.sandbox, "admin"), f"{office.name}-kms", "arn:aws:kms:us-east-1:000000000000:key/ours"
+    admin.create_bucket(Bucket=bucket)
+    admin.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    under = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules = [{"ApplyServerSideEncryptionByDefault": under}]
+    admin.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules})
+    place = f"s3:{office.sandbox.endpoint}/{bucket}"
+    office.configure(f'location = "{place}"\npasswords = "file:{office.root}/passwords"\nkms_key = "{key}"\n')
+    text = office.config.read_text()
+    office.config.write_text(text.replace('profile = "maintenance"', 'profile = "admin"'))  # whose policy names one bucket
+    office.enroll()
+    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    assert admin.head_object(Bucket=bucket, Key="web1/config")["SSEKMSKeyId"] == key
+    assert "heal" not in office.call("run", "--once", "--repository", "web1"), "what is under the key is true"
+    iam = root_client("iam", office.sandbox.endpoint)
+    user = user_of("web1", Place(bucket, "web1"))
+    statements = iam.get_user_policy(UserName=user, PolicyName="repository")["PolicyDocument"]["Statement"]
+    assert [one["Resource"] for one in statements if "kms:Decrypt" in one["Action"]] == [[key]]
 
 
 def test_two_passwords_open_the_repository_and_neither_side_knows_the_others(office: Office) -> None:
