@@ -40,11 +40,11 @@ def _judge(found: list[Candidate]) -> tuple[float, float]:
     """Return how long it takes, and how much memory beyond the snapshots themselves: measured apart, for measuring memory takes time."""
     now, limits, clock = found[-1].first_seen + timedelta(days=20), Limits(), SystemClock()
     started = clock.monotonic()
-    verdict = judge(found, {found[0].group: EVERY}, limits, _extent, now=now)
+    verdict = judge(found, {found[0].group: EVERY}, limits, _extent, since=found[0].first_seen, now=now)
     allow([one.id for one in verdict.counting[: len(found) // 2]], verdict, limits)
     seconds = clock.monotonic() - started
     tracemalloc.start()
-    judge(found, {found[0].group: EVERY}, limits, _extent, now=now)
+    judge(found, {found[0].group: EVERY}, limits, _extent, since=found[0].first_seen, now=now)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return seconds, peak / (1 << 20)

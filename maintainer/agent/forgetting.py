@@ -38,7 +38,7 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     extents = Extents(run, opened, shown, {one.id: bytes.fromhex(one.tree) for one in listed})
     extents.ahead(one.id for one in candidates if one.extent is None)
     limits = run.job.limits
-    verdict = retention.judge(candidates, _expected(run), limits, extents.measure, now=run.now)
+    verdict = retention.judge(candidates, _expected(run), limits, extents.measure, since=run.fold.records["config"].first_seen, now=run.now)
     if remember:
         extents.remember()
     run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=extents.trees_read, bytes=extents.bytes_read)

@@ -16,7 +16,7 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents
 from maintainer.core import release, retention
 from maintainer.core.admission import has_trees
-from maintainer.core.errors import CheckFailedError, ExitCode, HeldError, MaintainerError
+from maintainer.core.errors import CheckFailedError, ExitCode, MaintainerError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
 from maintainer.core.moments import to_text
 from maintainer.core.records import Record, RecordsInMemory, State
@@ -69,10 +69,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         plan = make_plan(run, lambda finding: not _is_undeleted(run, finding))
         carry_out(run, plan, partial(packs_aside, run))
         if not run.may_mark:
-            raise HeldError(
-                "the ledger is empty, though maintainer was here before: overwritten content was healed, and nothing else was done",
-                guidance="correct [state] location: the state store was wiped, or is another one",
-            )
+            raise unlock.ledger_lost()
     with step("admit"):
         opened = unlock.open_pinned(run, password())
         uncommitted = _uncommitted(run)

@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 
 from maintainer.agent.run import Opened, Run
-from maintainer.core.errors import ConfigurationError, NotFoundError, PasswordError, Problem
+from maintainer.core.errors import ConfigurationError, HeldError, NotFoundError, PasswordError, Problem
 from maintainer.core.records import Record, State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.versions import ObjectVersion
@@ -26,6 +26,14 @@ def has_other_identity(run: Run) -> bool:
         version.size <= LONGEST_IDENTITY and run.looks(version).digest == history.key.removeprefix(IDENTITY)
         for history in run.histories.histories(IDENTITY)
         for version in history.contents()
+    )
+
+
+def ledger_lost() -> HeldError:
+    """Return what a run ends with that finds such an object and no ledger."""
+    return HeldError(
+        "the ledger is empty, though maintainer was here before: overwritten content was healed, and nothing else was done",
+        guidance="correct [state] location: the state store was wiped, or is another one",
     )
 
 

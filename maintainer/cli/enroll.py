@@ -6,22 +6,26 @@ import argparse
 import json
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
+from maintainer.agent import unlock
+from maintainer.agent.pipeline import contact
 from maintainer.cli import common
 from maintainer.cli import gateway as gateways
+from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
-from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.errors import AccessDeniedError, ConfigurationError, ExitCode, Problem
 from maintainer.core.job import Access, Place
-from maintainer.edges import restic
+from maintainer.edges import restic, secrets
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.iam import Iam
 from maintainer.hosts.enrolment import Enrolment, Tools, enroll, foresee
 from maintainer.hosts.hostfiles import Host
 from maintainer.hosts.ways import ByGateway, OwnKey, user_of
 from maintainer.settings.load import Settings
-from maintainer.settings.models import GroupSection, HostsSection
+from maintainer.settings.models import GroupSection, HostsSection, RepositorySection
 from maintainer.settings.values import Mistake, parse_duration
 
 LOCAL = "/var/backups/restic"
@@ -62,17 +66,18 @@ def run(arguments: argparse.Namespace) -> int:
     access = gateways.writing(chosen, arguments.profile)
     tools = Tools(restic.find(chosen.restic.path), access, SystemClock(), tell)
     way = _way(chosen, group, section, access, name)
-    block = _block(wanted, group, section)
-    is_known = any(one.name == name for one in chosen.repositories)
+    known = next((one for one in chosen.repositories if one.name == name), None)
+    repository = known or _repository(wanted, group, section)
     if arguments.dry_run:
         foresee(wanted, way, tools)
-        tell(f"repository {name} is in the configuration" if is_known else f"{chosen.path} would get:\n{block}")
+        tell(f"repository {name} is in the configuration" if known else f"{chosen.path} would get:\n{_block(repository)}")
     else:
         enroll(wanted, way, tools)
-        if is_known:
+        _meet(chosen, repository, access, tell)
+        if known:
             tell(f"repository {name} is in the configuration already")
         else:
-            _append(chosen.path, block, tell)
+            _append(chosen.path, _block(repository), tell)
     if arguments.json:
         made = {"host": name, "folder": str(wanted.folder), "repository": str(place), "dry_run": arguments.dry_run, "told": told}
         say(json.dumps(made, indent=2))
@@ -161,24 +166,62 @@ def _path(text: str) -> str:
     return str(path)
 
 
-def _block(wanted: Enrolment, group: GroupSection, section: HostsSection) -> str:
-    """Return the repository's table in the configuration, with the host that is expected: so its first contact needs no person."""
-    keep = "\n".join(f"{rule} = {count}" for rule, count in section.keep.model_dump(exclude={"within", "tags"}).items() if count)
-    encrypted = f"kms_key = {json.dumps(section.kms_key)}\n" if section.kms_key else ""
-    every = int(wanted.host.every.total_seconds()) // 3600
+def _repository(wanted: Enrolment, group: GroupSection, section: HostsSection) -> RepositorySection:
+    """Return the repository as the configuration will have it, with the host that is expected: so its first contact needs no person."""
+    host = wanted.host
+    return RepositorySection.model_validate(
+        {
+            "name": host.name,
+            "group": group.name,
+            "location": _location(wanted.place),
+            "password": wanted.password,
+            "keep": section.keep,
+            "expect": ({"host": host.name, "paths": host.paths, "every": f"{int(host.every.total_seconds()) // 3600}h"},),
+            **({"kms_key": section.kms_key} if section.kms_key else {}),
+        }
+    )
+
+
+def _block(made: RepositorySection) -> str:
+    """Write its table."""
+    keep = "\n".join(f"{rule} = {count}" for rule, count in made.keep.model_dump(exclude={"within", "tags"}).items() if count)
+    encrypted = f"kms_key = {json.dumps(made.kms_key)}\n" if made.kms_key else ""
+    (expected,) = made.expect
     return f"""
 [[repository]]
-name = {json.dumps(wanted.host.name)}
-group = {json.dumps(group.name)}
-location = {json.dumps(_location(wanted.place))}
-password = {json.dumps(wanted.password)}
+name = {json.dumps(made.name)}
+group = {json.dumps(made.group)}
+location = {json.dumps(_location(made.location))}
+password = {json.dumps(made.password)}
 {encrypted}[repository.expect]
-host = {json.dumps(wanted.host.name)}
-paths = {json.dumps(list(wanted.host.paths))}
-every = "{every}h"
+host = {json.dumps(expected.host)}
+paths = {json.dumps(list(expected.paths))}
+every = "{int(expected.every.total_seconds()) // 3600}h"
 [repository.keep]
 {keep}
 """
+
+
+def _meet(chosen: Settings, repository: RepositorySection, access: Access, tell: Callable[[str], object]) -> None:
+    """Make first contact: what makes the repository this one is pinned before its host ever came.
+
+    HeldError where an earlier ledger was here. A profile that may not write there leaves it to the first run.
+    """
+    mine = replace(chosen, s3=chosen.s3.model_copy(update={"profile": access.profile}))
+    seen = beholder("enroll", mine, repository)
+    try:
+        seen.survey()
+        seen.state.probe()
+        seen.read_ledger()
+        contact(seen, lambda: secrets.read(repository.password, access))
+    except AccessDeniedError as error:
+        tell(f"first contact is left to the first run: {error.message}")
+        return
+    finally:
+        seen.close()
+    if not seen.may_mark:
+        raise unlock.ledger_lost()
+    tell(f"{repository.location} is known by its config and keys, as they are now: the ledger has them")
 
 
 def _append(path: Path, block: str, tell: Callable[[str], object]) -> None:

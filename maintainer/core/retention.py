@@ -103,8 +103,13 @@ Expectation: TypeAlias = Mapping[Group, timedelta]
 """The hosts and paths that are expected, and how often; never, where history says how often."""
 
 
-def judge(candidates: Sequence[Candidate], expected: Expectation, limits: Limits, measure: Measure, *, now: datetime) -> Verdict:
-    """Say which snapshots count, each host and paths in the order in which the store saw them."""
+def judge(
+    candidates: Sequence[Candidate], expected: Expectation, limits: Limits, measure: Measure, *, since: datetime, now: datetime
+) -> Verdict:
+    """Say which snapshots count, each host and paths in the order in which the store saw them.
+
+    `since` is when the repository was made. Of one without any snapshot the first is awaited as long as a next one would be.
+    """
     by_group: dict[Group, list[Candidate]] = {}
     for candidate in sorted(candidates, key=lambda one: (one.first_seen, one.time, one.id)):
         by_group.setdefault(candidate.group, []).append(candidate)
@@ -112,7 +117,11 @@ def judge(candidates: Sequence[Candidate], expected: Expectation, limits: Limits
     waiting: list[Candidate] = []
     suspect: list[tuple[Candidate, tuple[str, ...]]] = []
     stale: dict[Group, str] = {}
-    late: dict[Group, str] = {group: "none has ever come" for group in expected if group not in by_group}
+    late: dict[Group, str] = {
+        group: "none has ever come"
+        for group, every in expected.items()
+        if group not in by_group and (by_group or since + (2 * every or limits.stale) < now)
+    }
     extents: dict[str, Extent] = {}
     crowded: dict[str, str] = {}
     for group, found in by_group.items():

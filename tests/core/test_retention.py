@@ -56,7 +56,7 @@ def measure(candidate: Candidate, previous: Candidate | None) -> Extent:
 
 
 def verdict(found: list[Candidate], *, day: float = 100, limits: Limits = LIMITS, expected: Expectation = EXPECTED) -> Verdict:
-    return judge(found, expected, limits, measure, now=WHEN + day * DAY)
+    return judge(found, expected, limits, measure, since=WHEN, now=WHEN + day * DAY)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ PAST = history(range(20))
     ],
 )
 def test_what_shrinks_by_half_or_is_rewritten_is_suspect(extent: Extent, says: str) -> None:
-    judged = judge([*PAST, follow(PAST, 20, extent)], EXPECTED, LIMITS, measure, now=WHEN + 20 * DAY)
+    judged = judge([*PAST, follow(PAST, 20, extent)], EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 20 * DAY)
     assert [says in reasons[0] for _, reasons in judged.suspect] == ([True] if says else [])
 
 
@@ -150,11 +150,11 @@ def test_content_is_judged_once_and_again_only_when_a_later_predecessor_is_plaus
 
     past = history(range(5))
     bad = replace(past[4], extent=Extent(0, SIZE, 0, past[1].name, "it has shrunk"))
-    judge([past[0], *past[3:]], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
-    judge([*past[:2], bad], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
+    judge([past[0], *past[3:]], EXPECTED, LIMITS, ask, since=WHEN, now=WHEN + 5 * DAY)
+    judge([*past[:2], bad], EXPECTED, LIMITS, ask, since=WHEN, now=WHEN + 5 * DAY)
     assert asked == []
-    judge([*past[:3], bad], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
-    judge([*past[:4], replace(past[4], extent=None)], EXPECTED, LIMITS, ask, now=WHEN + 5 * DAY)
+    judge([*past[:3], bad], EXPECTED, LIMITS, ask, since=WHEN, now=WHEN + 5 * DAY)
+    judge([*past[:4], replace(past[4], extent=None)], EXPECTED, LIMITS, ask, since=WHEN, now=WHEN + 5 * DAY)
     assert asked == [(bad.id, past[2].id), (past[4].id, past[3].id)]
 
 
@@ -216,8 +216,20 @@ def test_a_host_is_late_after_twice_what_is_expected_or_when_it_is_stale(every: 
 
 
 def test_a_host_that_is_expected_and_never_came_is_late_and_one_that_is_not_expected_never_is() -> None:
-    assert verdict([], day=0).late == {GROUP: "none has ever come"}
+    assert verdict([], day=100).late == {GROUP: "none has ever come"}
     assert not verdict(PAST, day=1000, expected={}).late
+
+
+@pytest.mark.parametrize(
+    ("every", "day", "is_late"), [(1, 0, False), (1, 2, False), (1, 2.1, True), (0, 7, False), (0, 7.1, True), (10, 20.1, True)]
+)
+def test_the_first_snapshot_of_a_new_repository_is_awaited_as_long_as_a_next_one(every: float, day: float, is_late: bool) -> None:
+    assert bool(verdict([], day=day, expected={GROUP: every * DAY}).late) == is_late
+
+
+def test_a_host_that_has_another_name_than_is_expected_is_told_at_once() -> None:
+    other = ("other", ("/",))
+    assert list(verdict(history([0]), day=0, expected={other: DAY}).late) == [other]
 
 
 def test_a_suspect_keeps_no_host_fresh() -> None:

@@ -68,7 +68,14 @@ class Host:
             size, base, shared = self.measured[candidate.id]
             return Extent(size, base, shared, previous.name) if previous else Extent(size)
 
-        verdict = judge(self.snapshots, {GROUP: self.expected}, Limits(), measure, now=now)
+        verdict = judge(
+            self.snapshots,
+            {GROUP: self.expected},
+            Limits(),
+            measure,
+            since=min((one.first_seen for one in self.snapshots), default=now),
+            now=now,
+        )
         self.snapshots = [
             replace(one, extent=verdict.extents[one.id], suspect=one.suspect or verdict.crowded.get(one.id, "")) for one in self.snapshots
         ]

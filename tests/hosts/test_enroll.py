@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import uuid
@@ -15,10 +17,12 @@ from typing import Any
 import pytest
 
 from maintainer.cli import enroll as cli
-from maintainer.core.job import Place
+from maintainer.core.errors import AccessDeniedError
+from maintainer.core.job import Access, Place
 from maintainer.edges import secrets
 from maintainer.edges.iam import Iam
 from maintainer.edges.restic import Restic
+from maintainer.edges.s3 import S3
 from maintainer.hosts import enrolment
 from maintainer.hosts.hostfiles import read_environment
 from maintainer.hosts.ways import user_of
@@ -102,6 +106,43 @@ def test_one_command_and_the_host_backs_up_and_is_maintained_and_nobody_was_aske
     assert "not authorized to perform: s3:DeleteObject" in office.restic("forget", "latest", "--prune", code=1)
     office.call("run", "--once", "--repository", "web1")
     assert "1 snapshots" in office.restic("snapshots")
+
+
+def test_first_contact_is_made_before_the_host_ever_came_and_nobody_can_hold_it_up(office: Office) -> None:
+    assert "the ledger has them" in office.enroll()
+    admin = client(office.sandbox, "admin")
+    (identity,) = admin.list_objects_v2(Bucket=office.sandbox.bucket, Prefix=f"{office.name}/web1/maintainer/")["Contents"]
+    entry = admin.get_object(Bucket=office.sandbox.state_bucket, Key=f"{office.name}/sandbox/web1/ledger/00000000")["Body"].read()
+    assert identity["Key"].endswith(hashlib.sha256(entry).hexdigest())
+    keys = admin.list_objects_v2(Bucket=office.sandbox.bucket, Prefix=f"{office.name}/web1/keys/")["Contents"]
+    assert {one["Key"].rpartition("/")[2] for one in keys} <= set(re.findall("keys/([0-9a-f]{64})", entry.decode())), "both are pinned"
+    host = S3(Access(office.sandbox.endpoint, office.sandbox.region, "host", f"{office.sandbox.directory}/credentials"))
+    forged = b"an earlier ledger"
+    where = f"{office.name}/web1/maintainer/{hashlib.sha256(forged).hexdigest()}"
+    host.call("put_object", Bucket=office.sandbox.bucket, Key=where, Body=forged)
+    said = office.call("run", "--once", "--repository", "web1")
+    assert "late" not in said, "the first snapshot is awaited"
+    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    office.call("run", "--once", "--repository", "web1")
+
+
+def test_a_profile_that_may_not_write_there_leaves_first_contact_to_the_first_run(office: Office) -> None:
+    def refuse(*_: object) -> None:
+        raise AccessDeniedError("put_object s3://state: permission denied", guidance="allow it")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cli, "contact", refuse)
+        assert "left to the first run: put_object s3://state: permission denied" in office.enroll()
+    office.call("run", "--once", "--repository", "web1")
+
+
+def test_a_wiped_state_store_is_told(office: Office) -> None:
+    office.enroll()
+    text = office.config.read_text()
+    office.config.write_text(
+        text.replace(f"{office.sandbox.state_bucket}/{office.name}/", f"{office.sandbox.state_bucket}/{office.name}-new/")
+    )
+    assert "maintainer was here before" in office.enroll(code=4)
 
 
 def test_hosts_of_one_name_in_two_places_are_two_users(office: Office) -> None:
@@ -267,8 +308,8 @@ class Killed(BaseException):
     """As a cut line, a closed laptop or a signal ends it."""
 
 
-EFFECTS = 9
-"""What an enrolment does that lasts: a password, a user, its key, the files, what restic makes and tries, the configuration."""
+EFFECTS = 10
+"""What an enrolment does that lasts: a password, a user, its key, the files, what restic makes and tries, first contact, the configuration."""
 
 
 @pytest.mark.parametrize("after", range(1, EFFECTS + 1))
@@ -288,7 +329,15 @@ def test_an_enrolment_that_was_cut_off_is_finished_by_the_same_command(office: O
 
         monkeypatch.setattr(owner, name, act)
 
-    for owner, name in ((secrets, "write"), (Iam, "keep_user"), (Iam, "make_key"), (enrolment, "write"), (Restic, "run"), (cli, "_append")):
+    for owner, name in (
+        (secrets, "write"),
+        (Iam, "keep_user"),
+        (Iam, "make_key"),
+        (enrolment, "write"),
+        (Restic, "run"),
+        (cli, "contact"),
+        (cli, "_append"),
+    ):
         counted(owner, name)
     with pytest.raises(Killed):
         office.enroll()
