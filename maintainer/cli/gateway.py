@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from maintainer.core.gateway import USER, GatewayJob
 from maintainer.core.job import Access
 from maintainer.core.moments import to_text
 from maintainer.edges import secrets
-from maintainer.edges.certificate import self_signed
+from maintainer.edges.certificate import PEM, Authority
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
 from maintainer.edges.statestore import new_run_id
@@ -25,13 +26,14 @@ from maintainer.hosts.ways import ByGateway
 from maintainer.settings.load import Settings
 from maintainer.settings.models import GatewaySection
 
-PEM = "-----BEGIN CERTIFICATE-----"
 OLD_H = 48
 """Then a gateway has missed a day's recycling, and should not have."""
+RENEW_DAYS = 60
+"""Before its certificate ends."""
 TEXTS = {
     "recycle": "put a new instance from the pinned image in the place of the one that serves: once a day, by cron or EventBridge",
     "status": "whether it answers, since when it runs, from which image",
-    "certify": "make a certificate for its address, and put it with its private key where the gateway reads it",
+    "certify": "make a certificate for its address, or renew it: hosts trust the authority above it, which stays",
     "admit": "let a host come, and print what its restic needs; a host that may come already gets a new password",
     "dismiss": "let a host come no more; its repository stays",
 }
@@ -52,7 +54,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             one.add_argument("--within", type=int, default=300, metavar="SECONDS", help="how long the new one may boot (default: 300)")
         if action == "certify":
             one.add_argument(
-                "--replace", action="store_true", help="also where hosts trust one already: they are shut out until they have it"
+                "--replace",
+                action="store_true",
+                help="with a new authority: hosts are shut out until they are given it",
             )
             one.add_argument("--days", type=int, default=825, help="how long it holds (default: 825)")
         common.add_config(one)
@@ -155,6 +159,7 @@ def standing(chosen: Settings, gateway: controller.Gateway) -> dict[str, Any]:
         "answers": not found.answer.why,
         "why": found.answer.why,
         "certificate_until": to_text(found.answer.until) if found.answer.until else None,
+        "certificate_days": (found.answer.until - clock.now()).days if found.answer.until else None,
         "instance": serving.id if serving else None,
         "type": serving.instance_type if serving else None,
         "launched": to_text(serving.launched) if serving else None,
@@ -178,6 +183,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
             yield f"    → maintainer gateway recycle: it should be recycled daily, and runs for {told['age_h']:.0f} h"
     if told["certificate_until"]:
         yield f"  its certificate holds until {told['certificate_until'][:10]}"
+        if told["certificate_days"] < RENEW_DAYS:
+            yield "    → maintainer gateway certify renews it, and no host need know"
     for other in told["others"]:
         yield f"  {other} is one too many: the next recycle ends it"
 
@@ -201,18 +208,29 @@ def _certify(chosen: Settings, section: GatewaySection, job: GatewayJob, access:
         do = 'certificate = "gateway.pem": the file is for the hosts, and for maintainer; where there is none beside it, its text'
         problem = Problem(f"[group.{job.name}.gateway] certificate", found, "a file to write the certificate to", do)
         raise ConfigurationError((problem,))
-    file = _file(chosen, section)
-    if file.exists() and not wanted.replace:
-        do = "give them the new one right after it: maintainer gateway certify --replace"
-        problem = Problem(
-            str(file), "a certificate that hosts may trust already", "none yet: they are shut out until they have the new one", do
-        )
-        raise ConfigurationError((problem,))
-    key, certificate = self_signed(section.address, SystemClock().now(), wanted.days)
-    secrets.write(job.tls, key + certificate, access)
-    file.write_text(certificate, encoding="ascii")
+    file, source = _file(chosen, section), section.authority or f"ssm:/maintainer-authority/{job.name}"
+    clock = SystemClock()
+    trusted = file.read_text(encoding="ascii") if file.exists() else ""
+    kept = secrets.read(source, access) if secrets.is_there(source, access) else ""
+    authority = None
+    with suppress(ValueError):
+        authority = Authority.parse(kept)
+    is_same = authority is not None and authority.is_for(section.address) and trusted.strip() in {"", authority.certificate.strip()}
+    if authority is None or not is_same or wanted.replace:
+        if (trusted or kept) and not wanted.replace:
+            what = f"not the certificate in {source}, or that is for another address than {section.address}"
+            do = "give them the new one right after it: maintainer gateway certify --replace"
+            problem = Problem(str(file), what, "one authority: hosts that trust another are shut out until they have the new one", do)
+            raise ConfigurationError((problem,))
+        authority = Authority.made(section.address, clock.now())
+        secrets.write(source, authority.pem(), access)
+        say(f"{source} holds a new authority for {section.address}: what hosts trust, whenever the gateway's own certificate is renewed")
+    if trusted.strip() != authority.certificate.strip():
+        file.write_text(authority.certificate, encoding="ascii")
+        say(f"{file} holds its certificate: give it to the hosts, too (RESTIC_CACERT)")
+    secrets.write(job.tls, authority.sign(section.address, clock.now(), wanted.days), access)
     say(f"{job.tls} holds a new private key and its certificate for {section.address}, good for {wanted.days} days")
-    say(f"{file} holds the certificate: give it to the hosts, too (RESTIC_CACERT)")
+    say("Renew it by the same command: hosts trust what signed it")
 
 
 def way(chosen: Settings, group: str, section: GatewaySection, access: Access, host: str) -> ByGateway:

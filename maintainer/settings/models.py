@@ -103,7 +103,7 @@ class GatewaySection(LaunchSection):
     Hosts reach it as `address`, which its certificate names: `elastic_ip` (an allocation's id) leads to the instance that serves.
     `tls` is the source of the private key and its certificates in PEM, `users` the path of parameters with each user's bcrypt hash: without
     them `/maintainer/gateway/GROUP/tls` and `/users`. `certificate`: what is to be trusted, a file or its PEM; without it, what this
-    machine trusts.
+    machine trusts. `authority` is where `certify` keeps what signs: by default `/maintainer-authority/GROUP`, which no role of ours reads.
     """
 
     address: Annotated[str, AfterValidator(values.parse_host)]
@@ -113,6 +113,7 @@ class GatewaySection(LaunchSection):
     tls: Annotated[str, AfterValidator(values.parse_parameter)] = ""
     users: Annotated[str, AfterValidator(values.parse_parameter)] = ""
     certificate: Word = ""
+    authority: Annotated[str, AfterValidator(values.parse_parameter)] = ""
     types: Types = ("t3.nano", "t3a.nano", "t3.micro")
     market: Market = ("on-demand",)
 

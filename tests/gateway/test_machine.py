@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +141,42 @@ def test_enroll_lets_a_host_in_by_the_gateway_and_it_holds_no_key_of_the_bucket(
     until(lambda: "401" in restic("snapshots").stderr, 40)
 
 
+def test_a_renewed_certificate_shuts_no_host_out_and_a_new_authority_only_when_told_to(front: Fleet) -> None:
+    recycled(front)
+    repository = guest(front)
+    trusted = (front.root / "gateway.pem").read_text()
+
+    def shown() -> str:
+        with suppress(OSError):  # a server that changes its certificate
+            return ssl.get_server_certificate((GATEWAY, front.plant.gateway_port), ssl_version=ssl.PROTOCOL_TLS_CLIENT)
+        return ""
+
+    before = shown()
+    code, output, errors = front.call("gateway", "certify", "--profile", "admin", "--days", "30")
+    assert (code, errors) == (0, ""), output + errors
+    assert (front.root / "gateway.pem").read_text() == trusted
+    until(lambda: shown() not in {before, ""}, 40)
+    assert repository.restic("snapshots", check=False).returncode == 0, "it trusts what it trusted"
+    assert status(front)["certificate_days"] == 29
+    assert "certify renews it, and no host need know" in front.call("gateway", "status")[1]
+
+    ssm, authority = root_client("ssm", front.sandbox.endpoint), "/maintainer-authority/sandbox"
+    kept = ssm.get_parameter(Name=authority, WithDecryption=True)["Parameter"]["Value"]
+    for damaged in ("nonsense", shown(), kept.partition("-----BEGIN CERT")[0] + shown()):
+        ssm.put_parameter(Name=authority, Value=damaged, Type="SecureString", Overwrite=True)
+        code, _, errors = front.call("gateway", "certify", "--profile", "admin")
+        assert (code, "shut out" in errors) == (2, True), errors
+    ssm.put_parameter(Name=authority, Value=kept, Type="SecureString", Overwrite=True)
+    (front.root / "gateway.pem").write_text(shown())
+    assert "shut out" in front.call("gateway", "certify", "--profile", "admin")[2]
+    code, output, _ = front.call("gateway", "certify", "--profile", "admin", "--replace")
+    assert (code, "give it to the hosts" in output) == (0, True), output
+    until(lambda: "certificate" in repository.restic("snapshots", check=False).stderr, 40)
+
+
 def test_one_that_does_not_answer_takes_nothing_over(front: Fleet) -> None:
     recycled(front)
     before = status(front)["instance"]
-    assert "shut out" in front.call("gateway", "certify", "--profile", "admin")[2]
-    front.call("gateway", "certify", "--profile", "admin", "--replace")  # the one that runs takes it within twenty seconds
     pem = (front.root / "gateway.pem").read_text()
     root_client("ssm", front.sandbox.endpoint).put_parameter(
         Name="/maintainer/gateway/sandbox/tls", Value=pem, Type="SecureString", Overwrite=True

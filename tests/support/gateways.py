@@ -19,7 +19,7 @@ import bcrypt
 
 from maintainer.core.gateway import GatewayJob
 from maintainer.core.job import Access, Place
-from maintainer.edges.certificate import self_signed
+from maintainer.edges.certificate import Authority
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import policies
 from maintainer.sandbox.daemon import Sandbox
@@ -108,11 +108,11 @@ class Guest(Repository):
 
 
 def certify(folder: Path, address: str = "127.0.0.1") -> tuple[Path, str]:
-    """Make a certificate of its own; return its file, and the private key and it in PEM."""
-    private, made = self_signed(address, SystemClock().now(), 9)
+    """Make an authority; return its certificate's file, and a private key and the certificate that it signed, in PEM."""
+    made = Authority.made(address, SystemClock().now())
     file = folder / f"{uuid.uuid4().hex}.pem"
-    file.write_text(made)
-    return file, private + made
+    file.write_text(made.certificate)
+    return file, made.sign(address, SystemClock().now(), 9)
 
 
 def role(sandbox: Sandbox, bucket: str) -> tuple[str, str]:
