@@ -11,6 +11,7 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.core import retention
 from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
+from maintainer.core.job import FOR_EVER
 from maintainer.core.retention import Candidate, Expectation, Verdict
 from maintainer.core.view import Shown, View
 from maintainer.edges import restic
@@ -43,6 +44,10 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
         extents.remember()
     run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=extents.trees_read, bytes=extents.bytes_read)
     _tell(run, verdict)
+    if run.job.is_retired:
+        until = run.job.keep_until if run.job.keep_until == FOR_EVER else f"until {run.job.keep_until}"
+        run.recorder.record("retention.held", reason=f"its host is retired, and all of it is kept {until}")
+        return Judged(candidates, (), verdict)
     held = "first contact forgets nothing" if run.fold.is_first_contact else "the policy has no rule" if run.job.keep.is_empty() else ""
     if held:
         run.recorder.record("retention.held", reason=held)
@@ -75,7 +80,10 @@ def _expected(run: Run) -> Expectation:
 
 
 def _tell(run: Run, verdict: Verdict) -> None:
-    for (host, paths), why in verdict.late.items():
+    if run.job.is_kept_long_enough(run.now):
+        until = run.job.keep_until
+        run.findings.append(Finding(Kind.OVER, run.job.name, f"its host is retired, and it was to be kept until {until}", until))
+    for (host, paths), why in () if run.job.is_retired else verdict.late.items():
         run.findings.append(Finding(Kind.LATE, f"{host}: {', '.join(paths)}", why, why))
     for candidate, reasons in verdict.suspect:
         if not candidate.suspect.startswith(UNDELETED):

@@ -1,12 +1,15 @@
-"""What commands that use a configuration share: its option, its clock, and the state store of one of its repositories."""
+"""What commands that use a configuration share: its option, its clock, its repositories and hosts, and who may write."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.gateway import USER
+from maintainer.core.job import Access
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore
@@ -55,3 +58,16 @@ def only(chosen: Settings, name: str) -> RepositorySection:
     if len(found) != 1:
         raise ConfigurationError((Problem(name, "not one repository", "a repository's name", "see maintainer.toml"),))
     return found[0]
+
+
+def writing(chosen: Settings, profile: str | None) -> Access:
+    """Return how parameters are written: by a person, whose rights are not those of a run."""
+    return replace(chosen.access(), profile=profile) if profile else chosen.access()
+
+
+def host_name(name: str) -> str:
+    """Check a host's name. ConfigurationError for one that a path, a user or a password file reads otherwise."""
+    if not USER.fullmatch(name):
+        expected = "1 to 64 of a-z, 0-9, dot, hyphen and underscore, a letter or digit first and last"
+        raise ConfigurationError((Problem("HOST", repr(name), expected, "give the host such a name here; its own need not change"),))
+    return name

@@ -1,10 +1,9 @@
-"""`maintainer enroll | retire HOST`: make a host one of ours, with one command, and let it go again."""
+"""`maintainer enroll HOST`: make a host one of ours, with one command."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,18 +11,16 @@ from pathlib import Path, PurePosixPath
 
 from maintainer.agent import unlock
 from maintainer.agent.pipeline import contact
-from maintainer.cli import common
-from maintainer.cli import gateway as gateways
+from maintainer.cli import common, ways
 from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, ExitCode, Problem
-from maintainer.core.job import Access, Place
+from maintainer.core.job import Access
 from maintainer.edges import restic, secrets
 from maintainer.edges.clock import SystemClock
-from maintainer.edges.iam import Iam
 from maintainer.hosts.enrolment import Enrolment, Tools, enroll, foresee
 from maintainer.hosts.hostfiles import Host
-from maintainer.hosts.ways import ByGateway, OwnKey, user_of
+from maintainer.settings import editing
 from maintainer.settings.load import Settings
 from maintainer.settings.models import GroupSection, HostsSection, RepositorySection
 from maintainer.settings.values import Mistake, parse_duration
@@ -32,7 +29,7 @@ LOCAL = "/var/backups/restic"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Declare the commands."""
+    """Declare the command."""
     text = "make a host one of ours: credentials, a repository, the files that make it back up, its place in the configuration"
     one = commands.add_parser("enroll", help=text, description=f"{text}. Run again, it does what is not done yet.")
     one.add_argument("host", metavar="HOST", help="its name: that of its repository, of its folder in the bucket, of its snapshots")
@@ -43,29 +40,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--output", type=Path, default=Path(), metavar="FOLDER", help="where its files are written, in a folder HOST (default: here)"
     )
     one.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    other = commands.add_parser("retire", help="end a host's credentials; its repository stays, and is maintained as before")
-    other.add_argument("host", metavar="HOST")
-    for parser in (one, other):
-        parser.add_argument("--group", metavar="NAME", help="of which group, where there are several")
-        parser.add_argument("--profile", metavar="NAME", help="the AWS profile of who administers hosts (default: what [s3] says)")
-        common.add_config(parser)
+    ways.add_choice(one)
     one.set_defaults(run=run)
-    other.set_defaults(run=retire)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Enroll a host."""
     chosen = common.settings(arguments)
-    name = gateways.host_name(arguments.host)
-    group, section = _section(chosen, arguments.group)
+    name = common.host_name(arguments.host)
+    group, section = ways.section(chosen, arguments.group)
     host = Host(name, tuple(_path(path) for path in arguments.path), _every(arguments.every), _path(arguments.local))
-    place = _place(chosen, group, section, name)
+    place = ways.place(chosen, group, section, name)
     wanted = Enrolment(host, place, f"{section.passwords}/{name}", arguments.output / name)
     told: list[str] = []
     tell: Callable[[str], None] = told.append if arguments.json else say
-    access = gateways.writing(chosen, arguments.profile)
+    access = common.writing(chosen, arguments.profile)
     tools = Tools(restic.find(chosen.restic.path), access, SystemClock(), tell)
-    way = _way(chosen, group, section, access, name)
+    way = ways.way(chosen, group, section, access, name)
     known = next((one for one in chosen.repositories if one.name == name), None)
     repository = known or _repository(wanted, group, section)
     if arguments.dry_run:
@@ -86,67 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"  scp -r {wanted.folder} root@{name}: && ssh root@{name} sh {name}/install.sh && rm -r {wanted.folder}")
         say(f"Then: maintainer run --once --repository {name}")
     return ExitCode.COMMITTED
-
-
-def retire(arguments: argparse.Namespace) -> int:
-    """End a host's credentials."""
-    chosen = common.settings(arguments)
-    name = gateways.host_name(arguments.host)
-    group, section = _section(chosen, arguments.group)
-    place = _place(chosen, group, section, name)
-    way = _way(chosen, group, section, gateways.writing(chosen, arguments.profile), name)
-    was = way.close()
-    told = f"{name} has no way to its repository any more" if was else f"{name} had no way to its repository"
-    if arguments.json:
-        say(json.dumps({"host": name, "ended": was, "repository": str(place)}, indent=2))
-        return ExitCode.COMMITTED
-    say(told)
-    say(f"{place} stays, with all its snapshots: nothing is forgotten while the newest is old. To let it go some day, take it out of")
-    say(f"{chosen.path}, and let the storage administrator delete it; its password stays where it is until then")
-    return ExitCode.COMMITTED
-
-
-def _section(chosen: Settings, name: str | None) -> tuple[GroupSection, HostsSection]:
-    found = [(one, one.hosts) for one in chosen.groups if one.hosts is not None and name in (None, one.name)]
-    if not found:
-        do = 'add location = "s3:https://…/BUCKET" and passwords = "ssm:/maintainer/GROUP" there'
-        raise ConfigurationError((Problem(str(chosen.path), f"no [group.{name or 'NAME'}.hosts]", "where hosts' repositories lie", do),))
-    if len(found) > 1:
-        names = ", ".join(group.name for group, _ in found)
-        raise ConfigurationError((Problem("--group", "none named", f"one of {names}", "say to which group the host belongs"),))
-    return found[0]
-
-
-def _place(chosen: Settings, group: GroupSection, section: HostsSection, name: str) -> Place:
-    """Return where the host's repository lies. ConfigurationError where that is another's place, or within it or around it."""
-    place = section.location.below(name)
-    for one in chosen.repositories:
-        is_same = place.contains(one.location) and one.location.contains(place)
-        if one.name == name and not (is_same and one.group == group.name):
-            do = "give the host another name, or correct the location in [group.NAME.hosts]"
-            found = f"a repository {name!r} at {one.location}, group {one.group}"
-            raise ConfigurationError((Problem(name, found, f"none of that name, or the one at {place}", do),))
-        if one.name != name and (place.contains(one.location) or one.location.contains(place)):
-            found = f"{place} and repository {one.name!r} at {one.location} lie one inside the other"
-            raise ConfigurationError((Problem(name, found, "places side by side", "give the host another name"),))
-    return place
-
-
-def _way(chosen: Settings, group: GroupSection, section: HostsSection, access: Access, name: str) -> OwnKey | ByGateway:
-    if section.through == "s3":
-        place = section.location.below(name)
-        return OwnKey(Iam(access), user_of(name, place), place, _location(place), chosen.s3.region, section.kms_key)
-    if group.gateway is None:
-        raise AssertionError("settings refuse a way that is not there")
-    if not (group.gateway.location.contains(section.location) and section.location.contains(group.gateway.location)):
-        found = f"{section.location}, while the gateway serves {group.gateway.location}"
-        raise ConfigurationError((Problem(f"[group.{group.name}.hosts] location", found, "the same place", "correct one of them"),))
-    return gateways.way(chosen, group.name, group.gateway, access, name)
-
-
-def _location(place: Place) -> str:
-    """Write a place in restic's own form."""
-    return f"s3:{place.endpoint}/{place.bucket}/{place.prefix}"
 
 
 def _every(text: str) -> timedelta:
@@ -173,7 +103,7 @@ def _repository(wanted: Enrolment, group: GroupSection, section: HostsSection) -
         {
             "name": host.name,
             "group": group.name,
-            "location": _location(wanted.place),
+            "location": ways.location(wanted.place),
             "password": wanted.password,
             "keep": section.keep,
             "expect": ({"host": host.name, "paths": host.paths, "every": f"{int(host.every.total_seconds()) // 3600}h"},),
@@ -191,7 +121,7 @@ def _block(made: RepositorySection) -> str:
 [[repository]]
 name = {json.dumps(made.name)}
 group = {json.dumps(made.group)}
-location = {json.dumps(_location(made.location))}
+location = {json.dumps(ways.location(made.location))}
 password = {json.dumps(made.password)}
 {encrypted}[repository.expect]
 host = {json.dumps(expected.host)}
@@ -225,13 +155,8 @@ def _meet(chosen: Settings, repository: RepositorySection, access: Access, tell:
 
 
 def _append(path: Path, block: str, tell: Callable[[str], object]) -> None:
-    """Add a table at the end of the configuration, where that is a file that we may write; else say what to add."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        tomllib.loads(text + block)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(block)
-    except (OSError, ValueError):
+    """Add the repository to the configuration, where that is a file that we may write; else say what to add."""
+    if editing.append(path, block):
+        tell(f"{path} has the repository, and expects the host: its first contact needs nobody")
+    else:
         tell(f"add to the configuration:\n{block}")
-        return
-    tell(f"{path} has the repository, and expects the host: its first contact needs nobody")

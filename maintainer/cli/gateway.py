@@ -14,7 +14,7 @@ from maintainer.cli import common, compute
 from maintainer.cli.output import event_printer, say
 from maintainer.controller import gateway as controller
 from maintainer.core.errors import ConfigurationError, ExitCode, MaintainerError, Problem, first
-from maintainer.core.gateway import USER, GatewayJob
+from maintainer.core.gateway import GatewayJob
 from maintainer.core.job import Access
 from maintainer.core.moments import to_text
 from maintainer.edges import secrets
@@ -73,14 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
     if len(sections) != 1:
         raise ConfigurationError((Problem("--group", "none named", f"one of {', '.join(sections)}", "say whose gateway"),))
     ((group, section),) = sections.items()
-    job, access = _job(chosen, group, section), writing(chosen, arguments.profile)
+    job, access = _job(chosen, group, section), common.writing(chosen, arguments.profile)
     match arguments.action:
         case "certify":
             _certify(chosen, section, job, access, arguments)
         case "admit":
-            _admit(way(chosen, group, section, access, host_name(arguments.host)), as_json=arguments.json)
+            _admit(way(chosen, group, section, access, common.host_name(arguments.host)), as_json=arguments.json)
         case _:
-            was = way(chosen, group, section, access, host_name(arguments.host)).close()
+            was = way(chosen, group, section, access, common.host_name(arguments.host)).close()
             told = f"comes no more, {job.look_every_s:.0f} s from now at the latest" if was else "was no host of it"
             say(f"{arguments.host} {told}; its repository stays")
     return ExitCode.COMMITTED
@@ -187,19 +187,6 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
             yield "    → maintainer gateway certify renews it, and no host need know"
     for other in told["others"]:
         yield f"  {other} is one too many: the next recycle ends it"
-
-
-def writing(chosen: Settings, profile: str | None) -> Access:
-    """Return how parameters are written: by a person, whose rights are not those of a run."""
-    return replace(chosen.access(), profile=profile) if profile else chosen.access()
-
-
-def host_name(name: str) -> str:
-    """Check a host's name. ConfigurationError for one that a path, a user or a password file reads otherwise."""
-    if not USER.fullmatch(name):
-        expected = "1 to 64 of a-z, 0-9, dot, hyphen and underscore, a letter or digit first and last"
-        raise ConfigurationError((Problem("HOST", repr(name), expected, "give the host such a name here; its own need not change"),))
-    return name
 
 
 def _certify(chosen: Settings, section: GatewaySection, job: GatewayJob, access: Access, wanted: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ MODULES = {
     "sweep": "sweep",
     "gateway": "gateway",
     "enroll": "enroll",
-    "retire": "enroll",
+    "retire": "retire",
     "rebuild": "rebuild",
     "doctor": "doctor",
     "drill": "drill",

@@ -14,6 +14,7 @@ from maintainer.core.amounts import size
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
 from maintainer.core.findings import WHAT_TO_DO, Standing
+from maintainer.core.job import FOR_EVER
 from maintainer.core.ledger import Fold
 from maintainer.core.records import State
 from maintainer.settings.load import Settings
@@ -36,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     for one in wanted:
         try:
             gateway = {"gateway": gateways[one.group]} if one.group in gateways else {}
-            shown.append({**_summary(one.name, common.state(chosen, one).ledger().fold), **gateway})
+            known = common.state(chosen, one).ledger().fold
+            shown.append({**_summary(one.name, known), "keep_until": one.keep_until or None, **gateway})
         except MaintainerError as error:
             shown.append({"repository": one.name, "error": error.message, "do": error.guidance, "findings": []})
     if arguments.json:
@@ -109,6 +111,8 @@ def _print(summary: dict[str, Any]) -> None:
         return
     last = f"last commit {summary['last_commit'][:19]}" if summary["last_commit"] else "no run has committed yet"
     say(f"{summary['repository']}: {last}, {summary['snapshots']} snapshots, {len(summary['doomed'])} files doomed")
+    if until := summary["keep_until"]:
+        say(f"  its host is retired; kept {until if until == FOR_EVER else f'until {until}'}")
     whole, *since = summary["readings"] or (None,)
     if whole is not None:
         more = f"; since then {size(sum(one['bytes'] for one in since))} that came later, last on {since[-1]['at'][:16]}" if since else ""

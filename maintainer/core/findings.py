@@ -28,6 +28,7 @@ class Kind(Enum):
     SUSPECT = "suspect-snapshot"
     INCOMPLETE = "incomplete-snapshot"
     LATE = "late"
+    OVER = "kept-long-enough"
     EXPIRES = "evidence-expires"
     HIDDEN_BEFORE = "hidden-before-first-contact"
     CONFIRM = "confirm-repository"
@@ -50,6 +51,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.EXPIRES: "let the lifecycle rule take only versions with the tag maintainer=released; where the store has no tags, "
     "make its days more than you need to notice and answer an attack",
     Kind.LATE: "backups have stopped, or come and are not plausible: look at the host. Nothing of it is forgotten meanwhile",
+    Kind.OVER: "take it out of the configuration, and let the storage administrator delete it; or keep it longer: "
+    "`maintainer retire REPOSITORY --until DATE`",
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now. `maintainer reject REPOSITORY ID` lets it go",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",

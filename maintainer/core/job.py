@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from maintainer.core.errors import ConfigurationError, Problem
@@ -62,6 +62,9 @@ class Expected:
     every_s: float = 0
 
 
+FOR_EVER = "for ever"
+
+
 @dataclass(frozen=True, slots=True)
 class RepositoryJob:
     """One repository. `password` names a source; `probation_s` and `grace_s` are seconds; `expect` is empty where a person confirms.
@@ -70,6 +73,7 @@ class RepositoryJob:
     plausible one is older than `stale_s` seconds. `answer_s` is how long a person has to answer a report.
     `host_profile` names the host's own credentials, where they are known here: then its reach is checked.
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does.
+    `keep_until` is an ISO 8601 date or FOR_EVER where its host is retired, and empty where it is not.
     `read_data`: a check reads "always" all packs, or only the "new" ones, and all again every `reread_s` seconds.
     """
 
@@ -86,6 +90,7 @@ class RepositoryJob:
     answer_s: float = 30 * 86_400
     host_profile: str = ""
     kms_key: str = ""
+    keep_until: str = ""
     read_data: str = "always"
     reread_s: float = 30 * 86_400
 
@@ -109,6 +114,15 @@ class RepositoryJob:
     def reread(self) -> timedelta:
         """Return how long what was read need not be read again, where only what is new is read."""
         return timedelta(seconds=self.reread_s)
+
+    @property
+    def is_retired(self) -> bool:
+        """Tell whether no backup is expected any more."""
+        return bool(self.keep_until)
+
+    def is_kept_long_enough(self, now: datetime) -> bool:
+        """Tell whether the last day is over on which its repository was to be kept."""
+        return self.keep_until not in {"", FOR_EVER} and date.fromisoformat(self.keep_until) < now.date()
 
     @property
     def grace(self) -> timedelta:

@@ -175,6 +175,8 @@ class RepositorySection(Section):
 
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does: any other counts as an attack.
 
+    `keep_until` a date, or "for ever": its host is retired. It is healed and checked as before, and no backup of it is missed or forgotten.
+
     A check reads every pack (`read_data = "always"`), or those that none has read yet ("new"), and then all again every `reread`.
     """
 
@@ -192,5 +194,6 @@ class RepositorySection(Section):
     answer: Duration = timedelta(days=30)
     host_profile: Word = ""
     kms_key: Annotated[str, AfterValidator(values.parse_kms_key)] = ""
+    keep_until: Annotated[str, BeforeValidator(values.parse_until)] = ""
     read_data: Literal["always", "new"] = "always"
     reread: Duration = timedelta(days=30)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from urllib.parse import urlsplit
 
-from maintainer.core.job import Place
+from maintainer.core.job import FOR_EVER, Place
 
 
 class Mistake(ValueError):  # noqa: N818 - the word that the reader of a configuration is told
@@ -108,6 +108,18 @@ def parse_duration(text: str) -> timedelta:
     if not text or amount is None:
         raise Mistake(repr(text), "a duration such as `14d`, `36h` or `1d12h`", "write number and unit (d, h, m) without spaces")
     return amount
+
+
+def parse_until(value: object) -> str:
+    """Read until when a retired host's repository is kept: a date, or "for ever"; return the date as ISO 8601 writes it."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    if value == FOR_EVER:
+        return FOR_EVER
+    try:
+        return date.fromisoformat(str(value)).isoformat()
+    except ValueError:
+        raise Mistake(repr(value), f'a date such as 2031-12-31, or "{FOR_EVER}"', "write year, month and day") from None
 
 
 def parse_kms_key(text: str) -> str:

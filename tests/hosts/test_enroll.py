@@ -298,7 +298,7 @@ def test_a_store_that_takes_requests_and_never_answers_is_given_up(office: Offic
 def test_a_retired_host_has_no_way_any_more_and_its_repository_stays(office: Office) -> None:
     office.enroll()
     office.restic("backup", "--host", "web1", str(office.root / "source"))
-    assert "stays" in office.call("retire", "web1", "--profile", "admin")
+    assert "is kept for ever" in office.call("retire", "web1", "--profile", "admin")
     assert json.loads(office.call("retire", "web1", "--profile", "admin", "--json"))["ended"] is False
     office.restic("snapshots", code=1)
     office.call("run", "--once", "--repository", "web1")

@@ -74,3 +74,10 @@ def test_its_timers_run_and_each_repository_does_without_the_other(office: Offic
 
         central = (office.root / "passwords" / "web1").read_text().strip()
         assert as_root(host, f"{LOCAL} RESTIC_PASSWORD={central} restic cat config").returncode == 12
+
+        # Who has what maintainer knows of this repository, and a key of the whole bucket, opens no other.
+        office.enroll(host="db")
+        admin = office.sandbox.credentials["admin"]
+        key = {"AWS_ACCESS_KEY_ID": admin.access_key_id, "AWS_SECRET_ACCESS_KEY": admin.secret_access_key, "RESTIC_PASSWORD": central}
+        for name, code in (("web1", 0), ("db", 12)):
+            office.restic("cat", "config", code=code, more={**key, "RESTIC_REPOSITORY": f"{office.place}/{name}"})

@@ -111,6 +111,7 @@ MISTAKES = [
     ("share", GOOD.replace("grace", "share = 0\ngrace"), "more than 0"),
     ("share", GOOD.replace("grace", "share = 50\ngrace"), "at most 1"),
     ("no floor", GOOD.replace("grace", "at_least = 0\ngrace"), "at least 1"),
+    ("kept until when", GOOD.replace("grace", 'keep_until = "31.12.2031"\ngrace'), "a date such as 2031-12-31"),
     ("reading", GOOD.replace("grace", 'read_data = "nwe"\ngrace'), "'always' or 'new'"),
     ("rereading", GOOD.replace("grace", 'reread = "60d"\ngrace'), "repository[web].reread: a time where every check reads everything"),
     ("expect", GOOD.replace("paths =", 'every = "daily"\npaths ='), "repository[web].expect.every"),

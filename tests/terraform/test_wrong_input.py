@@ -52,6 +52,7 @@ module "configuration" {
   state_location = "s3:https://s3.amazonaws.com/acme-state/prod"
   groups         = []
   keep           = { dayly = 2 }
+  keep_until     = { web = "31.12.2031" }
 }
 """
 OF_VALUES = """
@@ -70,6 +71,7 @@ maintenance_role_arns: at least one
 schedule: cron(17 3 * * ? *) or rate(1 day)
 alarm_days: 1 to 7
 are restic's rules: dayly
+keep_until: a date such as 2031-12-31
 no rule keeps three snapshots, which always stay
 """
 TOGETHER = """

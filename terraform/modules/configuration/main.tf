@@ -5,5 +5,6 @@ terraform {
 }
 
 locals {
-  names = flatten([for group in var.groups : keys(group.repositories)])
+  names   = flatten([for group in var.groups : keys(group.repositories)])
+  told_of = concat(keys(var.expect), keys(var.keep_by_repository), keys(var.keep_until))
 }

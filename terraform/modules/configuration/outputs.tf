@@ -12,6 +12,7 @@ output "maintainer_toml" {
     keep               = var.keep
     keep_by_repository = var.keep_by_repository
     expect             = var.expect
+    keep_until         = var.keep_until
     probation_days     = var.probation_days
   })
 
@@ -24,7 +25,7 @@ output "maintainer_toml" {
     error_message = "gateways: no group of this name: ${join(", ", setsubtract(keys(var.gateways), var.groups[*].name))}."
   }
   precondition {
-    condition     = length(setsubtract(concat(keys(var.expect), keys(var.keep_by_repository)), local.names)) == 0
-    error_message = "expect, keep_by_repository: no repository of this name: ${join(", ", setsubtract(concat(keys(var.expect), keys(var.keep_by_repository)), local.names))}."
+    condition     = length(setsubtract(local.told_of, local.names)) == 0
+    error_message = "expect, keep_by_repository, keep_until: no repository of this name: ${join(", ", setsubtract(local.told_of, local.names))}."
   }
 }

@@ -87,6 +87,17 @@ variable "expect" {
   default = {}
 }
 
+variable "keep_until" {
+  description = "The last day on which a retired host's repository is needed, such as 2031-12-31, or \"for ever\", by repository: nothing of it is forgotten, and no backup missed."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for until in values(var.keep_until) : until == "for ever" || can(regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", until))])
+    error_message = "keep_until: a date such as 2031-12-31, or \"for ever\"."
+  }
+}
+
 variable "probation_days" {
   description = "How long a snapshot waits before it counts."
   type        = number

@@ -1,0 +1,53 @@
+"""`maintainer retire HOST`: end a host's credentials, and say until when its repository is kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from maintainer.cli import common, ways
+from maintainer.cli.output import say
+from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.job import FOR_EVER
+from maintainer.settings import editing
+from maintainer.settings.values import Mistake, parse_until
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    text = "end a host's credentials; its repository is healed and checked as before, and nothing of it is forgotten"
+    parser = commands.add_parser("retire", help=text, description=f"{text}. Again, with another --until, it changes the date.")
+    parser.add_argument("host", metavar="HOST")
+    parser.add_argument("--until", default=FOR_EVER, metavar="DATE", help="how long its repository is kept (default: for ever)")
+    ways.add_choice(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """End a host's credentials."""
+    chosen = common.settings(arguments)
+    name, until = common.host_name(arguments.host), _until(arguments.until, common.clock(chosen).now().date().isoformat())
+    group, section = ways.section(chosen, arguments.group)
+    place = ways.place(chosen, group, section, name)
+    was = ways.way(chosen, group, section, common.writing(chosen, arguments.profile), name).close()
+    value = json.dumps(until) if until == FOR_EVER else until
+    is_told = any(one.name == name for one in chosen.repositories) and editing.set_in_repository(chosen.path, name, "keep_until", value)
+    if arguments.json:
+        told = {"host": name, "ended": was, "repository": str(place), "keep_until": until, "configured": is_told}
+        say(json.dumps(told, indent=2))
+        return ExitCode.COMMITTED
+    say(f"{name} has no way to its repository any more" if was else f"{name} had no way to its repository")
+    say(f"{place} is kept {'for ever' if until == FOR_EVER else f'until {until}; the first run after it says so'}")
+    if not is_told:
+        say(f"{chosen.path} could not be changed: let the repository's table say keep_until = {value}")
+    return ExitCode.COMMITTED
+
+
+def _until(text: str, today: str) -> str:
+    try:
+        until = parse_until(text)
+    except Mistake as mistake:
+        raise ConfigurationError((Problem("--until", mistake.found, mistake.expected, mistake.do),)) from None
+    if until != FOR_EVER and until < today:
+        raise ConfigurationError((Problem("--until", f"{until}, which is over", "a day to come", "name the last day that it is needed"),))
+    return until
