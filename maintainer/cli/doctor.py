@@ -17,6 +17,7 @@ from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
 from maintainer.edges.capabilities import Capability, Prober
+from maintainer.edges.plainhttp import ask_plainly, without_tls
 from maintainer.edges.reach import Reach
 from maintainer.edges.s3 import S3
 from maintainer.hosts.hostfiles import read_environment
@@ -70,6 +71,8 @@ def _found(chosen: Settings, repository: RepositorySection, host: Path | None) -
         preflight.check(seen, job)
         s3 = S3(job.access, seen.job.place.endpoint)
         yield from Prober(s3, seen.job.place.bucket, seen.job.place.prefix, seen.store, seen.clock).probe()
+        place = seen.job.place
+        yield ask_plainly(job.access, place, without_tls(place.endpoint))
         seen.state.probe()
         yield Capability("conditional put, in the state store", True, "a second put is refused", "", is_needed=True)
         yield _who_backs_up(seen)

@@ -229,6 +229,15 @@ class S3Store:
             return []
         return rules
 
+    def policy(self) -> str:
+        """Return the bucket's policy, empty where it has none. AccessDeniedError without the right to read it."""
+        try:
+            return str(self._s3.call("get_bucket_policy", Bucket=self._bucket)["Policy"])
+        except StoreError as error:
+            if error_code(error) not in NOT_THERE | {"NoSuchBucketPolicy"}:
+                raise
+            return ""
+
     def takes_unreleased_after(self, rules: Iterable[Mapping[str, Any]]) -> int | None:
         """Return after how many days such rules take noncurrent versions below the prefix that nobody released; None if they do not."""
         days = [days for rule in rules if (days := _expires_after(rule, self._root)) is not None]

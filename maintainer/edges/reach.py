@@ -42,7 +42,8 @@ class Reach:
                 return
             yield Capability("the host puts below its own prefix", True, "put", "", is_needed=True)
             for what, act in self._trials(own, str(made.get("VersionId", ""))):
-                yield _tried(what, act, _LEAST)
+                yield tried(what, act, _LEAST)
+            yield self._policy()
             for name, place in others.items():
                 yield from self._elsewhere(f"repository {name}", place, "config", "a policy that names its own prefix alone")
             yield from self._elsewhere("the state store", state, "ledger/00000000", "a bucket of its own for the state store")
@@ -60,6 +61,8 @@ class Reach:
         yield "set an ACL", lambda: call("put_object_acl", **own, ACL="private")
         yield "copy an object", lambda: call("copy_object", **copy, CopySource=own)
         yield "encrypt under a key of its own", lambda: call("put_object", **copy, Body=b"probe", **customer)
+        foreign = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/maintainer-probe"}
+        yield "encrypt under a key of KMS", lambda: call("put_object", **copy, Body=b"probe", **foreign)
         yield "put into an archive class", lambda: call("put_object", **copy, Body=b"probe", StorageClass="DEEP_ARCHIVE")
         # It is on, or nothing here would be tried: nothing changes.
         yield "change versioning", lambda: call("put_bucket_versioning", **bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -70,10 +73,22 @@ class Reach:
         else:
             yield "change the lifecycle", lambda: call("delete_bucket_lifecycle", **bucket)
 
+    def _policy(self) -> Capability:
+        """Try to put the bucket's policy as it is, or to delete it where there is none: nothing changes either way."""
+        bucket, what = {"Bucket": self._place.bucket}, "change the bucket's policy"
+        try:
+            policy = self._store.policy()
+        except MaintainerError as error:
+            do = "call doctor with a profile that may read the policy ([s3] profile): only then it can be tried without harm"
+            return Capability(f"the host must not {what}", None, f"not tried: {error.message}", do, is_needed=False)
+        if policy:
+            return tried(what, lambda: self._host.call("put_bucket_policy", **bucket, Policy=policy), _LEAST)
+        return tried(what, lambda: self._host.call("delete_bucket_policy", **bucket), _LEAST)
+
     def _elsewhere(self, name: str, place: Place, key: str, otherwise: str) -> Iterator[Capability]:
         prefix = f"{place.prefix}/".lstrip("/")
-        yield _tried(f"list {name}", lambda: self._host.call("list_objects_v2", Bucket=place.bucket, Prefix=prefix, MaxKeys=1), otherwise)
-        yield _tried(f"read {name}", lambda: self._host.call("head_object", Bucket=place.bucket, Key=f"{prefix}{key}"), otherwise)
+        yield tried(f"list {name}", lambda: self._host.call("list_objects_v2", Bucket=place.bucket, Prefix=prefix, MaxKeys=1), otherwise)
+        yield tried(f"read {name}", lambda: self._host.call("head_object", Bucket=place.bucket, Key=f"{prefix}{key}"), otherwise)
 
     def _tidy(self) -> None:
         """Hide what was put, and tag it as what may expire."""
@@ -84,12 +99,15 @@ class Reach:
             self._store.release([(one.key, one.version_id) for one in self._store.survey(self._key)])
 
 
-def _tried(what: str, act: Callable[[], Any], otherwise: str) -> Capability:
+def tried(what: str, act: Callable[[], Any], otherwise: str) -> Capability:
     """Do what must be refused. Whatever else S3 answers but that it may not, it judged the request itself."""
     name = f"the host must not {what}"
     try:
         act()
-    except AccessDeniedError:
+    except AccessDeniedError as error:
+        # Who is stopped by KMS alone was let through by S3: with a key of another account of his own he would not be stopped.
+        if "kms:" in str(error.__cause__).lower():
+            return Capability(name, False, "KMS alone refused it", otherwise, is_needed=True)
         return Capability(name, True, "refused", otherwise, is_needed=True)
     except MaintainerError as error:
         if error_code(error) in _NO_SUCH_THING:

@@ -81,14 +81,16 @@ def write(source: str, value: str, access: Access) -> None:
         raise _refused(error, source, "ssm", "put_parameter") from None
 
 
-def delete(source: str, access: Access) -> None:
-    """Delete a parameter; one that is gone already is as wished. SecretError as `read`."""
+def delete(source: str, access: Access) -> bool:
+    """Delete a parameter, and return whether it was there. SecretError as `read`."""
     client = session(access).client("ssm", endpoint_url=access.endpoint or None)
     try:
         client.delete_parameter(Name=source.removeprefix("ssm:"))
     except (ClientError, BotoCoreError) as error:
         if not isinstance(error, ClientError) or error.response["Error"]["Code"] != "ParameterNotFound":
             raise _refused(error, source, "ssm", "delete_parameter") from None
+        return False
+    return True
 
 
 def _file(path: str) -> str:

@@ -110,6 +110,4 @@ class ByGateway:
 
     def close(self) -> bool:
         """Let the user in no more; return whether it was."""
-        was = secrets.is_there(self._source, self.access)
-        secrets.delete(self._source, self.access)
-        return was
+        return secrets.delete(self._source, self.access)
