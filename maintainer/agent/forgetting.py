@@ -29,6 +29,9 @@ class Judged:
 
 def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     """Judge the snapshots of a view, tell it, and say what may be forgotten. What was read for it is kept where it may `remember`."""
+    if run.job.is_kept_long_enough(run.now):
+        until = run.job.keep_until
+        run.findings.append(Finding(Kind.OVER, run.job.name, f"its host is retired, and it was to be kept until {until}", until))
     with run.serve(View(shown), Permissions()) as server:
         listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
     candidates = _candidates(run, listed)
@@ -80,9 +83,6 @@ def _expected(run: Run) -> Expectation:
 
 
 def _tell(run: Run, verdict: Verdict) -> None:
-    if run.job.is_kept_long_enough(run.now):
-        until = run.job.keep_until
-        run.findings.append(Finding(Kind.OVER, run.job.name, f"its host is retired, and it was to be kept until {until}", until))
     for (host, paths), why in () if run.job.is_retired else verdict.late.items():
         run.findings.append(Finding(Kind.LATE, f"{host}: {', '.join(paths)}", why, why))
     for candidate, reasons in verdict.suspect:

@@ -69,7 +69,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         plan = make_plan(run, lambda finding: not _is_undeleted(run, finding))
         carry_out(run, plan, partial(packs_aside, run))
         if not run.may_mark:
-            raise unlock.ledger_lost()
+            raise unlock.ledger_lost("overwritten content was healed, and nothing else was done")
     with step("admit"):
         opened = unlock.open_pinned(run, password())
         uncommitted = _uncommitted(run)

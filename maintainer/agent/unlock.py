@@ -29,10 +29,10 @@ def has_other_identity(run: Run) -> bool:
     )
 
 
-def ledger_lost() -> HeldError:
-    """Return what a run ends with that finds such an object and no ledger."""
+def ledger_lost(done: str) -> HeldError:
+    """Return what ends whoever finds such an object and no ledger; `done` says what was done all the same."""
     return HeldError(
-        "the ledger is empty, though maintainer was here before: overwritten content was healed, and nothing else was done",
+        f"the ledger is empty, though maintainer was here before: {done}",
         guidance="correct [state] location: the state store was wiped, or is another one",
     )
 

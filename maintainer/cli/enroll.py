@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         _meet(chosen, repository, access, tell)
         if known:
             tell(f"repository {name} is in the configuration already")
+            if known.keep_until:
+                tell(f"it says that the host is retired: take keep_until out of {chosen.path}, or no backup of it is missed or forgotten")
         else:
             _append(chosen.path, _block(repository), tell)
     if arguments.json:
@@ -150,7 +152,7 @@ def _meet(chosen: Settings, repository: RepositorySection, access: Access, tell:
     finally:
         seen.close()
     if not seen.may_mark:
-        raise unlock.ledger_lost()
+        raise unlock.ledger_lost("nothing was written there")
     tell(f"{repository.location} is known by its config and keys, as they are now: the ledger has them")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import date
 
 from maintainer.cli import common, ways
 from maintainer.cli.output import say
@@ -18,7 +19,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "end a host's credentials; its repository is healed and checked as before, and nothing of it is forgotten"
     parser = commands.add_parser("retire", help=text, description=f"{text}. Again, with another --until, it changes the date.")
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument("--until", default=FOR_EVER, metavar="DATE", help="how long its repository is kept (default: for ever)")
+    default = f"what the configuration says already, or {FOR_EVER}"
+    parser.add_argument("--until", metavar="DATE", help=f"how long its repository is kept (default: {default})")
     ways.add_choice(parser)
     parser.set_defaults(run=run)
 
@@ -26,12 +28,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """End a host's credentials."""
     chosen = common.settings(arguments)
-    name, until = common.host_name(arguments.host), _until(arguments.until, common.clock(chosen).now().date().isoformat())
+    name = common.host_name(arguments.host)
+    known = next((one for one in chosen.repositories if one.name == name), None)
+    until = (known.keep_until if known and arguments.until is None else "") or _until(arguments.until, common.clock(chosen).now().date())
     group, section = ways.section(chosen, arguments.group)
     place = ways.place(chosen, group, section, name)
     was = ways.way(chosen, group, section, common.writing(chosen, arguments.profile), name).close()
     value = json.dumps(until) if until == FOR_EVER else until
-    is_told = any(one.name == name for one in chosen.repositories) and editing.set_in_repository(chosen.path, name, "keep_until", value)
+    is_told = known is not None and editing.set_in_repository(chosen.path, name, "keep_until", value)
     if arguments.json:
         told = {"host": name, "ended": was, "repository": str(place), "keep_until": until, "configured": is_told}
         say(json.dumps(told, indent=2))
@@ -43,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.COMMITTED
 
 
-def _until(text: str, today: str) -> str:
+def _until(text: str | None, today: date) -> str:
     try:
-        until = parse_until(text)
+        until = FOR_EVER if text is None else parse_until(text)
     except Mistake as mistake:
         raise ConfigurationError((Problem("--until", mistake.found, mistake.expected, mistake.do),)) from None
-    if until != FOR_EVER and until < today:
+    if until != FOR_EVER and date.fromisoformat(until) < today:
         raise ConfigurationError((Problem("--until", f"{until}, which is over", "a day to come", "name the last day that it is needed"),))
     return until

@@ -46,8 +46,9 @@ def _write(path: Path, text: str) -> None:
     target = path.resolve()
     new = target.with_name(f".{target.name}.new")
     try:
-        new.touch(mode=target.stat().st_mode & 0o777)
+        new.touch(mode=0o600)
         new.write_text(text, encoding="utf-8")
+        new.chmod(target.stat().st_mode & 0o777)
         os.chown(new, target.stat().st_uid, target.stat().st_gid)
         new.replace(target)
     finally:

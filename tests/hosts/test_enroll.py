@@ -142,7 +142,7 @@ def test_a_wiped_state_store_is_told(office: Office) -> None:
     office.config.write_text(
         text.replace(f"{office.sandbox.state_bucket}/{office.name}/", f"{office.sandbox.state_bucket}/{office.name}-new/")
     )
-    assert "maintainer was here before" in office.enroll(code=4)
+    assert "maintainer was here before: nothing was written there" in office.enroll(code=4)
 
 
 def test_hosts_of_one_name_in_two_places_are_two_users(office: Office) -> None:

@@ -69,6 +69,12 @@ def test_without_a_day_it_is_kept_for_ever(left: Office) -> None:
     told = json.loads(left.call("retire", "web1", "--profile", "admin", "--json"))
     assert (told["ended"], told["keep_until"], told["configured"]) == (True, "for ever", True)
     assert 'keep_until = "for ever"' in left.config.read_text()
+    left.config.chmod(0o640)
+    left.call("retire", "web1", "--until", LATER, "--profile", "admin")
+    assert json.loads(left.call("retire", "web1", "--profile", "admin", "--json"))["keep_until"] == LATER, "as it was said"
+    assert left.config.stat().st_mode & 0o777 == 0o640
+    left.call("retire", "web1", "--until", "for ever", "--profile", "admin")
+    assert "take keep_until out" in left.enroll()
     assert "kept for ever" in nights(left, 4_000, 0)
     assert snapshots(left) == 3
 
