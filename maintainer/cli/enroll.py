@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
-from maintainer.agent import unlock
+from maintainer.agent import preflight, unlock
 from maintainer.agent.pipeline import contact
+from maintainer.agent.run import Run
 from maintainer.cli import common, ways
 from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
@@ -59,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     way = ways.way(chosen, group, section, access, name)
     known = next((one for one in chosen.repositories if one.name == name), None)
     repository = known or _repository(wanted, group, section)
+    _look(chosen, repository, access, tell)
     if arguments.dry_run:
         foresee(wanted, way, tools)
         tell(f"repository {name} is in the configuration" if known else f"{chosen.path} would get:\n{_block(repository)}")
@@ -134,13 +136,29 @@ every = "{int(expected.every.total_seconds()) // 3600}h"
 """
 
 
+def _seen_as(chosen: Settings, access: Access, repository: RepositorySection) -> tuple[Settings, Run]:
+    """Return what a run would work with, had it the credentials of who enrolls."""
+    mine = replace(chosen, s3=chosen.s3.model_copy(update={"profile": access.profile}))
+    return mine, beholder("enroll", mine, repository)
+
+
+def _look(chosen: Settings, repository: RepositorySection, access: Access, tell: Callable[[str], object]) -> None:
+    """Refuse, before anything is made, a bucket in which no run would work. ConfigurationError, NotFoundError."""
+    mine, seen = _seen_as(chosen, access, repository)
+    try:
+        preflight.check(seen, mine.job("enroll", [repository]))
+    except AccessDeniedError as error:
+        tell(f"whether the bucket is fit is left to the first run: {error.message}")
+    finally:
+        seen.close()
+
+
 def _meet(chosen: Settings, repository: RepositorySection, access: Access, tell: Callable[[str], object]) -> None:
     """Make first contact: what makes the repository this one is pinned before its host ever came.
 
     HeldError where an earlier ledger was here. A profile that may not write there leaves it to the first run.
     """
-    mine = replace(chosen, s3=chosen.s3.model_copy(update={"profile": access.profile}))
-    seen = beholder("enroll", mine, repository)
+    _, seen = _seen_as(chosen, access, repository)
     try:
         seen.survey()
         seen.state.probe()

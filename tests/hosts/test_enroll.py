@@ -145,6 +145,18 @@ def test_a_wiped_state_store_is_told(office: Office) -> None:
     assert "maintainer was here before: nothing was written there" in office.enroll(code=4)
 
 
+def test_a_bucket_without_versions_or_none_at_all_is_refused_before_anything_is_made(office: Office) -> None:
+    bucket = f"{office.name}-plain"
+    client(office.sandbox, "admin").create_bucket(Bucket=bucket)
+    for name, says in ((bucket, "versioning is not on"), (f"{bucket}-2", "there is no bucket")):
+        place = f"s3:{office.sandbox.endpoint}/{name}"
+        office.configure(f'location = "{place}"\npasswords = "file:{office.root}/passwords"\n')
+        before = office.everything()
+        for words in (("--dry-run",), ()):
+            assert says in office.enroll(*words, code=2)
+        assert office.everything() == before
+
+
 def test_hosts_of_one_name_in_two_places_are_two_users(office: Office) -> None:
     office.enroll()
     first = office.environment()
