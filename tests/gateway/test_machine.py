@@ -55,7 +55,8 @@ def recycled(fleet: Fleet, code: int = 0, *more: str) -> list[Event]:
     return events
 
 
-def guest(fleet: Fleet, host: str = "web1") -> Guest:
+def guest(fleet: Fleet, host: str) -> Guest:
+    """Let a host in and make its repository; the sandbox, and so the folder that has the host's name, is that of a worker's other tests, too."""
     code, output, errors = fleet.call("gateway", "admit", host, "--profile", "admin", "--json")
     assert code == 0, errors
     told = json.loads(output)
@@ -78,7 +79,7 @@ def test_a_host_backs_up_through_one_machine_and_the_next_takes_over_in_the_midd
     assert [event.event for event in recycled(front)] == ["gateway.launched", "gateway.answered", "gateway.moved"]
     (first,) = front.instances()
     assert (first["InstanceType"], first["MetadataOptions"]["HttpTokens"]) == ("t3.nano", "required")
-    repository = guest(front)
+    repository = guest(front, "web1")
     repository.write("file", 300_000, 1)
     repository.verify(repository.backup())
     assert "403" in repository.restic("forget", "latest", check=False).stderr
@@ -143,7 +144,7 @@ def test_enroll_lets_a_host_in_by_the_gateway_and_it_holds_no_key_of_the_bucket(
 
 def test_a_renewed_certificate_shuts_no_host_out_and_a_new_authority_only_when_told_to(front: Fleet) -> None:
     recycled(front)
-    repository = guest(front)
+    repository = guest(front, "renewed")
     trusted = (front.root / "gateway.pem").read_text()
 
     def shown() -> str:
