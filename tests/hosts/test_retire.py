@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from maintainer.sandbox.daemon import Sandbox, move_clock
+from maintainer.settings import editing
 from tests.hosts.test_enroll import Office
 
 TODAY = date.today()  # noqa: DTZ011 - as a person means it
@@ -88,11 +89,24 @@ def test_a_day_that_is_none_ends_nothing(left: Office) -> None:
     left.restic("snapshots")
 
 
-def test_a_configuration_that_can_not_be_written_is_told_what_to_say(left: Office) -> None:
+def test_a_configuration_that_can_not_be_written_is_told_what_to_say(left: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, _: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    before = left.config.read_text()
+    with monkeypatch.context() as patched:
+        patched.setattr(editing, "_write", refuse)
+        said = left.call("retire", "web1", "--until", LATER, "--profile", "admin")
+        assert f"could not be changed: let the repository's table say keep_until = {LATER}" in said
+        assert "add to the configuration:\n\n[[repository]]" in left.enroll(host="db")
+    assert left.config.read_text() == before
+
+
+def test_a_table_is_changed_however_it_is_written(left: Office) -> None:
     text = left.config.read_text().replace("[[repository]]\n", "[[repository]] # as\n").replace('name = "web1"', '"name" = "web1"')
     left.config.write_text(text)
     left.call("retire", "web1", "--until", LATER, "--profile", "admin")
-    assert f"keep_until = {LATER}" in left.config.read_text(), "however it is written"
+    assert left.config.read_text() == text.replace('"name" = "web1"\n', f'"name" = "web1"\nkeep_until = {LATER}\n')
     left.config.unlink()
     left.config.mkdir()
     assert left.call("retire", "web1", "--profile", "admin", code=2)
