@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from maintainer.edges.clock import SystemClock
@@ -24,7 +25,7 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
         return LocalCompute()
     from maintainer.edges.compute.instance import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
 
-    way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit)
+    way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit, wanted.try_for)
     return Ec2Compute(reach(), shape(wanted), way, recorder, SystemClock())
 
 
@@ -41,6 +42,7 @@ def shape(wanted: LaunchSection) -> Shape:
         by_fleet=wanted.launch == "fleet",
         disk_gib=wanted.disk_gib,
         launch_template=wanted.launch_template,
+        max_price=f"{Decimal(str(wanted.max_price)):f}" if wanted.max_price else "",
     )
 
 

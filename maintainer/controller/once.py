@@ -13,11 +13,14 @@ from types import FrameType
 from maintainer.core.errors import EventError, ExitCode, MaintainerError, NoInstanceError, first
 from maintainer.core.events import Event, decode, finished, first_gap
 from maintainer.core.job import Job
+from maintainer.edges.clock import Clock, SystemClock
 from maintainer.edges.compute import Agent, Compute
 from maintainer.edges.log import Recorder
 
 ATTEMPTS = 3
 """How often one run launches an instance for a group, when EC2 takes them back."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 30.0, 300.0
+"""Between two launches, where no place had room."""
 SHELL = 128
 """What a shell adds to a signal's number."""
 SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
@@ -31,6 +34,9 @@ class Once:
     recorder: Recorder
     sink: Callable[[Event], None]
     received: signal.Signals | None = None
+    clock: Clock = field(default_factory=SystemClock)
+    """Of the real time: what is waited for passes by it."""
+    _stopped: threading.Event = field(default_factory=threading.Event, init=False)
     _agents: set[Agent] = field(default_factory=set, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
@@ -76,9 +82,11 @@ class Once:
         try:
             if (code := self._signalled()) is not None:
                 return code, []
-            agent = self.computes[group].launch(job)
+            agent = self._launch(group, job)
         except MaintainerError as error:
             return self._tell(group, error), []
+        if agent is None:
+            return self._signalled() or ExitCode.NO_INSTANCE, []
         events: list[Event] = []
         broken = ""
         try:
@@ -108,6 +116,24 @@ class Once:
         self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=agent.last_words())
         return ExitCode.LOST, events
 
+    def _launch(self, group: str, job: Job) -> Agent | None:
+        """Launch an agent, and try again later while the group's patience lasts; return None where a signal came first."""
+        compute = self.computes[group]
+        until = self.clock.monotonic() + compute.patience.total_seconds()
+        pause, refused = FIRST_PAUSE_S, 0
+        while True:
+            try:
+                if refused or job.run_id != self.recorder.run_id:  # a later attempt's machine must be the only one
+                    compute.clear(self.recorder.run_id)
+                return compute.launch(job, refused)
+            except NoInstanceError as error:
+                if not error.may_pass or self.clock.monotonic() + pause > until:
+                    raise
+                self.recorder.record("launch.postponed", group=group, reason=error.message, guidance=error.guidance, seconds=pause)
+            if self._stopped.wait(pause):
+                return None
+            pause, refused = min(pause * 2, LONGEST_PAUSE_S), refused + 1
+
     def _signalled(self) -> ExitCode | None:
         with self._lock:
             return SIGNALLED[self.received] if self.received is not None else None
@@ -121,6 +147,7 @@ class Once:
     @contextmanager
     def _forwarding_signals(self) -> Iterator[None]:
         def forward(number: int, _: FrameType | None) -> None:
+            self._stopped.set()
             with self._lock:
                 self.received = self.received or signal.Signals(number)
                 for agent in self._agents:

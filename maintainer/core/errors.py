@@ -190,9 +190,13 @@ class ConnectionLostError(MaintainerError):
 
 
 class NoInstanceError(MaintainerError):
-    """No instance was to be had."""
+    """No instance was to be had. `may_pass`: a later try may find one."""
 
     exit_code = ExitCode.NO_INSTANCE
+
+    def __init__(self, message: str, *, guidance: str, may_pass: bool = False) -> None:
+        super().__init__(message, guidance=guidance)
+        self.may_pass = may_pass
 
 
 class SignalledError(BaseException):

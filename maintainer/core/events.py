@@ -21,6 +21,7 @@ VOCABULARY: Mapping[str, Level] = {
     "rebalance.recommended": "info",  # since: EC2 may take the instance back
     "interruption.noticed": "warning",  # action, at: EC2 takes the instance back
     "run.interrupted": "warning",  # repositories: what is left to do
+    "launch.postponed": "warning",  # group, reason, guidance, seconds
     "attempt.started": "warning",  # group, attempt, of, run, repositories
     "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
     "agent.lost": "error",  # status, reason

@@ -83,6 +83,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "rebalance.recommended": lambda f: f"EC2 may take the instance back soon (since {f['since']})",
     "interruption.noticed": lambda f: f"EC2 takes the instance back at {f['at']} ({f['action']}): this run ends in order",
     "run.interrupted": lambda f: f"interrupted, nothing is lost; left to do: {', '.join(f['repositories']) or 'nothing'}",
+    "launch.postponed": lambda f: f"{f['group']}: {f['reason']}: tried again in {f['seconds']:.0f} s\n    → {f['guidance']}",
     "attempt.started": lambda f: f"{f['group']}: attempt {f['attempt']} of {f['of']}, for {', '.join(f['repositories'])}",
     "run.signalled": lambda f: f"ended by {f['signal']}, in order; nothing is lost",
     "call.retried": lambda f: f"{f['call']} failed ({f['reason']}), repeated in {f['wait_s']} s",

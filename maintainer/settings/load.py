@@ -239,12 +239,22 @@ class _Reader:
             if state is not None and (one.location.contains(state.location) or state.location.contains(one.location)):
                 found = f"{state.location} is the place of repository {one.name!r}, or within it or around it"
                 self._add(("state", "location"), Mistake(found, "a bucket that no backup host reaches", "move the state store"))
+        self._check_prices(groups)
         self._check_gateways(state, groups)
         self._check_hosts(groups)
         self._check_passwords(groups, repositories)
         self._check_policies(repositories)
         self._check_readings(repositories)
         self._compare(repositories)
+
+    def _check_prices(self, groups: tuple[GroupSection, ...]) -> None:
+        """Refuse a limit that nothing would keep: RunInstances takes one for spot alone."""
+        for group in groups:
+            for section, one in (("instance", group.instance), ("gateway", group.gateway)):
+                if one is not None and one.max_price and one.launch == "run-instances" and "on-demand" in one.market:
+                    found = 'a limit that launch = "run-instances" has for spot alone'
+                    mistake = Mistake(found, 'launch = "fleet", or market = ["spot"]', "choose one, or remove this")
+                    self._add(("group", group.name, section, "max_price"), mistake)
 
     def _check_gateways(self, state: StateSection | None, groups: tuple[GroupSection, ...]) -> None:
         """Refuse a gateway that leads to the state store, or to another group's hosts."""

@@ -30,6 +30,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Types = Annotated[tuple[Word, ...], Field(min_length=1)]
 Market = Annotated[tuple[Literal["spot", "on-demand"], ...], Field(min_length=1)]
 Count = Annotated[int, Field(ge=-1)]
+Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -76,6 +77,7 @@ class LaunchSection(Section):
 
     `image_digest` is what the image's tag and the image itself must say. `market`: tried in this order.
     `launch_template`: an id; its default version says what is not said here, such as disks, tags and monitoring.
+    `max_price`: USD an hour, the most that an instance may cost; 0 is EC2's own limit, which for spot is the on-demand price.
     """
 
     image: Word
@@ -88,13 +90,18 @@ class LaunchSection(Section):
     launch: Literal["fleet", "run-instances"] = "fleet"
     disk_gib: Annotated[int, Field(ge=8)] = 16
     launch_template: Word = ""
+    max_price: Dollars = 0
 
 
 class InstanceSection(LaunchSection):
-    """`[group.NAME.instance]`: a short-lived instance. `limit`: then it powers itself off."""
+    """`[group.NAME.instance]`: a short-lived instance. `limit`: then it powers itself off.
+
+    `try_for`: how long a run goes on trying where no place has room, from its start.
+    """
 
     limit: Duration = timedelta(hours=12)
     ssh_port: Port = 22
+    try_for: Duration = timedelta(minutes=30)
 
 
 class GatewaySection(LaunchSection):

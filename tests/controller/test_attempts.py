@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
+from maintainer.controller import once as controller
 from maintainer.controller.once import ATTEMPTS, Once
+from maintainer.core.errors import ExitCode, NoInstanceError
 from maintainer.core.events import Event, encode
 from maintainer.core.job import Access, Job, Place, RepositoryJob
 from maintainer.edges.clock import SystemClock
@@ -50,9 +54,19 @@ class Attempts:
     """A compute whose agents end as the table says, one row an attempt."""
 
     rows: list[tuple[tuple[int, ...], int]]
+    patience: timedelta = timedelta(0)
+    refusals: list[NoInstanceError] = field(default_factory=list)
     launched: list[Job] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
 
-    def launch(self, job: Job) -> Said:
+    def clear(self, run_id: str) -> None:
+        self.cleared.append(run_id)
+
+    def launch(self, job: Job, refused: int = 0) -> Said:
+        self.asked.append(refused)
+        if self.refusals:
+            raise self.refusals.pop(0)
         self.launched.append(job)
         return Said(job, *self.rows.pop(0))
 
@@ -79,9 +93,52 @@ def test_what_is_left_is_tried_again_and_no_outcome_is_forgotten(
     once = Once({"g": compute}, Recorder("r", "controller", SystemClock(), told.append), told.append)
     assert once.run({"g": JOB}) == code
     assert [f"{job.run_id}: {' '.join(one.name for one in job.repositories)}" for job in compute.launched] == launched
+    assert compute.cleared == ["r"] * (len(launched) - 1)
     assert [event.fields["run"] for event in told if event.event == "attempt.started"] == [job.run_id for job in compute.launched[1:]]
     failed = [event.fields for event in told if event.event == "run.failed"]
     assert bool(failed) == (code == 5)
     if failed:
         assert "two" in str(failed[0]["reason"])
         assert "on-demand" in str(failed[0]["guidance"])
+
+
+FULL = NoInstanceError("no place has room", guidance="name more types", may_pass=True)
+WRONG = NoInstanceError("EC2 does not answer", guidance="is it up?")
+
+
+@pytest.mark.parametrize(
+    ("patience_s", "refusals", "code", "asked"),
+    [
+        (60, [FULL, FULL], 0, [0, 1, 2]),
+        (60, [WRONG], 5, [0]),
+        (60, [FULL, WRONG], 5, [0, 1]),
+        (0, [FULL], 5, [0]),
+    ],
+)
+def test_where_no_place_has_room_a_run_tries_again_as_long_as_it_has_patience(
+    monkeypatch: pytest.MonkeyPatch, patience_s: int, refusals: list[NoInstanceError], code: int, asked: list[int]
+) -> None:
+    monkeypatch.setattr(controller, "FIRST_PAUSE_S", 0.01)
+    told: list[Event] = []
+    compute = Attempts([((0, 0), 0)], timedelta(seconds=patience_s), list(refusals))
+    once = Once({"g": compute}, Recorder("r", "controller", SystemClock(), told.append), told.append)
+    assert once.run({"g": JOB}) == code
+    assert compute.asked == asked
+    assert compute.cleared == ["r"] * (len(asked) - 1)
+    postponed = [event.fields for event in told if event.event == "launch.postponed"]
+    assert [one["reason"] for one in postponed] == ["no place has room"] * (len(asked) - 1)
+    assert [event.fields["reason"] for event in told if event.event == "run.failed"] == ([refusals[-1].message] if code else [])
+
+
+def test_a_signal_ends_the_wait_for_room() -> None:
+    told: list[Event] = []
+    compute = Attempts([], timedelta(hours=1), [FULL])
+
+    def show(event: Event) -> None:
+        told.append(event)
+        if event.event == "launch.postponed":
+            signal.raise_signal(signal.SIGTERM)
+
+    once = Once({"g": compute}, Recorder("r", "controller", SystemClock(), show), show)
+    assert once.run({"g": JOB}) is ExitCode.TERMINATED
+    assert compute.asked == [0]

@@ -90,9 +90,10 @@ def asked(ec2: Ec2) -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("launch", ["fleet", "run-instances"])
 def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> None:
-    park.configure("[group.sandbox.instance]\n", f'[group.sandbox.instance]\nlaunch = "{launch}"\n')
+    keys = f'launch = "{launch}"\nmarket = ["spot"]\nmax_price = 0.0725\n'
+    park.configure("[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}")
     made = ec2_compute(park)
-    park.configure(f'launch = "{launch}"\n', "")
+    park.configure(keys, "")
     seen = asked(made.ec2)  # type: ignore[attr-defined]
     agent = made.launch(job(park))
     agent.signal(signal.SIGKILL)
@@ -106,18 +107,21 @@ def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> 
     assert data["NetworkInterfaces"][0]["AssociatePublicIpAddress"] is False
     assert data["ImageId"] == park.plant.image_id
     marked = {one["ResourceType"]: {tag["Key"] for tag in one["Tags"]} for one in data["TagSpecifications"]}
-    assert set(marked) == {"instance", "volume"}
-    assert {"maintainer:owner", "maintainer:run", "maintainer:group", "maintainer:deadline"} <= marked["instance"] & marked["volume"]
+    assert set(marked) == {"instance", "volume", "network-interface"}
+    kept = {"maintainer:owner", "maintainer:run", "maintainer:group", "maintainer:deadline"}
+    assert all(kept <= keys for keys in marked.values())
     if launch == "fleet":
         fleet_asked = requests["CreateFleet"]
         assert fleet_asked["Type"] == "instant"
         assert fleet_asked["TargetCapacitySpecification"] == {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
         assert fleet_asked["SpotOptions"]["AllocationStrategy"] == "price-capacity-optimized"
+        assert fleet_asked["SpotOptions"]["MaxTotalPrice"] == "0.0725"
         places = fleet_asked["LaunchTemplateConfigs"][0]["Overrides"]
         assert len(places) == len({(one["InstanceType"], one["SubnetId"]) for one in places}) == 10
         assert [name for name, _ in seen].count("DeleteLaunchTemplate") == 1
     else:
         assert requests["RunInstances"]["InstanceMarketOptions"]["MarketType"] == "spot"
+        assert requests["RunInstances"]["InstanceMarketOptions"]["SpotOptions"]["MaxPrice"] == "0.0725"
     park.nothing_is_left()
 
 

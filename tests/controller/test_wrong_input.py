@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
+from maintainer.controller import once
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, NoInstanceError
 from maintainer.edges.compute.ec2calls import RefusedError, translate
 from maintainer.edges.s3errors import translate as translate_s3
@@ -108,7 +110,8 @@ def test_an_image_whose_tag_lies_is_refused_by_the_agent(park: Fleet) -> None:
 
 def test_without_spot_capacity_on_demand_is_taken_and_without_any_it_is_exit_5(park: Fleet) -> None:
     types = ["m5.large", "m6i.large"]
-    with configured(park, "[group.sandbox.instance]\n", f"[group.sandbox.instance]\ntypes = {json.dumps(types)}\n"):
+    keys = f'types = {json.dumps(types)}\ntry_for = "0m"'
+    with configured(park, "[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}\n"):
         full = park.directory / "capacity.json"
         full.write_text(
             json.dumps(
@@ -127,10 +130,31 @@ def test_without_spot_capacity_on_demand_is_taken_and_without_any_it_is_exit_5(p
         code, output, _ = park.call("run", "--once")
         full.unlink()
     assert code == 5
-    assert "no instance is to be had: spot: no place: VcpuLimitExceeded" in output
-    assert "on-demand: no place: VcpuLimitExceeded" in output
+    assert "no instance is to be had: spot: quota: VcpuLimitExceeded" in output
+    assert "on-demand: quota: VcpuLimitExceeded" in output
     assert "quota" in output
     assert park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_what_is_too_dear_is_told_as_that_and_a_later_try_finds_what_has_become_cheaper(
+    park: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "FIRST_PAUSE_S", 1)
+    full = park.directory / "capacity.json"
+    full.write_text(json.dumps({"spot m5.large": "SpotMaxPriceTooLow"}))
+    keys = 'types = ["m5.large"]\nmarket = ["spot"]\nmax_price = 0.01\n'
+    with configured(park, "[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}"):
+        cheaper = Timer(2, full.unlink)
+        cheaper.start()
+        code, events = park.run()
+    cheaper.join()
+    assert code == 0, shown(events)
+    postponed = [event.fields for event in events if event.event == "launch.postponed"]
+    assert postponed
+    assert "spot: price: SpotMaxPriceTooLow" in str(postponed[0]["reason"])
+    assert str(postponed[0]["guidance"]).startswith("raise max_price")
+    assert len([event for event in events if event.event == "instance.launched"]) == 1
+    park.nothing_is_left()
 
 
 def test_plain_run_instances_where_a_user_wants_it(park: Fleet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Protocol
 
 from maintainer.core.job import Job
@@ -27,5 +28,12 @@ class Agent(Protocol):
 class Compute(Protocol):
     """A kind of machine."""
 
-    def launch(self, job: Job) -> Agent:
-        """Start an agent on a job."""
+    @property
+    def patience(self) -> timedelta:
+        """Return how long a run goes on trying to get one."""
+
+    def launch(self, job: Job, refused: int = 0) -> Agent:
+        """Start an agent on a job, of which this many launches were refused before. NoInstanceError: one that may pass may do so later."""
+
+    def clear(self, run_id: str) -> None:
+        """End every machine that is left of a run, or of its earlier attempts: whose end failed, or that nobody saw."""

@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from maintainer.core.errors import ConfigurationError, MaintainerError, NoInstanceError, Problem
 from maintainer.core.job import Access
+from maintainer.core.refusals import Reason, Then, judge
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute.ec2calls import CAPACITY, QUOTA, OnRetry, RefusedError, call, code_of, translate
+from maintainer.edges.compute.ec2calls import OnRetry, RefusedError, call, code_of, translate
 from maintainer.edges.compute.shapes import (
     DIGEST,
     LIVING,
@@ -60,37 +61,43 @@ class Ec2:
         self._clock = clock
         self._on_retry = on_retry
 
-    def launch(self, shape: Shape, marks: Marks, user_data: bytes) -> Instance:
+    def launch(self, shape: Shape, marks: Marks, user_data: bytes, refused: int = 0) -> Instance:
         """Launch one instance, and return it once EC2 knows it everywhere. The same run and group get the same instance again.
+
+        EC2 gives the same answer to the same question: one that was `refused` before is asked anew.
 
         ConfigurationError for an image that is not the pinned one, NoInstanceError with what every place answered. Whatever is raised, no
         instance of this run and group is left, but where EC2 does not show it yet, or does not let us end it.
         """
         data = self._data(shape, marks, user_data, self._check(shape), self._given(shape))
         try:
-            return self._seen(self._launch(shape, marks, data))
+            return self._seen(self._launch(shape, marks, data, refused))
         except BaseException:
             with suppress(MaintainerError):  # the first error is the one to tell; what is left now, maintainer sweep finds
                 mine = [one.id for one in self.find(marks.owner) if (one.marks.run_id, one.marks.group) == (marks.run_id, marks.group)]
                 self.terminate(mine)
             raise
 
-    def _launch(self, shape: Shape, marks: Marks, data: dict[str, Any]) -> str:
+    def _launch(self, shape: Shape, marks: Marks, data: dict[str, Any], refusals: int) -> str:
         """Try the markets in order; return the instance's id."""
         refused: list[str] = []
+        about: set[Reason] = set()
         for buying in shape.market:
-            token = hashlib.sha256(f"{marks.owner}/{marks.run_id}/{marks.group}/{buying}".encode()).hexdigest()[:48]
+            asked = f"{marks.owner}/{marks.run_id}/{marks.group}/{buying}" + (f"/{refusals}" if refusals else "")
+            token = hashlib.sha256(asked.encode()).hexdigest()[:48]
             try:
                 if shape.by_fleet:
                     return self._by_fleet(shape, marks, data, buying, token)
                 return self._one_by_one(shape, data, buying, token)
             except RefusedError as error:
                 refused.append(f"{buying}: {error.message}")
+                about |= error.about
         do = 'name more types or subnets, or market = ["spot", "on-demand"]; the next run tries again'
-        said = "; ".join(refused)
-        if any(code in said for code in QUOTA):
+        if Reason.PRICE in about:
+            do = f"raise max_price, or {do}"
+        if Reason.QUOTA in about:
             do = f"raise the account's quota (Service Quotas, Amazon EC2, running instances and spot requests), or {do}"
-        raise NoInstanceError(f"no instance is to be had: {said}", guidance=do)
+        raise NoInstanceError(f"no instance is to be had: {'; '.join(refused)}", guidance=do, may_pass=True)
 
     def _by_fleet(self, shape: Shape, marks: Marks, data: dict[str, Any], buying: Buying, token: str) -> str:
         """Let EC2 choose among all places, by an instant fleet from a launch template that lives as long as the call."""
@@ -103,9 +110,11 @@ class Ec2:
             TagSpecifications=[{"ResourceType": "launch-template", "Tags": marks.tags()}],
         )["LaunchTemplate"]["LaunchTemplateId"]
         places = [{"InstanceType": kind, "SubnetId": subnet} for kind, subnet in product(shape.types, shape.subnets)]
-        options: dict[str, Any] = {"OnDemandOptions": {"AllocationStrategy": "lowest-price"}}
+        most = {"MaxTotalPrice": shape.max_price} if shape.max_price else {}  # of one instance: the same as its own
+        options: dict[str, Any] = {"OnDemandOptions": {"AllocationStrategy": "lowest-price", **most}}
         if buying == "spot":
-            options = {"SpotOptions": {"AllocationStrategy": "price-capacity-optimized", "InstanceInterruptionBehavior": "terminate"}}
+            spot = {"AllocationStrategy": "price-capacity-optimized", "InstanceInterruptionBehavior": "terminate"}
+            options = {"SpotOptions": {**spot, **most}}
         try:
             answer = self._call(
                 "CreateFleet",
@@ -123,16 +132,19 @@ class Ec2:
             return str(found[0])
         errors = [(str(one.get("ErrorCode", "")), str(one.get("ErrorMessage", ""))) for one in answer.get("Errors", ())]
         for code, message in errors:
-            if code not in CAPACITY:  # a mistake, or a right that is missing: no other place would help
+            if judge(code).then is Then.GIVE_UP:  # a mistake, or a right that is missing: no other place would help
                 raise translate("CreateFleet", ClientError({"Error": {"Code": code, "Message": message}}, "CreateFleet"))
-        said = sorted({f"{code} ({message})" for code, message in errors})
-        raise RefusedError("no place", ", ".join(said) or "the fleet is empty")
+        about = frozenset(judge(code).reason for code, _ in errors)
+        said = sorted({f"{judge(code).reason}: {code} ({message})" for code, message in errors})
+        raise RefusedError(", ".join(said) or "the fleet is empty", about)
 
     def _one_by_one(self, shape: Shape, data: dict[str, Any], buying: Buying, token: str) -> str:
         """Try every place in turn, types in order of preference."""
-        spot = {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}}
+        most = {"MaxPrice": shape.max_price} if shape.max_price else {}
+        spot = {"InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time", **most}}}
         (interface,) = data["NetworkInterfaces"]
         refused: list[str] = []
+        about: set[Reason] = set()
         for attempt, (kind, subnet) in enumerate(product(shape.types, shape.subnets)):
             place = {"InstanceType": kind, "NetworkInterfaces": [{**interface, "SubnetId": subnet}], **(spot if buying == "spot" else {})}
             try:
@@ -140,7 +152,8 @@ class Ec2:
                 return str(answer["Instances"][0]["InstanceId"])
             except RefusedError as error:
                 refused.append(f"{kind} in {subnet}: {error.message}")
-        raise RefusedError("no place", ", ".join(refused))
+                about |= error.about
+        raise RefusedError(", ".join(refused), frozenset(about))
 
     @staticmethod
     def _data(shape: Shape, marks: Marks, user_data: bytes, root_device: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +164,7 @@ class Ec2:
             interface["Groups"] = list(shape.security_groups)
         disk = {"Encrypted": True, "DeleteOnTermination": True, "VolumeType": "gp3", "VolumeSize": shape.disk_gib}
         tags = {one["ResourceType"]: tags_of(one["Tags"]) for one in given.get("TagSpecifications", ())}
-        marked = {kind: tags.get(kind, {}) | tags_of(marks.tags()) for kind in ("instance", "volume")}
+        marked = {kind: tags.get(kind, {}) | tags_of(marks.tags()) for kind in ("instance", "volume", "network-interface")}
         return {
             "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
             **given,

@@ -37,12 +37,16 @@ CONSOLE_KEPT = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Whose an instance is, for which group, how it is reached, and how long it may live. maintainer sweep ends an owner's own alone."""
+    """Whose an instance is, for which group, how it is reached, how long it may live, and how long a run looks for one.
+
+    maintainer sweep ends an owner's own alone.
+    """
 
     owner: str
     group: str
     ssh_port: int
     limit: timedelta
+    patience: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,18 @@ class Ec2Compute:
     recorder: Recorder
     clock: Clock
 
-    def launch(self, job: Job) -> InstanceAgent:
+    @property
+    def patience(self) -> timedelta:
+        """Return how long a run goes on trying to get an instance."""
+        return self.way.patience
+
+    def clear(self, run_id: str) -> None:
+        """End every instance that is left of a run and this group, whatever the attempt."""
+        found = [one for one in self.ec2.find(self.way.owner) if one.marks.group == self.way.group]
+        left = [one.id for one in found if one.marks.run_id == run_id or one.marks.run_id.startswith(f"{run_id}-")]
+        self.ec2.terminate(left)
+
+    def launch(self, job: Job, refused: int = 0) -> InstanceAgent:
         """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""
         pinned = replace(job, image_digest=self.shape.digest, metadata=metadata.SERVICE)
         host, login = ssh.generate_key(), ssh.generate_key()
@@ -63,7 +78,7 @@ class Ec2Compute:
         marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline, controllers.here())
         seconds = int(self.way.limit.total_seconds())
         data = userdata.render(pinned.encode(), host_key=host, login_key=login.public, deadline_s=seconds)
-        instance = self.ec2.launch(self.shape, marks, data)
+        instance = self.ec2.launch(self.shape, marks, data, refused)
         try:
             self.recorder.record(
                 "instance.launched",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from tempfile import TemporaryFile
 
 from maintainer.core.job import Job
@@ -62,6 +63,11 @@ class LocalAgent:
 class LocalCompute:
     """This machine."""
 
-    def launch(self, job: Job) -> LocalAgent:
+    patience = timedelta(0)
+
+    def launch(self, job: Job, refused: int = 0) -> LocalAgent:  # noqa: ARG002 - no process was ever refused
         """Start an agent on a job."""
         return LocalAgent(job)
+
+    def clear(self, run_id: str) -> None:
+        """Do nothing: an agent here has ended when `wait` has returned."""

@@ -36,6 +36,8 @@ class Shape:
     by_fleet: bool
     disk_gib: int
     launch_template: str = ""
+    max_price: str = ""
+    """The most that an hour of it may cost, in USD; empty: EC2's own limit, which for spot is the on-demand price."""
     public: bool = False
     """Whether it has a public address from the start: what serves hosts outside the network needs one to reach AWS, too."""
 

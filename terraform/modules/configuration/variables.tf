@@ -23,6 +23,7 @@ variable "groups" {
       security_groups  = list(string)
       types            = list(string)
       market           = list(string)
+      max_price        = optional(number, 0)
       ssh_port         = number
       launch_template  = string
     }))

@@ -65,7 +65,7 @@ data "aws_iam_policy_document" "controller" {
   statement {
     sid       = "TagWhatItLaunches"
     actions   = ["ec2:CreateTags"]
-    resources = ["${local.ec2}:instance/*", "${local.ec2}:launch-template/*", "${local.ec2}:volume/*"]
+    resources = [for kind in ["instance", "launch-template", "network-interface", "volume"] : "${local.ec2}:${kind}/*"]
     condition {
       test     = "StringEquals"
       variable = "ec2:CreateAction"

@@ -23,6 +23,7 @@ output "group" {
       security_groups  = var.network.security_group_ids
       types            = var.types
       market           = var.market
+      max_price        = var.max_price
       ssh_port         = var.ssh_port
       launch_template  = aws_launch_template.this[0].id
     }

@@ -102,6 +102,16 @@ variable "market" {
   }
 }
 
+variable "max_price" {
+  description = "The most that an hour of the instance may cost, in USD; 0 is EC2's own limit, which for spot is the on-demand price."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.max_price >= 0
+    error_message = "max_price: USD an hour, such as 0.08; 0 for EC2's own limit."
+  }
+}
+
 variable "ssh_port" {
   description = "On which port the image's sshd listens."
   type        = number

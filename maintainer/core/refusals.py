@@ -1,0 +1,143 @@
+"""What EC2's refusal of a launch is about, and what to do then: try elsewhere, wait, or give up.
+
+Codes: EC2 API reference, "Error codes for the Amazon EC2 API"; EC2 Fleet and Spot add codes of their own to a fleet's answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """What a refusal is about."""
+
+    CAPACITY = "capacity"
+    QUOTA = "quota"
+    PRICE = "price"
+    PERMISSION = "permission"
+    IMAGE = "image"
+    CONFIGURATION = "configuration"
+    BUSY = "EC2 is busy"
+    UNKNOWN = "unknown"
+
+
+class Then(StrEnum):
+    """What to do then."""
+
+    ELSEWHERE = "try elsewhere"
+    WAIT = "wait"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How one code is taken. `key` of [group.NAME.instance] is what a person would correct; empty where it is none."""
+
+    reason: Reason
+    then: Then
+    key: str = ""
+
+
+_CAPACITY = Refusal(Reason.CAPACITY, Then.ELSEWHERE)
+_QUOTA = Refusal(Reason.QUOTA, Then.ELSEWHERE)
+_PRICE = Refusal(Reason.PRICE, Then.ELSEWHERE)
+_BUSY = Refusal(Reason.BUSY, Then.WAIT)
+_DENIED = Refusal(Reason.PERMISSION, Then.GIVE_UP)
+
+
+def _mistake(key: str) -> Refusal:
+    return Refusal(Reason.IMAGE if key == "image" else Reason.CONFIGURATION, Then.GIVE_UP, key)
+
+
+REFUSALS: dict[str, Refusal] = {
+    # A subnet without addresses, and a type that a zone has not, are answered like a zone that is full: another place may do.
+    **dict.fromkeys(
+        (
+            "InsufficientAddressCapacity",
+            "InsufficientCapacity",
+            "InsufficientCapacityOnOutpost",
+            "InsufficientFreeAddressesInSubnet",
+            "InsufficientHostCapacity",
+            "InsufficientInstanceCapacity",
+            "InsufficientReservedInstanceCapacity",
+            "InsufficientVolumeCapacity",
+            "UnfulfillableCapacity",
+            "Unsupported",
+            "UnsupportedOperation",
+        ),
+        _CAPACITY,
+    ),
+    # Spot and on-demand have quotas of their own, and so have families of types.
+    **dict.fromkeys(
+        (
+            "InstanceLimitExceeded",
+            "MaxSpotFleetRequestCountExceeded",
+            "MaxSpotInstanceCountExceeded",
+            "VcpuLimitExceeded",
+        ),
+        _QUOTA,
+    ),
+    # Those are the account's wherever it is tried: but others' volumes and interfaces end.
+    **dict.fromkeys(
+        ("MaxIOPSLimitExceeded", "NetworkInterfaceLimitExceeded", "ResourceCountExceeded", "VolumeLimitExceeded"),
+        Refusal(Reason.QUOTA, Then.WAIT),
+    ),
+    **dict.fromkeys(("InvalidSpotPrice", "SpotMaxPriceTooLow"), _PRICE),
+    **dict.fromkeys(
+        (
+            "EC2ThrottledException",
+            "InternalError",
+            "InternalFailure",
+            "InternalServerError",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "ServiceUnavailable",
+            "ServerInternal",
+            "Throttling",
+            "ThrottlingException",
+            "Unavailable",
+        ),
+        _BUSY,
+    ),
+    **dict.fromkeys(
+        (
+            "AccessDenied",
+            "AccessDeniedException",
+            "AuthFailure",
+            "Blocked",
+            "ExpiredToken",
+            "InvalidClientTokenId",
+            "NotPermitted",
+            "OptInRequired",
+            "PendingVerification",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnauthorizedOperation",
+        ),
+        _DENIED,
+    ),
+    **dict.fromkeys(("InvalidAMIID", "InvalidSnapshot", "InvalidBlockDeviceMapping"), _mistake("image")),
+    **dict.fromkeys(("InvalidSubnetID", "InvalidSubnet"), _mistake("subnets")),
+    **dict.fromkeys(("InvalidLaunchTemplateId", "InvalidLaunchTemplateName"), _mistake("launch_template")),
+    **dict.fromkeys(("InvalidGroup", "InvalidSecurityGroupID", "SecurityGroupsPerInstanceLimitExceeded"), _mistake("security_groups")),
+    "InvalidIamInstanceProfileArn": _mistake("instance_profile"),
+    "InvalidInstanceType": _mistake("types"),
+    **dict.fromkeys(
+        (
+            "InvalidFleetConfig",
+            "InvalidFleetConfiguration",
+            "InvalidInput",
+            "InvalidParameterCombination",
+            "InvalidParameterValue",
+            "VPCIdNotSpecified",
+        ),
+        Refusal(Reason.CONFIGURATION, Then.GIVE_UP),
+    ),
+}
+"""Each code that a launch may be refused with, up to its first dot: `InvalidAMIID.NotFound` is an `InvalidAMIID`."""
+
+
+def judge(code: str) -> Refusal:
+    """Return how a code is taken: one that nobody knows is given up, and told as it is."""
+    return REFUSALS.get(code.partition(".")[0], Refusal(Reason.UNKNOWN, Then.GIVE_UP))
