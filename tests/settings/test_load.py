@@ -130,7 +130,7 @@ MISTAKES = [
     ("a password itself", GOOD + HOSTS.format("hunter2", "s3"), "below which each repository's password has its name"),
     (
         "a limit that nothing keeps",
-        GOOD + GATEWAY.format("servers", "b.example.com", "b", DIGEST) + 'launch = "run-instances"\nmax_price = 0.08\n',
+        GOOD + GATEWAY.format("servers", "b.example.com", "acme-backups", DIGEST) + 'launch = "run-instances"\nmax_price = 0.08\n',
         'gateway.max_price: a limit that launch = "run-instances" has for spot alone',
     ),
     ("a gateway without TLS", GOOD + GATEWAY.format("servers", "http://b.example.com", "b", DIGEST), "there is TLS always"),
