@@ -62,7 +62,7 @@ class Keeper:
     def _wrong_image(self) -> str:
         wanted = json.loads(self.job.read_bytes()).get("image_digest", "")
         found = json.loads(self.image.read_bytes())["digest"] if self.image.exists() else "no digest"
-        if wanted in ("", found):
+        if not wanted or found in wanted.split():
             return ""
         return f"this machine was made from another image than the one that was pinned: {found}; expected {wanted}"
 

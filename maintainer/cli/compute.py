@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import Compute
 from maintainer.edges.compute.local import LocalCompute
-from maintainer.edges.compute.shapes import Shape
+from maintainer.edges.compute.shapes import Pinned, Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
 from maintainer.settings.models import GroupSection, LaunchSection
@@ -32,12 +32,13 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
 def shape(wanted: LaunchSection) -> Shape:
     """Return what is launched."""
     return Shape(
-        image=wanted.image,
-        digest=wanted.image_digest,
+        images=(
+            Pinned(wanted.image, wanted.image_digest, wanted.types),
+            *(Pinned(one.image, one.image_digest, one.types) for one in wanted.also),
+        ),
         instance_profile=wanted.instance_profile,
         subnets=wanted.subnets,
         security_groups=wanted.security_groups,
-        types=wanted.types,
         market=wanted.market,
         by_fleet=wanted.launch == "fleet",
         disk_gib=wanted.disk_gib,

@@ -153,6 +153,7 @@ def standing(chosen: Settings, gateway: controller.Gateway) -> dict[str, Any]:
     clock = SystemClock()
     found = controller.look(gateway, compute.ec2(chosen, Recorder(new_run_id(to_text(clock.now())), "controller", clock, lambda _: None)))
     serving = found.serving
+    digest = next((one.digest for one in gateway.shape.images if serving and one.image == serving.image), None)
     return {
         "group": gateway.group,
         "address": f"{gateway.name}:{gateway.job.port}",
@@ -165,8 +166,8 @@ def standing(chosen: Settings, gateway: controller.Gateway) -> dict[str, Any]:
         "launched": to_text(serving.launched) if serving else None,
         "age_h": round((clock.now() - serving.launched).total_seconds() / 3600, 1) if serving else None,
         "image": serving.image if serving else None,
-        "image_digest": gateway.shape.digest if serving and serving.image == gateway.shape.image else None,
-        "pinned": bool(serving and serving.image == gateway.shape.image),
+        "image_digest": digest,
+        "pinned": digest is not None,
         "others": [one.id for one in found.instances if one is not serving],
     }
 

@@ -145,8 +145,8 @@ class Access:
 class Job:
     """All that an agent needs to know. With `plan_only` it changes nothing.
 
-    `restic` names the binary; `memory` (bytes) and `time_s` bound each of its commands. `image_digest` is the one that the image must know
-    for its own; empty on a machine that was not made from one. `metadata` is the URL of the machine's metadata service, if it has one.
+    `restic` names the binary; `memory` (bytes) and `time_s` bound each of its commands. `image_digest`: the image must know one of its
+    words for its own; empty on a machine that was not made from one. `metadata` is the URL of its metadata service, if it has one.
     """
 
     run_id: str

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.responses.fleets import Fleets
@@ -129,6 +130,20 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
     fleets.create_fleet = create_fleet
 
 
+def refuse_full_pools(instances: Any, capacity: Path) -> None:
+    """Refuse an instance of a pool without room, as `launch_fleets_whole` does."""
+    act = instances.run_instances
+
+    def run_instances(self: Any) -> Any:
+        market = self._get_param("InstanceMarketOptions", {}).get("MarketType", "on-demand")
+        pool = f"{market} {self._get_param('InstanceType')}"
+        if code := _read(capacity).get(pool):
+            raise EC2ClientError(code, f"no {pool} for you")
+        return act(self)
+
+    instances.run_instances = run_instances
+
+
 def know_profiles_of(iam: Any, backend: Any) -> None:
     """Know the instance profiles of an IAM, and no others: on AWS there is one IAM; moto has its own."""
     read = backend.get_instance_profile
@@ -226,6 +241,7 @@ def main() -> None:
 
     describe_rules_whole(SecurityGroupRule)
     know_profiles_of(root_client("iam", endpoint), IAMBackend)
+    refuse_full_pools(InstanceResponse, directory / "capacity.json")
     honour_client_tokens(InstanceResponse, "run_instances")
     honour_client_tokens(LaunchTemplates, "create_launch_template")
     launch_fleets_whole(Fleets, directory / "capacity.json")

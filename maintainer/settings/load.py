@@ -126,8 +126,10 @@ def _repository(one: RepositorySection) -> RepositoryJob:
 
 
 def _with_tuples(table: object) -> object:
-    """TOML has arrays where the frozen values are tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()} if isinstance(table, dict) else table
+    """TOML has arrays where the frozen values are tuples, also in the tables of an array."""
+    if not isinstance(table, dict):
+        return table
+    return {key: tuple(_with_tuples(one) for one in value) if isinstance(value, list) else value for key, value in table.items()}
 
 
 def load(path: Path) -> Settings:

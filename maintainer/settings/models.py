@@ -72,6 +72,14 @@ class Ec2Section(S3Section):
     """`[ec2]`: how the controller reaches EC2; all optional on AWS."""
 
 
+class AlsoSection(Section):
+    """`[[group.NAME.instance.also]]`: the image of another architecture, and the types that it runs on."""
+
+    image: Word
+    image_digest: Annotated[str, AfterValidator(values.parse_digest)]
+    types: Types
+
+
 class LaunchSection(Section):
     """What is launched, and where it may be: every type in every subnet.
 
@@ -91,6 +99,7 @@ class LaunchSection(Section):
     disk_gib: Annotated[int, Field(ge=8)] = 16
     launch_template: Word = ""
     max_price: Dollars = 0
+    also: tuple[AlsoSection, ...] = ()
 
 
 class InstanceSection(LaunchSection):

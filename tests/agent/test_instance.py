@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,17 @@ def test_an_agent_of_another_image_does_not_run(tmp_path: Path) -> None:
     assert status == 2
     assert "another image than the one that was pinned: d1; expected d2" in json.loads(failed)["reason"]
     assert json.loads(closed)["event"] == "run.closed"
+    answer(place, "collected")
+    thread.join(10)
+
+
+@pytest.mark.parametrize("pinned", ["d1", "d2 d1"])
+def test_an_agent_of_one_of_the_pinned_images_runs(tmp_path: Path, maintained: Maintained, pinned: str) -> None:
+    place, thread = keep(tmp_path, replace(maintained.job(), image_digest=pinned).encode())
+    answer(place, "stop")
+    status, lines = answer(place, "follow 0")
+    assert status in {137, 143}
+    assert "another image" not in "".join(lines)
     answer(place, "collected")
     thread.join(10)
 

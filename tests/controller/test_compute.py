@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import signal
 from functools import partial
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from maintainer.cli import compute
-from maintainer.core.errors import AccessDeniedError
+from maintainer.core.errors import AccessDeniedError, ConfigurationError
 from maintainer.core.events import Event, decode
 from maintainer.core.job import Job
 from maintainer.core.moments import to_text
@@ -19,7 +22,7 @@ from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import Compute
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.local import LocalCompute
-from maintainer.edges.compute.shapes import ENDED, LIVING
+from maintainer.edges.compute.shapes import DIGEST, ENDED, LIVING
 from maintainer.edges.log import Recorder
 from maintainer.edges.statestore import new_run_id
 from maintainer.settings.load import Settings, load
@@ -122,6 +125,45 @@ def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> 
     else:
         assert requests["RunInstances"]["InstanceMarketOptions"]["MarketType"] == "spot"
         assert requests["RunInstances"]["InstanceMarketOptions"]["SpotOptions"]["MaxPrice"] == "0.0725"
+    park.nothing_is_left()
+
+
+@pytest.mark.parametrize("launch", ["fleet", "run-instances"])
+def test_another_architecture_has_its_own_image_and_is_taken_where_the_first_has_no_room(park: Fleet, launch: str) -> None:
+    ec2 = park.plant.client("ec2")
+    other, digest = ec2.register_image(Name=f"arm64 {launch}", Architecture="arm64", RootDeviceName="/dev/xvda")["ImageId"], "b" * 64
+    also = f'also = [{{ image = "{other}", image_digest = "{digest}", types = ["m7g.large"] }}]'
+    keys = f'[group.sandbox.instance]\nlaunch = "{launch}"\ntypes = ["m5.large"]\nmarket = ["on-demand"]\n{also}\n'
+    text = Path(park.sandbox.config).read_text()
+    park.configure("[group.sandbox.instance]\n", keys)
+    made = ec2_compute(park)
+    Path(park.sandbox.config).write_text(text)
+    with pytest.raises(ConfigurationError, match="mistake") as refused:
+        made.launch(job(park))
+    assert f"{other} carries no digest" in str(refused.value)
+    ec2.create_tags(Resources=[other], Tags=[{"Key": DIGEST, "Value": digest}])
+    with pytest.raises(ConfigurationError) as differs:
+        made.launch(job(park))
+    assert f"{other}'s root device is /dev/sda1; expected /dev/xvda" in str(differs.value)
+
+    def name_device(parsed: dict[str, Any], **_: Any) -> None:
+        for one in parsed["Images"]:  # moto knows no other for what it registers
+            one["RootDeviceName"] = "/dev/xvda"
+
+    made.ec2._client.meta.events.register("after-call.ec2.DescribeImages", name_device)  # type: ignore[attr-defined]
+    full = park.directory / "capacity.json"
+    full.write_text(json.dumps({"on-demand m5.large": "InsufficientInstanceCapacity"}))
+    seen = asked(made.ec2)  # type: ignore[attr-defined]
+    try:
+        agent = made.launch(job(park))
+    finally:
+        full.unlink()
+    (launched,) = park.instances(living=False)  # the hypervisor has no such image, and ends it
+    agent.wait()
+    assert (launched["ImageId"], launched["InstanceType"]) == (other, "m7g.large")
+    data = dict(seen)["CreateLaunchTemplate"]["LaunchTemplateData"] if launch == "fleet" else dict(seen)["RunInstances"]
+    sent = data["UserData"] if isinstance(data["UserData"], bytes) else base64.b64decode(data["UserData"])
+    assert f"{park.plant.digest} {digest}".encode() in gzip.decompress(sent)
     park.nothing_is_left()
 
 

@@ -129,6 +129,13 @@ MISTAKES = [
     ),
     ("a password itself", GOOD + HOSTS.format("hunter2", "s3"), "below which each repository's password has its name"),
     (
+        "another architecture's image without its digest",
+        GOOD
+        + GATEWAY.format("servers", "b.example.com", "acme-backups", DIGEST)
+        + '[[group.servers.gateway.also]]\nimage = "ami-2"\ntypes = ["t4g.nano"]\n',
+        "gateway.also.image_digest",
+    ),
+    (
         "a limit that nothing keeps",
         GOOD + GATEWAY.format("servers", "b.example.com", "acme-backups", DIGEST) + 'launch = "run-instances"\nmax_price = 0.08\n',
         'gateway.max_price: a limit that launch = "run-instances" has for spot alone',

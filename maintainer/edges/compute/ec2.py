@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
-from itertools import product
 from typing import Any, TypeVar
 
 import boto3
@@ -27,6 +26,7 @@ from maintainer.edges.compute.shapes import (
     Elastic,
     Instance,
     Marks,
+    Pinned,
     Shape,
     Template,
     instance_of,
@@ -109,7 +109,7 @@ class Ec2:
             LaunchTemplateData={**data, "UserData": base64.b64encode(data["UserData"]).decode()},
             TagSpecifications=[{"ResourceType": "launch-template", "Tags": marks.tags()}],
         )["LaunchTemplate"]["LaunchTemplateId"]
-        places = [{"InstanceType": kind, "SubnetId": subnet} for kind, subnet in product(shape.types, shape.subnets)]
+        places = [{"ImageId": image, "InstanceType": kind, "SubnetId": subnet} for image, kind, subnet in shape.places()]
         most = {"MaxTotalPrice": shape.max_price} if shape.max_price else {}  # of one instance: the same as its own
         options: dict[str, Any] = {"OnDemandOptions": {"AllocationStrategy": "lowest-price", **most}}
         if buying == "spot":
@@ -145,8 +145,9 @@ class Ec2:
         (interface,) = data["NetworkInterfaces"]
         refused: list[str] = []
         about: set[Reason] = set()
-        for attempt, (kind, subnet) in enumerate(product(shape.types, shape.subnets)):
-            place = {"InstanceType": kind, "NetworkInterfaces": [{**interface, "SubnetId": subnet}], **(spot if buying == "spot" else {})}
+        for attempt, (image, kind, subnet) in enumerate(shape.places()):
+            where = {"ImageId": image, "InstanceType": kind, "NetworkInterfaces": [{**interface, "SubnetId": subnet}]}
+            place = {**where, **(spot if buying == "spot" else {})}
             try:
                 answer = self._call("RunInstances", **data | place, MinCount=1, MaxCount=1, ClientToken=f"{token}-{attempt}")
                 return str(answer["Instances"][0]["InstanceId"])
@@ -168,7 +169,7 @@ class Ec2:
         return {
             "BlockDeviceMappings": [{"DeviceName": root_device, "Ebs": disk}],
             **given,
-            "ImageId": shape.image,
+            "ImageId": shape.images[0].image,
             "IamInstanceProfile": {"Name": shape.instance_profile},
             "UserData": user_data,
             "InstanceInitiatedShutdownBehavior": "terminate",
@@ -286,17 +287,26 @@ class Ec2:
         return self._ask("GetConsoleOutput", ask)
 
     def _check(self, shape: Shape) -> str:
-        """Return the image's root device; ConfigurationError where it is not there, not available, or not the one that was pinned."""
-        found = self._images(shape.image)
+        """Return the images' root device; ConfigurationError where one is not there, not available, or not the one that was pinned."""
+        first, *others = [(one.image, self._check_image(one)) for one in shape.images]
+        for image, device in others:
+            if device != first[1]:  # a launch has one list of disks, whatever the place
+                do = "build both by maintainer image build"
+                raise _wrong("also.image", f"{image}'s root device is {device}", f"{first[1]}, as of {first[0]}", do)
+        return first[1]
+
+    def _check_image(self, pinned: Pinned) -> str:
+        """Return the root device of one of them."""
+        found = self._images(pinned.image)
         build = "name an image of this account and region: maintainer image build, or maintainer image list"
         if not found:
-            raise _wrong("image", f"no image {shape.image} here", "an image of this account and region", build)
+            raise _wrong("image", f"no image {pinned.image} here", "an image of this account and region", build)
         if (state := found[0].get("State", "available")) != "available":
-            raise _wrong("image", f"{shape.image} is {state}", "an available image", "wait until it is, or name another")
+            raise _wrong("image", f"{pinned.image} is {state}", "an available image", "wait until it is, or name another")
         carried = tags_of(found[0].get("Tags", [])).get(DIGEST, "no digest")
-        if carried != shape.digest:
+        if carried != pinned.digest:
             do = "find out who changed which; then pin the digest of the image that you trust"
-            raise _wrong("image_digest", f"{shape.image} carries {carried}", f"what is pinned: {shape.digest}", do)
+            raise _wrong("image_digest", f"{pinned.image} carries {carried}", f"what is pinned: {pinned.digest}", do)
         return str(found[0].get("RootDeviceName", "/dev/xvda"))
 
     def _images(self, image: str) -> list[dict[str, Any]]:

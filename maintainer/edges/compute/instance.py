@@ -72,7 +72,7 @@ class Ec2Compute:
 
     def launch(self, job: Job, refused: int = 0) -> InstanceAgent:
         """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""
-        pinned = replace(job, image_digest=self.shape.digest, metadata=metadata.SERVICE)
+        pinned = replace(job, image_digest=self.shape.digests, metadata=metadata.SERVICE)
         host, login = ssh.generate_key(), ssh.generate_key()
         deadline = to_text(self.clock.now() + self.way.limit)
         marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline, controllers.here())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any, Literal
 
 Buying = Literal["spot", "on-demand"]
@@ -20,18 +21,25 @@ OWNER, RUN, GROUP, DEADLINE, CONTROLLER, DIGEST = (
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """An image, the digest that it must carry, and the types that it runs on, in order of preference: those of one architecture."""
+
+    image: str
+    digest: str
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
-    """What is launched, and where it may be: every type in every subnet. `market`: both in this order where there are two.
+    """What is launched, and where it may be: every image's every type in every subnet. `market`: both in this order where there are two.
 
     `launch_template`: the id of one that says what is not said here, such as a disk's key, and tags; its disks are taken before `disk_gib`.
     """
 
-    image: str
-    digest: str
+    images: tuple[Pinned, ...]
     instance_profile: str
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...]
-    types: tuple[str, ...]
     market: tuple[Buying, ...]
     by_fleet: bool
     disk_gib: int
@@ -40,6 +48,17 @@ class Shape:
     """The most that an hour of it may cost, in USD; empty: EC2's own limit, which for spot is the on-demand price."""
     public: bool = False
     """Whether it has a public address from the start: what serves hosts outside the network needs one to reach AWS, too."""
+
+    @property
+    def digests(self) -> str:
+        """Return what the machine's own image must know: one of these words."""
+        return " ".join(dict.fromkeys(one.digest for one in self.images))
+
+    def places(self) -> Iterator[tuple[str, str, str]]:
+        """Yield every image, type and subnet, in order of preference."""
+        for one in self.images:
+            for kind, subnet in product(one.types, self.subnets):
+                yield one.image, kind, subnet
 
 
 @dataclass(frozen=True, slots=True)
