@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from maintainer.core.errors import ConnectionLostError, ExitCode, MaintainerError
 from maintainer.edges.clock import Clock
+from maintainer.edges.tunnel import Endpoint, Tunnel
 
 USER = "maintainer"
 """The account in the image whose key may do nothing but follow and stop."""
@@ -67,6 +68,15 @@ class Door:
     port: int
     host_public: str
     login: KeyPair
+    endpoint: Endpoint | None = None
+    """Through which it is reached, if not directly."""
+
+    def open(self) -> tuple[socket.socket, Tunnel | None]:
+        """Connect, and say by what. OSError, and what `Endpoint.open` raises."""
+        if self.endpoint is None:
+            return socket.create_connection((self.address, self.port), timeout=TIMEOUT_S), None
+        tunnel = self.endpoint.open(self.address, self.port)
+        return tunnel.near, tunnel
 
 
 class Stream:
@@ -179,14 +189,22 @@ def connect(door: Door, clock: Clock) -> Iterator[Session]:
     sshd 10 punishes addresses whose connections break off early (sshd_config, PerSourcePenalties): back off between two attempts.
     """
     try:
-        transport = paramiko.Transport(socket.create_connection((door.address, door.port), timeout=TIMEOUT_S))
+        way, tunnel = door.open()
+        transport = paramiko.Transport(way)
     except OSError as error:
         raise NobodyAnswersError(f"{door.address} port {door.port}: {error}", guidance=AGAIN) from error
     try:
-        _log_in(transport, door)
+        try:
+            _log_in(transport, door)
+        except ConnectionLostError as error:
+            if tunnel is not None and tunnel.why:  # it was open, and nobody was at its other end
+                raise NobodyAnswersError(f"{door.address} port {door.port}: {tunnel.why}", guidance=AGAIN) from error
+            raise
         pulse = Pulse(transport, clock)
         try:
             yield Session(transport, pulse)
+        except ConnectionLostError as error:
+            raise (lost(tunnel.why) if tunnel is not None and tunnel.why else error) from error
         finally:
             pulse.stop()
     finally:

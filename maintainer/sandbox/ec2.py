@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import io
 import json
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import ClientError
 from moto.core.exceptions import ServiceException
@@ -22,6 +23,7 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.responses import EC2Response
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.responses.fleets import Fleets
 from moto.ec2.responses.general import General
@@ -36,6 +38,7 @@ from maintainer.sandbox import processes
 from maintainer.sandbox.given import Given
 from maintainer.sandbox.plant import CHANGED
 from maintainer.sandbox.provision import root_client
+from maintainer.sandbox.tunnels import ENDPOINTS
 
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -128,6 +131,61 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
         return ActionResult({"FleetId": "fleet-0", "Instances": [], "Errors": errors})
 
     fleets.create_fleet = create_fleet
+
+
+def make_instance_connect_endpoints(responses: Any, known: Path, host: str) -> None:
+    """Make, describe and delete EC2 Instance Connect Endpoints, which moto 5.2.5 does not know.
+
+    `known` gets their ids, `host` serves them.
+    """
+    made: dict[str, dict[str, Any]] = {}
+
+    def keep() -> None:
+        known.with_suffix(".new").write_text(json.dumps(list(made)), encoding="utf-8")
+        known.with_suffix(".new").replace(known)
+
+    def create(self: Any) -> Any:
+        subnet = self.ec2_backend.get_subnet(self._get_param("SubnetId"))
+        name = f"eice-{secrets.token_hex(8)}1"
+        tags = convert_tag_spec(self._get_param("TagSpecifications", [])).get("instance-connect-endpoint", {})
+        made[name] = {
+            "InstanceConnectEndpointId": name,
+            "InstanceConnectEndpointArn": f"arn:aws:ec2:{self.region}:{self.current_account}:instance-connect-endpoint/{name}",
+            "OwnerId": self.current_account,
+            "State": "create-complete",
+            "StateMessage": "",
+            "DnsName": host,
+            "NetworkInterfaceIds": [],
+            "VpcId": subnet.vpc_id,
+            "AvailabilityZone": subnet.availability_zone,
+            "CreatedAt": utcnow(),
+            "SubnetId": subnet.id,
+            "PreserveClientIp": False,
+            "SecurityGroupIds": self._get_param("SecurityGroupIds", []),
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+        keep()
+        return ActionResult({"InstanceConnectEndpoint": made[name]})
+
+    def describe(self: Any) -> Any:
+        wanted = self._get_param("InstanceConnectEndpointIds", [])
+        return ActionResult({"InstanceConnectEndpoints": [_known(made, name) for name in wanted] if wanted else list(made.values())})
+
+    def delete(self: Any) -> Any:
+        gone = _known(made, self._get_param("InstanceConnectEndpointId"))
+        del made[gone["InstanceConnectEndpointId"]]
+        keep()
+        return ActionResult({"InstanceConnectEndpoint": {**gone, "State": "delete-complete"}})
+
+    responses.create_instance_connect_endpoint = create
+    responses.describe_instance_connect_endpoints = describe
+    responses.delete_instance_connect_endpoint = delete
+
+
+def _known(made: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    if name not in made:
+        raise EC2ClientError("InvalidInstanceConnectEndpointId.NotFound", f"The InstanceConnectEndpoint ID '{name}' does not exist")
+    return made[name]
 
 
 def refuse_full_pools(instances: Any, capacity: Path) -> None:
@@ -241,6 +299,7 @@ def main() -> None:
 
     describe_rules_whole(SecurityGroupRule)
     know_profiles_of(root_client("iam", endpoint), IAMBackend)
+    make_instance_connect_endpoints(EC2Response, directory / ENDPOINTS, urlsplit(endpoint).netloc)
     refuse_full_pools(InstanceResponse, directory / "capacity.json")
     honour_client_tokens(InstanceResponse, "run_instances")
     honour_client_tokens(LaunchTemplates, "create_launch_template")

@@ -21,6 +21,7 @@ from maintainer.edges.clock import read_offset
 from maintainer.sandbox import processes
 from maintainer.sandbox.given import Given
 from maintainer.sandbox.provision import ACCOUNT, REGION
+from maintainer.sandbox.tunnels import Tunnels
 
 _CONDITIONS = (
     "if-none-match",
@@ -244,6 +245,13 @@ def answer_late(seconds: float) -> None:
     served.app = late
 
 
+def open_tunnels(directory: Path) -> None:
+    """Serve the tunnels of EC2 Instance Connect, which ministack 1.5.33 does not know."""
+    import ministack.app as served  # noqa: PLC0415 - replaced before it is served
+
+    served.app = Tunnels(served.app, directory)
+
+
 def main() -> None:
     """Serve until ended."""
     directory = Path(sys.argv[1])
@@ -258,6 +266,7 @@ def main() -> None:
     show_callers_to_other_accounts()
     count_as_tls()
     answer_each_call_once()
+    open_tunnels(directory)
     if latency_ms := int(sys.argv[2]):
         answer_late(latency_ms / 1000)
     sys.argv = ["ministack"]

@@ -45,6 +45,7 @@ instance_profile = "{role}"
 subnets = {subnets}
 security_groups = ["{group}"]
 ssh_port = {port}
+instance_connect_endpoint = "{connect}"
 
 [group.sandbox.hosts]
 location = "s3:{endpoint_s3}/{bucket}/hosts"
@@ -86,6 +87,8 @@ class Plant:
     gateway_port: int
     gateway_group: str = ""
     allocation: str = ""
+    connect: str = ""
+    """The id of an EC2 Instance Connect Endpoint: through it the controller follows its instances."""
     region: str = REGION
 
     @classmethod
@@ -105,6 +108,7 @@ class Plant:
             subnets=json.dumps(self.subnets),
             group=self.security_group,
             port=self.ssh_port,
+            connect=self.connect,
             gateway=GATEWAY,
             endpoint_s3=self.endpoint,
             bucket=BUCKET,
@@ -192,7 +196,9 @@ def _fill(bare: Plant) -> Plant:
     port = {"IpProtocol": "tcp", "FromPort": bare.gateway_port, "ToPort": bare.gateway_port}
     ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[{**port, "IpRanges": [{"CidrIp": HERE}]}])
     allocation = ec2.allocate_address(Domain="vpc", Address=GATEWAY)["AllocationId"]
-    return Plant(**{**asdict(bare), "subnets": subnets, "security_group": group, "gateway_group": front, "allocation": allocation})
+    connect = ec2.create_instance_connect_endpoint(SubnetId=subnets[0])["InstanceConnectEndpoint"]["InstanceConnectEndpointId"]
+    made = {"subnets": subnets, "security_group": group, "gateway_group": front, "allocation": allocation, "connect": connect}
+    return Plant(**{**asdict(bare), **made})
 
 
 def _ami(built: Image) -> dict[str, Any]:

@@ -32,8 +32,9 @@ def maintenance(bucket: str, state_bucket: str) -> str:
 
 
 def controller(state_bucket: str) -> str:
-    """Launch and end instances, which EC2's own endpoint judges, and read the state store."""
+    """Launch and end instances, which EC2's own endpoint judges, open tunnels to them, and read the state store."""
     return document(
+        allow(["ec2-instance-connect:OpenTunnel"], "arn:aws:ec2:*:*:instance-connect-endpoint/*"),
         allow(["s3:ListBucket", "s3:ListBucketVersions"], f"arn:aws:s3:::{state_bucket}"),
         allow(["s3:GetObject", "s3:GetObjectVersion"], f"arn:aws:s3:::{state_bucket}/*"),
     )

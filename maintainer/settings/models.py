@@ -105,11 +105,13 @@ class LaunchSection(Section):
 class InstanceSection(LaunchSection):
     """`[group.NAME.instance]`: a short-lived instance. `limit`: then it powers itself off.
 
+    `instance_connect_endpoint`: the id of the one through which it is followed; without it directly, from within its network.
     `try_for`: how long a run goes on trying where no place has room, from its start.
     """
 
     limit: Duration = timedelta(hours=12)
     ssh_port: Port = 22
+    instance_connect_endpoint: Word = ""
     try_for: Duration = timedelta(minutes=30)
 
 

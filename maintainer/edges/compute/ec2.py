@@ -34,6 +34,7 @@ from maintainer.edges.compute.shapes import (
     tags_of,
 )
 from maintainer.edges.s3 import session
+from maintainer.edges.tunnel import Endpoint
 
 LOOK_EVERY_S = 1.0
 SEEN_WITHIN_S = 60.0
@@ -49,9 +50,9 @@ class Ec2:
     """The instances of one account and region. Raises the errors of `ec2calls.translate`."""
 
     def __init__(self, access: Access, clock: Clock, on_retry: OnRetry) -> None:
-        made: boto3.Session = session(access)
+        self._session: boto3.Session = session(access)
         try:
-            self._client: Any = made.client(
+            self._client: Any = self._session.client(
                 "ec2",
                 endpoint_url=access.endpoint or None,
                 config=Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=30),
@@ -270,6 +271,27 @@ class Ec2:
     def move(self, allocation: str, instance_id: str) -> None:
         """Give an elastic IP address to an instance, whoever has it now."""
         self._call("AssociateAddress", AllocationId=allocation, InstanceId=instance_id, AllowReassociation=True)
+
+    def tunnels(self, endpoint_id: str) -> Endpoint:
+        """Return an EC2 Instance Connect Endpoint; ConfigurationError where there is none, or it is not ready."""
+        key, here = "instance_connect_endpoint", "one of this account and region"
+
+        def ask() -> list[dict[str, Any]]:
+            try:
+                answer = self._client.describe_instance_connect_endpoints(InstanceConnectEndpointIds=[endpoint_id])
+            except ClientError as error:
+                if code_of(error).startswith("InvalidInstanceConnectEndpointId"):
+                    return []
+                raise
+            return list(answer["InstanceConnectEndpoints"])
+
+        found = self._ask("DescribeInstanceConnectEndpoints", ask)
+        if not found:
+            raise _wrong(key, f"no {endpoint_id} here", here, "make one (Terraform's module network does), or correct the id")
+        if (state := found[0]["State"]) != "create-complete":
+            raise _wrong(key, f"{endpoint_id} is {state}", "one that is complete", found[0].get("StateMessage") or "wait until it is")
+        secure = not str(self._client.meta.endpoint_url).startswith("http:")
+        return Endpoint(endpoint_id, found[0]["DnsName"], self._client.meta.region_name, self._session.get_credentials, secure)
 
     def console(self, instance_id: str) -> str:
         """Return what the instance wrote to its console (Nitro: the latest 64 KB), or nothing."""

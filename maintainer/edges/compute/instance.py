@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from maintainer.core.errors import ConnectionLostError, MaintainerError
+from maintainer.core.errors import AccessDeniedError, ConnectionLostError, MaintainerError
 from maintainer.core.job import Job
 from maintainer.core.moments import to_text
 from maintainer.edges import metadata, ssh, userdata
@@ -47,6 +47,8 @@ class Way:
     ssh_port: int
     limit: timedelta
     patience: timedelta = timedelta(0)
+    endpoint: str = ""
+    """The id of an EC2 Instance Connect Endpoint; empty where the controller is in the instance's network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Ec2Compute:
     def launch(self, job: Job, refused: int = 0) -> InstanceAgent:
         """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""
         pinned = replace(job, image_digest=self.shape.digests, metadata=metadata.SERVICE)
+        endpoint = self.ec2.tunnels(self.way.endpoint) if self.way.endpoint else None
         host, login = ssh.generate_key(), ssh.generate_key()
         deadline = to_text(self.clock.now() + self.way.limit)
         marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline, controllers.here())
@@ -89,7 +92,7 @@ class Ec2Compute:
                 market=instance.lifecycle,
                 deadline=deadline,
             )
-            door = Door(instance.address, self.way.ssh_port, host.public, login)
+            door = Door(instance.address, self.way.ssh_port, host.public, login, endpoint)
             return InstanceAgent(self.ec2, instance, door, self.recorder, self.clock)
         except BaseException:  # nobody else knows of it yet
             self.ec2.terminate([instance.id])
@@ -127,7 +130,10 @@ class InstanceAgent:
                         seen += 1
                         yield line
                     return
-            except ConnectionLostError as error:
+            except (ConnectionLostError, AccessDeniedError) as error:
+                if isinstance(error, AccessDeniedError) and not self._reached:
+                    why = str(error)
+                    break
                 wait = KNOCK_S
                 if not isinstance(error, ssh.NobodyAnswersError):
                     wait, pause = pause, min(pause * 2, LONGEST_PAUSE_S)
