@@ -26,6 +26,8 @@ variable "groups" {
       max_price        = optional(number, 0)
       ssh_port         = number
       launch_template  = string
+
+      instance_connect_endpoint = optional(string)
     }))
     repositories = map(object({
       location = string

@@ -15,7 +15,7 @@ output "group" {
   value = {
     name    = var.group
     compute = var.compute
-    instance = var.compute == "local" ? null : {
+    instance = var.compute == "local" ? null : merge({
       image            = var.image.id
       image_digest     = var.image.digest
       instance_profile = aws_iam_instance_profile.this[0].name
@@ -26,7 +26,7 @@ output "group" {
       max_price        = var.max_price
       ssh_port         = var.ssh_port
       launch_template  = aws_launch_template.this[0].id
-    }
+    }, var.instance_connect_endpoint == null ? {} : { instance_connect_endpoint = var.instance_connect_endpoint })
     repositories = {
       for name, one in var.repositories : name => {
         location = one.location

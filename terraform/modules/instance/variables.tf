@@ -112,6 +112,16 @@ variable "max_price" {
   }
 }
 
+variable "instance_connect_endpoint" {
+  description = "The id of an EC2 Instance Connect Endpoint, for a controller that runs outside the network: the output of the module network. Within it the way is direct, and needs none."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.instance_connect_endpoint == null || can(regex("^eice-[0-9a-f]+$", var.instance_connect_endpoint))
+    error_message = "instance_connect_endpoint: its id, which begins with eice-, or null."
+  }
+}
+
 variable "ssh_port" {
   description = "On which port the image's sshd listens."
   type        = number

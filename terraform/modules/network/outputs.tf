@@ -16,6 +16,11 @@ output "controller" {
   }
 }
 
+output "instance_connect_endpoint" {
+  description = "The endpoint's id, for the module instance, and its ARN: who follows instances through it needs ec2-instance-connect:OpenTunnel on it, and ec2:DescribeInstanceConnectEndpoints. null where none was asked for."
+  value       = one([for made in aws_ec2_instance_connect_endpoint.this : { id = made.id, arn = made.arn }])
+}
+
 output "vpc_id" {
   description = "The VPC."
   value       = local.vpc_id

@@ -78,7 +78,7 @@ variable "ssh_port" {
 }
 
 variable "instance_connect_endpoint" {
-  description = "Make an EC2 Instance Connect Endpoint, by which a person with the right ec2-instance-connect:OpenTunnel reaches instances."
+  description = "Make an EC2 Instance Connect Endpoint, by which who has the right ec2-instance-connect:OpenTunnel reaches instances: a person, or a controller outside the network."
   type        = bool
   default     = false
 }
