@@ -47,11 +47,11 @@ def shape(wanted: LaunchSection) -> Shape:
     )
 
 
-def ec2(chosen: Settings, recorder: Recorder) -> Ec2:
-    """Return EC2 as this configuration reaches it."""
+def ec2(chosen: Settings, recorder: Recorder, region: str = "") -> Ec2:
+    """Return EC2 as this configuration reaches it, in its own region or another."""
     from maintainer.edges.compute.ec2 import Ec2  # noqa: PLC0415 - a third of a second that no local run need wait
 
-    return Ec2(chosen.ec2_access(), SystemClock(), recorder.retried)
+    return Ec2(chosen.ec2_access(region), SystemClock(), recorder.retried)
 
 
 def owner(chosen: Settings) -> str:

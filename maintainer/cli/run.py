@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from maintainer.cli import common, compute
 from maintainer.cli.output import events_shown
-from maintainer.controller import sweep
 from maintainer.controller.once import Once
 from maintainer.core.errors import ConfigurationError, MaintainerError, Problem
 from maintainer.core.moments import to_text
@@ -59,7 +58,9 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
 
 def _sweep(ec2: Ec2, owner: str, recorder: Recorder) -> None:
     """End what a dead controller left behind: this run settles its work. That looking for it fails is no reason not to run."""
+    from maintainer.controller import sweep  # noqa: PLC0415 - with EC2, a third of a second that no local run need wait
+
     try:
-        sweep.end(ec2, sweep.find(ec2, owner, SystemClock()), recorder)
+        sweep.end(ec2, sweep.find(ec2, owner, SystemClock(), kinds=sweep.AT_ONCE).orphans, recorder)
     except MaintainerError as error:
         diagnostics().warning("instances left behind could not be looked for", reason=str(error))

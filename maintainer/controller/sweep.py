@@ -1,34 +1,67 @@
-"""Orphans: instances and launch templates of ours that no living controller follows."""
+"""Orphans: what is ours in EC2, and no living controller follows or uses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from maintainer.core.errors import AccessDeniedError, ExitCode, MaintainerError, first
 from maintainer.core.moments import from_text
 from maintainer.edges.clock import Clock
+from maintainer.edges.compute import remains
 from maintainer.edges.compute.controllers import is_dead
-from maintainer.edges.compute.shapes import GATEWAY, Instance, Marks, Template
+from maintainer.edges.compute.ec2 import Ec2
+from maintainer.edges.compute.remains import KINDS, Remain
+from maintainer.edges.compute.shapes import GATEWAY, Instance, Marks
 from maintainer.edges.log import Recorder
 
-if TYPE_CHECKING:
-    from maintainer.edges.compute.ec2 import Ec2
+INSTANCE = "instance"
+AT_ONCE = ("launch-template",)
+"""What a run looks for beside instances, before it launches its own; maintainer sweep looks for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
     """One of them. `why` says how we know."""
 
-    id: str
-    marks: Marks
+    region: str
+    thing: Instance | Remain
     why: str
 
+    @property
+    def id(self) -> str:
+        """Return EC2's name for it."""
+        return self.thing.id
 
-def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False) -> list[Orphan]:
-    """Return the owner's orphans: past their deadline, or launched by a process that is known to be dead. `everything` doubts nothing.
+    @property
+    def marks(self) -> Marks:
+        """Return our tags on it."""
+        return self.thing.marks
 
-    Gateways are none: each ends when the next has taken over.
+    @property
+    def kind(self) -> str:
+        """Return what it is."""
+        return self.thing.kind if isinstance(self.thing, Remain) else INSTANCE
+
+    @property
+    def made(self) -> datetime | None:
+        """Return since when it is there, where EC2 says so."""
+        return self.thing.made if isinstance(self.thing, Remain) else self.thing.launched
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, and the kinds of which we may not know whether there are any: each with why."""
+
+    orphans: tuple[Orphan, ...]
+    unseen: tuple[tuple[str, str], ...]
+
+
+def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False, kinds: Collection[str] | None = None) -> Found:
+    """Return the owner's orphans: past their deadline, or made for a process that is known to be dead. `everything` doubts nothing.
+
+    Gateways' instances are none: each ends when the next has taken over. `kinds`: of what, beside instances; all where left out.
     """
 
     def judge(marks: Marks) -> str:
@@ -38,15 +71,35 @@ def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False) -> lis
             return f"its deadline was {marks.deadline}"
         return "the controller that launched it is dead" if is_dead(marks.controller) else ""
 
-    found: Iterable[Instance | Template] = (*ec2.find(owner), *ec2.templates(owner))
-    return [Orphan(one.id, one.marks, why) for one in found if not one.marks.group.endswith(GATEWAY) and (why := judge(one.marks))]
+    unseen: list[tuple[str, str]] = []
+
+    def things() -> Iterator[Instance | Remain]:
+        yield from (one for one in ec2.find(owner) if not one.marks.group.endswith(GATEWAY))
+        for kind in KINDS:
+            if kinds is not None and kind.name not in kinds:
+                continue
+            try:
+                yield from remains.find(ec2, owner, kind)
+            except AccessDeniedError as error:
+                unseen.append((kind.name, error.message))
+
+    orphans = tuple(Orphan(ec2.region, one, why) for one in things() if (why := judge(one.marks)))
+    return Found(orphans, tuple(unseen))
 
 
-def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder) -> None:
-    """End them, and tell of each."""
+def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder) -> ExitCode:
+    """End them, and tell of each; one that can not be ended keeps no other from its end. Return the worst outcome."""
+    codes: list[ExitCode] = []
     for one in orphans:
-        if one.id.startswith("lt-"):
-            ec2.delete_template(one.id)
-        else:
-            ec2.terminate([one.id])
-        recorder.record("orphan.ended", id=one.id, group=one.marks.group, run=one.marks.run_id, reason=one.why)
+        try:
+            if isinstance(one.thing, Remain):
+                remains.delete(ec2, one.thing)
+            else:
+                ec2.terminate([one.id])
+        except MaintainerError as error:
+            recorder.record("termination.failed", instance=one.id, group=one.marks.group, reason=error.message)
+            codes.append(error.exit_code)
+            continue
+        what = {"id": one.id, "kind": one.kind, "region": one.region}
+        recorder.record("orphan.ended", **what, group=one.marks.group, run=one.marks.run_id, reason=one.why)
+    return first(codes)

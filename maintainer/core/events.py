@@ -34,7 +34,7 @@ VOCABULARY: Mapping[str, Level] = {
     "gateway.answered": "info",  # group, instance, seconds
     "gateway.moved": "info",  # group, instance, address: it serves from now on
     "gateway.ended": "info",  # group, instance: another serves in its place
-    "orphan.ended": "warning",  # id, group, run, reason
+    "orphan.ended": "warning",  # id, kind, region, group, run, reason
     "repository.started": "info",  # location
     "repository.finished": "info",  # exit_code, seconds
     "step.started": "info",  # step in the envelope

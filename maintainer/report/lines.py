@@ -103,7 +103,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "gateway.answered": lambda f: f"{f['group']}: {f['instance']} answers, {f['seconds']} s after its launch",
     "gateway.moved": lambda f: f"{f['group']}: {f['instance']} serves at {f['address']} from now on",
     "gateway.ended": lambda f: f"{f['group']}: ended {f['instance']}, which served before",
-    "orphan.ended": lambda f: f"ended {f['id']} of run {f['run']} ({f['group']}): {f['reason']}",
+    "orphan.ended": lambda f: f"ended {f['id']} of run {f['run']} ({f['group']}) in {f['region']}: {f['reason']}",
     "instance.terminated": lambda f: f"{f['group']}: terminated {f['instance']}",
     "run.closed": lambda f: f"exit {f['exit_code']}: {OUTCOMES.get(f['exit_code'], 'ended by a signal')}",
 }

@@ -188,6 +188,19 @@ def _known(made: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     return made[name]
 
 
+def delete_key_pairs_by_id(responses: Any) -> None:
+    """Delete a key pair by its id, too: moto 5.2.5 takes its name alone."""
+    act = responses.delete_key_pair
+
+    def delete_key_pair(self: Any) -> Any:
+        pairs = self.ec2_backend.key_pairs
+        if name := next((one.key_name for one in pairs.values() if one.id == self._get_param("KeyPairId")), None):
+            return ActionResult({"Return": True, "KeyPairId": pairs.pop(name).id})
+        return act(self)
+
+    responses.delete_key_pair = delete_key_pair
+
+
 def refuse_full_pools(instances: Any, capacity: Path) -> None:
     """Refuse an instance of a pool without room, as `launch_fleets_whole` does."""
     act = instances.run_instances
@@ -300,6 +313,7 @@ def main() -> None:
     describe_rules_whole(SecurityGroupRule)
     know_profiles_of(root_client("iam", endpoint), IAMBackend)
     make_instance_connect_endpoints(EC2Response, directory / ENDPOINTS, urlsplit(endpoint).netloc)
+    delete_key_pairs_by_id(EC2Response)
     refuse_full_pools(InstanceResponse, directory / "capacity.json")
     honour_client_tokens(InstanceResponse, "run_instances")
     honour_client_tokens(LaunchTemplates, "create_launch_template")

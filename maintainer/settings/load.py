@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,9 +49,9 @@ class Settings:
         """Return how S3 is reached."""
         return self._access(self.s3)
 
-    def ec2_access(self) -> Access:
-        """Return how EC2 is reached."""
-        return self._access(self.ec2)
+    def ec2_access(self, region: str = "") -> Access:
+        """Return how EC2 is reached, in its own region or another."""
+        return replace(self._access(self.ec2), region=region or self.ec2.region)
 
     def _access(self, section: S3Section) -> Access:
         file = str(self.path.parent / Path(section.credentials_file).expanduser()) if section.credentials_file else ""
@@ -189,7 +189,7 @@ class _Reader:
             if name not in SECTIONS:
                 self._add((name,), wording.unknown("section", name, SECTIONS))
         s3 = self._section(S3Section, ("s3",), self.raw.get("s3", {}))
-        ec2 = self._section(Ec2Section, ("ec2",), self.raw.get("ec2", {}))
+        ec2 = self._section(Ec2Section, ("ec2",), _with_tuples(self.raw.get("ec2", {})))
         state = self._section(StateSection, ("state",), self.raw.get("state", {}))
         restic = self._section(ResticSection, ("restic",), self.raw.get("restic", {}))
         sandbox = self._section(SandboxSection, ("sandbox",), self.raw.get("sandbox", {}))

@@ -69,7 +69,9 @@ class SandboxSection(Section):
 
 
 class Ec2Section(S3Section):
-    """`[ec2]`: how the controller reaches EC2; all optional on AWS."""
+    """`[ec2]`: how the controller reaches EC2; all optional on AWS. `swept_regions`: where maintainer sweep looks too."""
+
+    swept_regions: tuple[Word, ...] = ()
 
 
 class AlsoSection(Section):

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import boto3
+from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -28,9 +29,7 @@ from maintainer.edges.compute.shapes import (
     Marks,
     Pinned,
     Shape,
-    Template,
     instance_of,
-    marks_of,
     tags_of,
 )
 from maintainer.edges.s3 import session
@@ -59,6 +58,7 @@ class Ec2:
             )
         except BotoCoreError as error:
             raise translate("the client", error) from error
+        self.region = str(self._client.meta.region_name)
         self._clock = clock
         self._on_retry = on_retry
 
@@ -102,7 +102,7 @@ class Ec2:
 
     def _by_fleet(self, shape: Shape, marks: Marks, data: dict[str, Any], buying: Buying, token: str) -> str:
         """Let EC2 choose among all places, by an instant fleet from a launch template that lives as long as the call."""
-        template = self._call(
+        template = self.call(
             "CreateLaunchTemplate",
             LaunchTemplateName=f"maintainer-{token}",
             ClientToken=token,
@@ -117,7 +117,7 @@ class Ec2:
             spot = {"AllocationStrategy": "price-capacity-optimized", "InstanceInterruptionBehavior": "terminate"}
             options = {"SpotOptions": {**spot, **most}}
         try:
-            answer = self._call(
+            answer = self.call(
                 "CreateFleet",
                 Type="instant",
                 ClientToken=token,
@@ -150,7 +150,7 @@ class Ec2:
             where = {"ImageId": image, "InstanceType": kind, "NetworkInterfaces": [{**interface, "SubnetId": subnet}]}
             place = {**where, **(spot if buying == "spot" else {})}
             try:
-                answer = self._call("RunInstances", **data | place, MinCount=1, MaxCount=1, ClientToken=f"{token}-{attempt}")
+                answer = self.call("RunInstances", **data | place, MinCount=1, MaxCount=1, ClientToken=f"{token}-{attempt}")
                 return str(answer["Instances"][0]["InstanceId"])
             except RefusedError as error:
                 refused.append(f"{kind} in {subnet}: {error.message}")
@@ -186,7 +186,7 @@ class Ec2:
         """Return what the group's own launch template says, without what places, markets and the interface decide."""
         if not shape.launch_template:
             return {}
-        answer = self._call("DescribeLaunchTemplateVersions", LaunchTemplateId=shape.launch_template, Versions=["$Default"])
+        answer = self.call("DescribeLaunchTemplateVersions", LaunchTemplateId=shape.launch_template, Versions=["$Default"])
         data: dict[str, Any] = answer["LaunchTemplateVersions"][0]["LaunchTemplateData"]
         return {key: value for key, value in data.items() if key not in DECIDED}
 
@@ -201,56 +201,25 @@ class Ec2:
 
     def look(self, instance_id: str) -> Instance | None:
         """Return the instance, or None where EC2 does not know it (an hour after its end, or seconds after its launch)."""
-
-        def ask() -> Instance | None:
-            try:
-                reply = self._client.describe_instances(InstanceIds=[instance_id])
-            except ClientError as error:
-                if code_of(error) in {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}:
-                    return None
-                raise
-            return next((instance_of(found) for reservation in reply["Reservations"] for found in reservation["Instances"]), None)
-
-        return self._ask("DescribeInstances", ask)
+        reply = self.call("DescribeInstances", but=partial(_is, "InvalidInstanceID"), InstanceIds=[instance_id])
+        return next((instance_of(found) for reservation in reply.get("Reservations", ()) for found in reservation["Instances"]), None)
 
     def find(self, owner: str) -> tuple[Instance, ...]:
         """Return the owner's instances that are not terminated yet."""
         filters = [{"Name": f"tag:{OWNER}", "Values": [owner]}, {"Name": "instance-state-name", "Values": list(LIVING)}]
 
-        def ask() -> tuple[Instance, ...]:
-            pages = self._client.get_paginator("describe_instances").paginate(Filters=filters)
-            return tuple(instance_of(found) for page in pages for reservation in page["Reservations"] for found in reservation["Instances"])
-
-        return self._ask("DescribeInstances", ask)
-
-    def templates(self, owner: str) -> tuple[Template, ...]:
-        """Return the owner's launch templates: none but while a fleet is made, or after its controller died."""
-        answer = self._call("DescribeLaunchTemplates", Filters=[{"Name": f"tag:{OWNER}", "Values": [owner]}])
-        return tuple(Template(one["LaunchTemplateId"], marks_of(tags_of(one.get("Tags", [])))) for one in answer["LaunchTemplates"])
+        reservations = self.pages("DescribeInstances", "Reservations", Filters=filters)
+        return tuple(instance_of(found) for reservation in reservations for found in reservation["Instances"])
 
     def delete_template(self, template_id: str) -> None:
         """Delete a launch template; one that is gone already is as wished."""
-
-        def ask() -> None:
-            try:
-                self._client.delete_launch_template(LaunchTemplateId=template_id)
-            except ClientError as error:
-                if not code_of(error).startswith("InvalidLaunchTemplateId"):
-                    raise
-
-        self._ask("DeleteLaunchTemplate", ask)
+        gone = partial(_is, "InvalidLaunchTemplateId")
+        self.call("DeleteLaunchTemplate", but=gone, LaunchTemplateId=template_id)
 
     def terminate(self, instance_ids: Collection[str]) -> None:
         """End the instances; repeating it does no harm, and one that is gone already is as wished."""
         for instance_id in instance_ids:
-            self._ask("TerminateInstances", partial(self._end, instance_id))
-
-    def _end(self, instance_id: str) -> None:
-        try:
-            self._client.terminate_instances(InstanceIds=[instance_id])
-        except ClientError as error:
-            if code_of(error) != "InvalidInstanceID.NotFound":
-                raise
+            self.call("TerminateInstances", but=partial(_is, "InvalidInstanceID.NotFound"), InstanceIds=[instance_id])
 
     def elastic(self, allocation: str) -> Elastic:
         """Return an elastic IP address by its allocation id; ConfigurationError where there is none."""
@@ -270,28 +239,20 @@ class Ec2:
 
     def move(self, allocation: str, instance_id: str) -> None:
         """Give an elastic IP address to an instance, whoever has it now."""
-        self._call("AssociateAddress", AllocationId=allocation, InstanceId=instance_id, AllowReassociation=True)
+        self.call("AssociateAddress", AllocationId=allocation, InstanceId=instance_id, AllowReassociation=True)
 
     def tunnels(self, endpoint_id: str) -> Endpoint:
         """Return an EC2 Instance Connect Endpoint; ConfigurationError where there is none, or it is not ready."""
         key, here = "instance_connect_endpoint", "one of this account and region"
 
-        def ask() -> list[dict[str, Any]]:
-            try:
-                answer = self._client.describe_instance_connect_endpoints(InstanceConnectEndpointIds=[endpoint_id])
-            except ClientError as error:
-                if code_of(error).startswith("InvalidInstanceConnectEndpointId"):
-                    return []
-                raise
-            return list(answer["InstanceConnectEndpoints"])
-
-        found = self._ask("DescribeInstanceConnectEndpoints", ask)
-        if not found:
+        gone = partial(_is, "InvalidInstanceConnectEndpointId")
+        answer = self.call("DescribeInstanceConnectEndpoints", but=gone, InstanceConnectEndpointIds=[endpoint_id])
+        if not (found := answer.get("InstanceConnectEndpoints")):
             raise _wrong(key, f"no {endpoint_id} here", here, "make one (Terraform's module network does), or correct the id")
         if (state := found[0]["State"]) != "create-complete":
             raise _wrong(key, f"{endpoint_id} is {state}", "one that is complete", found[0].get("StateMessage") or "wait until it is")
         secure = not str(self._client.meta.endpoint_url).startswith("http:")
-        return Endpoint(endpoint_id, found[0]["DnsName"], self._client.meta.region_name, self._session.get_credentials, secure)
+        return Endpoint(endpoint_id, found[0]["DnsName"], self.region, self._session.get_credentials, secure)
 
     def console(self, instance_id: str) -> str:
         """Return what the instance wrote to its console (Nitro: the latest 64 KB), or nothing."""
@@ -319,7 +280,7 @@ class Ec2:
 
     def _check_image(self, pinned: Pinned) -> str:
         """Return the root device of one of them."""
-        found = self._images(pinned.image)
+        found = self.call("DescribeImages", but=partial(_is, "InvalidAMIID"), ImageIds=[pinned.image]).get("Images")
         build = "name an image of this account and region: maintainer image build, or maintainer image list"
         if not found:
             raise _wrong("image", f"no image {pinned.image} here", "an image of this account and region", build)
@@ -331,23 +292,35 @@ class Ec2:
             raise _wrong("image_digest", f"{pinned.image} carries {carried}", f"what is pinned: {pinned.digest}", do)
         return str(found[0].get("RootDeviceName", "/dev/xvda"))
 
-    def _images(self, image: str) -> list[dict[str, Any]]:
-        def ask() -> list[dict[str, Any]]:
+    def call(self, name: str, *, but: Callable[[ClientError], bool] = lambda _: False, **parameters: Any) -> dict[str, Any]:
+        """Call EC2 by its own words; `but` names errors that are no failure, and give an empty answer. Errors: `ec2calls.translate`."""
+
+        def ask() -> dict[str, Any]:
             try:
-                return list(self._client.describe_images(ImageIds=[image])["Images"])
+                return dict(getattr(self._client, xform_name(name))(**parameters))
             except ClientError as error:
-                if code_of(error).startswith("InvalidAMIID"):
-                    return []
+                if but(error):
+                    return {}
                 raise
 
-        return self._ask("DescribeImages", ask)
+        return self._ask(name, ask)
 
-    def _call(self, name: str, **parameters: Any) -> dict[str, Any]:
-        operation = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
-        return self._ask(name, lambda: dict(getattr(self._client, operation)(**parameters)))
+    def pages(self, name: str, shown: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Return all that a Describe call shows, page by page where it has pages."""
+        if not self._client.can_paginate(xform_name(name)):
+            return list(self.call(name, **parameters)[shown])
+
+        def ask() -> list[dict[str, Any]]:
+            return [one for page in self._client.get_paginator(xform_name(name)).paginate(**parameters) for one in page[shown]]
+
+        return self._ask(name, ask)
 
     def _ask(self, name: str, ask: Callable[[], T]) -> T:
         return call(name, ask, clock=self._clock, on_retry=self._on_retry)
+
+
+def _is(code: str, error: ClientError) -> bool:
+    return code_of(error).startswith(code)
 
 
 def _wrong(key: str, found: str, expected: str, do: str) -> ConfigurationError:

@@ -114,14 +114,6 @@ class Elastic:
     instance: str
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A launch template that outlived its launch."""
-
-    id: str
-    marks: Marks
-
-
 def instance_of(found: dict[str, Any]) -> Instance:
     """Read an instance as DescribeInstances gives it."""
     tags = tags_of(found.get("Tags", []))

@@ -26,8 +26,17 @@ resource "aws_iam_role" "controller" {
 # AWS: Actions, resources, and condition keys for Amazon EC2 (service authorization reference).
 data "aws_iam_policy_document" "controller" {
   statement {
-    sid       = "Find"
-    actions   = ["ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions", "ec2:DescribeLaunchTemplates"]
+    sid = "Find"
+    actions = [
+      "ec2:DescribeImages",
+      "ec2:DescribeInstances",
+      "ec2:DescribeKeyPairs",
+      "ec2:DescribeLaunchTemplateVersions",
+      "ec2:DescribeLaunchTemplates",
+      "ec2:DescribeNetworkInterfaces",
+      "ec2:DescribeSecurityGroupRules",
+      "ec2:DescribeVolumes",
+    ]
     resources = ["*"] # EC2 knows no narrower resource for these
   }
 
@@ -77,6 +86,18 @@ data "aws_iam_policy_document" "controller" {
     sid       = "EndItsOwn"
     actions   = ["ec2:GetConsoleOutput", "ec2:TerminateInstances"]
     resources = ["${local.ec2}:instance/*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/maintainer:owner"
+      values   = [local.owner]
+    }
+  }
+
+  # What a launch that was cut off may leave beside its instance: maintainer sweep ends it.
+  statement {
+    sid       = "SweepItsOwn"
+    actions   = ["ec2:DeleteKeyPair", "ec2:DeleteNetworkInterface", "ec2:DeleteVolume"]
+    resources = [for kind in ["key-pair", "network-interface", "volume"] : "${local.ec2}:${kind}/*"]
     condition {
       test     = "StringEquals"
       variable = "aws:ResourceTag/maintainer:owner"
