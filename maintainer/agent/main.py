@@ -27,7 +27,7 @@ from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.metadata import MetadataService
 from maintainer.edges.objectstore import S3Store
-from maintainer.edges.s3 import S3
+from maintainer.edges.s3 import S3, ignore_retries
 from maintainer.edges.spool import Spool
 from maintainer.edges.statestore import StateStore
 
@@ -91,17 +91,25 @@ def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: Spool) -> Ex
     codes: list[ExitCode] = []
     for one in job.repositories:
         started = clock.monotonic()
-        state = StateStore(S3(job.access, job.state.endpoint, recorder.retried), job.state.below(one.name))
-        store = S3Store(S3(job.access, one.place.endpoint, recorder.retried), one.place.bucket, one.place.prefix, clock.now, one.kms_key)
-        # Its own connection to the state store: a repeat of its calls is no event, or keeping events would make events.
-        apart = StateStore(S3(job.access, job.state.endpoint), job.state.below(one.name))
+        # The last is a connection of its own to the state store: a repeat of its calls is no event, or keeping events would make events.
+        endpoints = ((job.state.endpoint, recorder.retried), (one.place.endpoint, recorder.retried), (job.state.endpoint, ignore_retries))
+        of_state, of_store, beside = (S3(job.access, endpoint, told) for endpoint, told in endpoints)
+        state, apart = (StateStore(s3, job.state.below(one.name)) for s3 in (of_state, beside))
+        store = S3Store(of_store, one.place.bucket, one.place.prefix, clock.now, one.kms_key)
         with nullcontext() if job.plan_only else journal(apart, job.run_id, kept), recorder.repository(one.name):
             recorder.record("repository.started", location=str(one.place))
             run = Run(job.run_id, one, store, state, tool, recorder, clock)
             with closing(run):
                 code = _guard(recorder, partial(_run_one, run, job))
             codes.append(code)
-            recorder.record("repository.finished", exit_code=code, seconds=round(clock.monotonic() - started, 3))
+            asked = [s3.asked for s3 in (of_state, of_store, beside)]
+            recorder.record(
+                "repository.finished",
+                exit_code=code,
+                seconds=round(clock.monotonic() - started, 3),
+                reads=sum(each.reads for each in asked),
+                writes=sum(each.writes for each in asked),
+            )
     return first(codes)
 
 

@@ -13,6 +13,7 @@ from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder, diagnostics
 from maintainer.edges.statestore import new_run_id
+from maintainer.report.lines import cost_of
 
 if TYPE_CHECKING:
     from maintainer.controller.sweep import Orphan
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(json.dumps(told, indent=2))
     elif arguments.dry_run:
         for one in told:
-            say(f"{one['id']} of run {one['run']} ({one['group']}), a {one['kind']} in {one['region']}: {one['why']}")
+            say(f"{one['id']} of run {one['run']} ({one['group']}), a {one['kind']} in {one['region']}{cost_of(one['usd'])}: {one['why']}")
     if not told and not arguments.json:
         say("nothing was left behind")
     for where, kind, why in unseen:
@@ -66,5 +67,6 @@ def _told(one: Orphan) -> dict[str, Any]:
         "group": one.marks.group,
         "deadline": one.marks.deadline,
         "made": to_text(one.made) if one.made else None,
+        "usd": one.usd,
         "why": one.why,
     }

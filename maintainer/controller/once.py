@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
+from maintainer.core.costs import StorePrices, total
 from maintainer.core.errors import EventError, ExitCode, MaintainerError, NoInstanceError, first
 from maintainer.core.events import Event, decode, finished, first_gap
 from maintainer.core.job import Job
@@ -36,6 +37,9 @@ class Once:
     received: signal.Signals | None = None
     clock: Clock = field(default_factory=SystemClock)
     """Of the real time: what is waited for passes by it."""
+    _costs: list[float | None] = field(default_factory=list, init=False)
+    _reads: int = field(default=0, init=False)
+    _writes: int = field(default=0, init=False)
     _stopped: threading.Event = field(default_factory=threading.Event, init=False)
     _agents: set[Agent] = field(default_factory=set, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
@@ -44,14 +48,35 @@ class Once:
         """Run each group's job, all at the same time; a signal ends those that run and starts no other."""
         with self._forwarding_signals(), ThreadPoolExecutor(max(len(jobs), 1), thread_name_prefix="group") as pool:
             codes = list(pool.map(lambda one: self._attempt(*one), jobs.items()))
+        self._tell_cost()
         code = signalled if (signalled := self._signalled()) is not None else first(codes)
         self.recorder.record("run.closed", exit_code=code)
         return code
+
+    def _tell_cost(self) -> None:
+        """Write what the run cost, as far as it is known."""
+        requests = StorePrices().of(self._reads, self._writes)
+        usd = total((*self._costs, requests))
+        self.recorder.record(
+            "run.billed",
+            usd=None if usd is None else round(usd, 6),
+            instances=[None if one is None else round(one, 6) for one in self._costs],
+            requests=round(requests, 6),
+            reads=self._reads,
+            writes=self._writes,
+        )
+
+    def _note(self, event: Event) -> None:
+        if event.event == "repository.finished":
+            with self._lock:
+                self._reads += int(str(event.fields.get("reads", 0)))
+                self._writes += int(str(event.fields.get("writes", 0)))
 
     def _attempt(self, group: str, job: Job) -> ExitCode:
         """Run a group's job, and what an interruption left of it again: as a run of its own, since each has its own events and writes."""
         codes: list[ExitCode] = []
         left = job
+        spent: float | None = 0.0
         for attempt in range(1, ATTEMPTS + 1):
             if attempt > 1:
                 left = replace(left, run_id=f"{job.run_id}-{attempt}")
@@ -63,7 +88,8 @@ class Once:
                     run=left.run_id,
                     repositories=[one.name for one in left.repositories],
                 )
-            code, events = self._follow(group, left)
+            code, events, usd = self._follow(group, left)
+            spent = total((spent, usd))
             if code is not ExitCode.NO_INSTANCE or not any(event.event == "run.interrupted" for event in events):
                 return first([*codes, code])
             done = finished(events)
@@ -71,22 +97,35 @@ class Once:
             left = replace(left, repositories=tuple(one for one in left.repositories if one.name not in done))
             if not left.repositories:
                 return first(codes)
+            if (why := self._over_budget(group, spent)) is not None:
+                return first([*codes, self._tell(group, why)])
         error = NoInstanceError(
             f"EC2 took the instance back {ATTEMPTS} times; not maintained: {', '.join(one.name for one in left.repositories)}",
             guidance='name more types or subnets, or market = ["on-demand"]; the next run tries again',
         )
         return first([*codes, self._tell(group, error)])
 
-    def _follow(self, group: str, job: Job) -> tuple[ExitCode, list[Event]]:
-        """Run one agent to its end; return how it ended and what it told."""
+    def _over_budget(self, group: str, spent: float | None) -> NoInstanceError | None:
+        """Return why no other instance is launched, where the run's budget says so; what is not known is over it."""
+        budget = self.computes[group].budget
+        if not budget or (spent is not None and spent < budget):
+            return None
+        told = "an amount that is not known" if spent is None else f"{spent:.4f} USD"
+        return NoInstanceError(
+            f"this run's instances have cost {told}, and its budget is {budget:.2f} USD: no other is launched",
+            guidance="raise run_budget, or let the next run go on",
+        )
+
+    def _follow(self, group: str, job: Job) -> tuple[ExitCode, list[Event], float | None]:
+        """Run one agent to its end; return how it ended, what it told and what it cost."""
         try:
             if (code := self._signalled()) is not None:
-                return code, []
+                return code, [], 0.0
             agent = self._launch(group, job)
         except MaintainerError as error:
-            return self._tell(group, error), []
+            return self._tell(group, error), [], 0.0
         if agent is None:
-            return self._signalled() or ExitCode.NO_INSTANCE, []
+            return self._signalled() or ExitCode.NO_INSTANCE, [], 0.0
         events: list[Event] = []
         broken = ""
         try:
@@ -101,20 +140,23 @@ class Once:
                     broken = broken or error.message
                     continue
                 events.append(event)
+                self._note(event)
                 self.sink(event)
         finally:
             with self._lock:
                 self._agents.discard(agent)
             status = agent.wait()
+            with self._lock:
+                self._costs.append(agent.spent)
         closing = events[-1] if events and events[-1].event == "run.closed" else None
         gap = first_gap(events, "agent")
         if closing is not None and gap is None and not broken and closing.fields["exit_code"] == status:
-            return ExitCode(status), events
+            return ExitCode(status), events, agent.spent
         reason = broken or (
             f"event {gap} is missing" if gap else "it never said how it ended" if closing is None else "it ended otherwise than it said"
         )
         self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=agent.last_words())
-        return ExitCode.LOST, events
+        return ExitCode.LOST, events, agent.spent
 
     def _launch(self, group: str, job: Job) -> Agent | None:
         """Launch an agent, and try again later while the group's patience lasts; return None where a signal came first."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from maintainer.core.costs import of_volume
 from maintainer.core.errors import AccessDeniedError, ExitCode, MaintainerError, first
 from maintainer.core.moments import from_text
 from maintainer.edges.clock import Clock
@@ -23,11 +24,12 @@ AT_ONCE = ("launch-template",)
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """One of them. `why` says how we know."""
+    """One of them. `why` says how we know; `usd` what it has cost since it was made, None where that is not known."""
 
     region: str
     thing: Instance | Remain
     why: str
+    usd: float | None
 
     @property
     def id(self) -> str:
@@ -83,8 +85,17 @@ def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False, kinds:
             except AccessDeniedError as error:
                 unseen.append((kind.name, error.message))
 
-    orphans = tuple(Orphan(ec2.region, one, why) for one in things() if (why := judge(one.marks)))
+    now = clock.now()
+    orphans = tuple(Orphan(ec2.region, one, why, _cost(ec2, one, now)) for one in things() if (why := judge(one.marks)))
     return Found(orphans, tuple(unseen))
+
+
+def _cost(ec2: Ec2, thing: Instance | Remain, now: datetime) -> float | None:
+    if isinstance(thing, Instance):
+        usd, _ = ec2.cost(thing, now)
+        return None if usd is None else round(usd, 6)
+    # What else is left is free, but for a volume.
+    return round(of_volume(thing.gib, thing.made, now), 6) if thing.gib and thing.made else 0.0
 
 
 def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder) -> ExitCode:
@@ -100,6 +111,6 @@ def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder) -> ExitCode:
             recorder.record("termination.failed", instance=one.id, group=one.marks.group, reason=error.message)
             codes.append(error.exit_code)
             continue
-        what = {"id": one.id, "kind": one.kind, "region": one.region}
+        what = {"id": one.id, "kind": one.kind, "region": one.region, "usd": one.usd}
         recorder.record("orphan.ended", **what, group=one.marks.group, run=one.marks.run_id, reason=one.why)
     return first(codes)

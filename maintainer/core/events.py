@@ -24,19 +24,21 @@ VOCABULARY: Mapping[str, Level] = {
     "launch.postponed": "warning",  # group, reason, guidance, seconds
     "attempt.started": "warning",  # group, attempt, of, run, repositories
     "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
+    "run.billed": "info",  # usd (null: not known), instances, requests, reads, writes
     "agent.lost": "error",  # status, reason
     "instance.launched": "info",  # instance, group, type, zone, market, deadline
     "instance.reached": "info",  # instance
     "connection.lost": "warning",  # instance, reason, lines
     "instance.terminated": "info",  # instance, group
+    "instance.billed": "info",  # instance, group, type, market, seconds, usd (null: not known, why)
     "termination.failed": "error",  # instance, group, reason
     "gateway.launched": "info",  # group, instance, type, zone, market
     "gateway.answered": "info",  # group, instance, seconds
     "gateway.moved": "info",  # group, instance, address: it serves from now on
     "gateway.ended": "info",  # group, instance: another serves in its place
-    "orphan.ended": "warning",  # id, kind, region, group, run, reason
+    "orphan.ended": "warning",  # id, kind, region, usd, group, run, reason
     "repository.started": "info",  # location
-    "repository.finished": "info",  # exit_code, seconds
+    "repository.finished": "info",  # exit_code, seconds, reads, writes: requests to the stores
     "step.started": "info",  # step in the envelope
     "step.finished": "info",  # seconds, restic_seconds
     "restic.repeated": "warning",  # command, reason

@@ -120,6 +120,7 @@ class S3:
         self._addresses: dict[str, str] = {}
         self._gets: dict[str, SignedGets] = {}
         self._presigners: dict[str, Presigner] = {}
+        self.asked = Asked()
         self._slowed = _Slowed()
         self._was_reached = False
         self._verify: bool | str = core.get_config_variable("ca_bundle") or True
@@ -158,6 +159,7 @@ class S3:
         if bucket not in self._presigners:
             # The real time, also where a sandbox's is moved: signatures are judged by it.
             self._presigners[bucket] = Presigner(self._address(bucket), self._credentials, self._client.meta.region_name, SystemClock())
+        self.asked.add("get_object")  # by whoever is sent there
         return self._presigners[bucket].url(key, version_id, seconds)
 
     def fetch(self, bucket: str, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
@@ -204,6 +206,7 @@ class S3:
 
         def attempt() -> T:
             self._slowed.go_on(me)
+            self.asked.add(operation)
             return act()
 
         retrying = Retrying(
@@ -229,6 +232,22 @@ class S3:
 
     def _translate(self, error: ClientError | BotoCoreError, operation: str, parameters: dict[str, Any]) -> MaintainerError:
         return translate(error, operation, str(parameters.get("Bucket", "")), str(parameters.get("Key", "")), self._endpoint)
+
+
+class Asked:
+    """How many requests were made, as S3 bills them: those that read one object, and those that write, copy or list. Deletions are free."""
+
+    def __init__(self) -> None:
+        self.reads = self.writes = 0
+        self._lock = threading.Lock()
+
+    def add(self, operation: str) -> None:
+        """Count one."""
+        with self._lock:
+            if operation.startswith(("get_", "head_")):
+                self.reads += 1
+            elif not operation.startswith("delete_"):
+                self.writes += 1
 
 
 class _Slowed:

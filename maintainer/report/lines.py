@@ -16,6 +16,11 @@ ID = 8
 """How much of an id a person is shown, as restic does."""
 
 
+def cost_of(usd: float | None) -> str:
+    """Say what a thing cost, behind its name: nothing where it is free, or not known."""
+    return f", {usd:.4f} USD so far" if usd else ""
+
+
 def _short(key: object) -> str:
     folder, slash, name = str(key).rpartition("/")
     if parse_key(str(key)) is None:
@@ -87,6 +92,10 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "attempt.started": lambda f: f"{f['group']}: attempt {f['attempt']} of {f['of']}, for {', '.join(f['repositories'])}",
     "run.signalled": lambda f: f"ended by {f['signal']}, in order; nothing is lost",
     "call.retried": lambda f: f"{f['call']} failed ({f['reason']}), repeated in {f['wait_s']} s",
+    "run.billed": lambda f: (
+        ("what this run cost is not known" if f["usd"] is None else f"this run cost {f['usd']:.4f} USD")
+        + f", {f['requests']:.4f} of it for {f['reads'] + f['writes']:,} requests"
+    ),
     "agent.lost": lambda f: (
         f"the agent was lost: {f['reason']} (status {f['status']}). The next run settles it. {f['last_words']}".rstrip()
     ),
@@ -95,6 +104,10 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     ),
     "instance.reached": lambda f: f"{f['instance']} answers",
     "connection.lost": lambda f: f"the connection to {f['instance']} was cut after {f['lines']} lines ({f['reason']}): trying again",
+    "instance.billed": lambda f: (
+        f"{f['group']}: {f['instance']} ran {f['seconds'] / 60:.0f} min ({f['type']}, {f['market']}): "
+        + (f"its cost is not known: {f['why']}" if f["usd"] is None else f"{f['usd']:.4f} USD")
+    ),
     "termination.failed": lambda f: (
         f"{f['group']}: {f['instance']} could not be terminated: {f['reason']}\n"
         "    → it powers itself off by its deadline; maintainer sweep ends it sooner"
@@ -103,7 +116,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "gateway.answered": lambda f: f"{f['group']}: {f['instance']} answers, {f['seconds']} s after its launch",
     "gateway.moved": lambda f: f"{f['group']}: {f['instance']} serves at {f['address']} from now on",
     "gateway.ended": lambda f: f"{f['group']}: ended {f['instance']}, which served before",
-    "orphan.ended": lambda f: f"ended {f['id']} of run {f['run']} ({f['group']}) in {f['region']}: {f['reason']}",
+    "orphan.ended": lambda f: f"ended {f['id']} of run {f['run']} ({f['group']}) in {f['region']}{cost_of(f['usd'])}: {f['reason']}",
     "instance.terminated": lambda f: f"{f['group']}: terminated {f['instance']}",
     "run.closed": lambda f: f"exit {f['exit_code']}: {OUTCOMES.get(f['exit_code'], 'ended by a signal')}",
 }

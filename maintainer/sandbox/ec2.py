@@ -37,6 +37,7 @@ from werkzeug.serving import run_simple
 from maintainer.sandbox import processes
 from maintainer.sandbox.given import Given
 from maintainer.sandbox.plant import CHANGED
+from maintainer.sandbox.prices import Prices
 from maintainer.sandbox.provision import root_client
 from maintainer.sandbox.tunnels import ENDPOINTS
 
@@ -84,7 +85,17 @@ def show_consoles(general: Any, machines: Path) -> None:
     general.get_console_output = get_console_output
 
 
-def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
+def show_spot_prices(responses: Any, prices: Prices) -> None:
+    """Show the sandbox's prices; moto 5.2.5 has one of its own for all."""
+
+    def describe_spot_price_history(self: Any) -> Any:
+        kinds, zone = self._get_param("InstanceTypes", []), self._get_param("AvailabilityZone", "")
+        return ActionResult({"SpotPriceHistory": prices.history(kinds, zone)})
+
+    responses.describe_spot_price_history = describe_spot_price_history
+
+
+def launch_fleets_whole(fleets: Any, capacity: Path, prices: Prices) -> None:
     """Launch an instant fleet's instance with all that its template says; moto 5.2.5 drops its profile, network and shutdown behaviour.
 
     `capacity` may name pools without room, as JSON: `MARKET TYPE`, such as `spot m7i.large`, and the code that EC2 refuses it with.
@@ -105,6 +116,9 @@ def launch_fleets_whole(fleets: Any, capacity: Path) -> None:
                 (interface,) = wanted.get("NetworkInterfaces", [{}])
                 groups = interface.get("Groups", [])
                 code, message = full.get(f"{market} {wanted['InstanceType']}", ""), f"no {market} {wanted['InstanceType']} for you"
+                most = float(self._get_param("SpotOptions" if market == "spot" else "OnDemandOptions", {}).get("MaxTotalPrice", "inf"))
+                if not code and (price := float(prices.of(market, wanted["InstanceType"]))) > most:
+                    code, message = "SpotMaxPriceTooLow", f"Your Spot request price of {most} is lower than the minimum required {price}."
                 if not code:
                     code, message = _mistake(self, profile, groups)
                 if code:
@@ -291,11 +305,14 @@ def refuse(application: Application, refusals: Path) -> Application:
             return application(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
-        action = parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
+        target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]  # of the JSON protocol
+        action = target or parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
         if (code := refused.get(action)) is None:
             return application(environ, start_response)
-        start_response("403 Forbidden", [("Content-Type", "text/xml")])
+        start_response("403 Forbidden", [("Content-Type", "application/x-amz-json-1.1" if target else "text/xml")])
         message = f"You are not authorized to perform this operation: {action}. Encoded authorization failure message: 0000"
+        if target:
+            return [json.dumps({"__type": code, "message": message}).encode()]
         return [f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>".encode()]
 
     return answer
@@ -317,7 +334,9 @@ def main() -> None:
     refuse_full_pools(InstanceResponse, directory / "capacity.json")
     honour_client_tokens(InstanceResponse, "run_instances")
     honour_client_tokens(LaunchTemplates, "create_launch_template")
-    launch_fleets_whole(Fleets, directory / "capacity.json")
+    prices = Prices(directory)
+    show_spot_prices(EC2Response, prices)
+    launch_fleets_whole(Fleets, directory / "capacity.json", prices)
     honour_client_tokens(Fleets, "create_fleet")
     for responses, action in (
         (InstanceResponse, "run_instances"),
@@ -328,7 +347,7 @@ def main() -> None:
         tell_of_changes(responses, action, directory / CHANGED)
     show_consoles(General, directory / "machines")
     application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
-    run_simple("127.0.0.1", port, refuse(application, directory / "refusals.json"), threaded=True)
+    run_simple("127.0.0.1", port, refuse(prices.served_by(application), directory / "refusals.json"), threaded=True)
 
 
 if __name__ == "__main__":

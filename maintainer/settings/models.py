@@ -109,12 +109,14 @@ class InstanceSection(LaunchSection):
 
     `instance_connect_endpoint`: the id of the one through which it is followed; without it directly, from within its network.
     `try_for`: how long a run goes on trying where no place has room, from its start.
+    `run_budget`: USD that a run's instances may have cost before no other takes the place of one that EC2 took back; 0 is no limit.
     """
 
     limit: Duration = timedelta(hours=12)
     ssh_port: Port = 22
     instance_connect_endpoint: Word = ""
     try_for: Duration = timedelta(minutes=30)
+    run_budget: Dollars = 0
 
 
 class GatewaySection(LaunchSection):

@@ -28,6 +28,7 @@ class Said:
     job: Job
     codes: tuple[int, ...]
     status: int
+    spent: float | None = 0.4
 
     def lines(self) -> Iterator[str]:
         told: list[Event] = []
@@ -56,6 +57,7 @@ class Attempts:
 
     rows: list[tuple[tuple[int, ...], int]]
     patience: timedelta = timedelta(0)
+    budget: float = 0.0
     refusals: list[NoInstanceError] = field(default_factory=list)
     launched: list[Job] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
@@ -103,6 +105,17 @@ def test_what_is_left_is_tried_again_and_no_outcome_is_forgotten(
         assert "on-demand" in str(failed[0]["guidance"])
 
 
+@pytest.mark.parametrize(("budget", "launched", "code"), [(0, 3, 0), (0.9, 3, 0), (0.8, 2, 5), (0.1, 1, 5)])
+def test_a_run_launches_no_other_instance_beyond_its_budget(budget: float, launched: int, code: int) -> None:
+    told: list[Event] = []
+    compute = Attempts([((), 5), ((), 5), ((0, 0), 0)], budget=budget)
+    once = Once({"g": compute}, Recorder("r", "controller", SystemClock(), told.append), told.append)
+    assert once.run({"g": JOB}) == code
+    assert len(compute.launched) == launched
+    failed = [str(event.fields["reason"]) for event in told if event.event == "run.failed"]
+    assert [f"{0.4 * launched:.4f} USD, and its budget is {budget:.2f} USD" in one for one in failed] == [True] * bool(code)
+
+
 FULL = NoInstanceError("no place has room", guidance="name more types", may_pass=True)
 WRONG = NoInstanceError("EC2 does not answer", guidance="is it up?")
 
@@ -121,7 +134,7 @@ def test_where_no_place_has_room_a_run_tries_again_as_long_as_it_has_patience(
 ) -> None:
     monkeypatch.setattr(controller, "FIRST_PAUSE_S", 0.01)
     told: list[Event] = []
-    compute = Attempts([((0, 0), 0)], timedelta(seconds=patience_s), list(refusals))
+    compute = Attempts([((0, 0), 0)], timedelta(seconds=patience_s), refusals=list(refusals))
     once = Once({"g": compute}, Recorder("r", "controller", SystemClock(), told.append), told.append)
     assert once.run({"g": JOB}) == code
     assert compute.asked == asked
@@ -133,7 +146,7 @@ def test_where_no_place_has_room_a_run_tries_again_as_long_as_it_has_patience(
 
 def test_a_signal_ends_the_wait_for_room() -> None:
     told: list[Event] = []
-    compute = Attempts([], timedelta(hours=1), [FULL])
+    compute = Attempts([], timedelta(hours=1), refusals=[FULL])
 
     def show(event: Event) -> None:
         told.append(event)

@@ -20,7 +20,8 @@ def test_an_attacked_repository_is_healed_on_an_instance_and_nothing_is_left(par
     found = {str(event.fields["kind"]) for event in events if event.event == "finding.reported"}
     assert found == {"overwritten", "poisoned-index", "garbage", "suspect-snapshot"}, shown(events)
     names = [event.event for event in events]
-    assert [name for name in names if name.startswith("instance.")] == ["instance.launched", "instance.reached", "instance.terminated"]
+    told = [name.removeprefix("instance.") for name in names if name.startswith("instance.")]
+    assert told == ["launched", "reached", "terminated", "billed"]
     assert "object.healed" in names
     assert "run.committed" in names
     park.nothing_is_left()

@@ -89,6 +89,7 @@ def test_everything_of_ours_is_found_and_ended_in_every_region_and_nothing_of_ot
         for kind in ("volume", "network-interface", "key-pair", "security-group-rule", "launch-template")
         for region in REGIONS
     }
+    assert all((one["usd"] > 0) == (one["kind"] == "volume") for one in json.loads(output) if one["usd"])
     assert all(litter.left() == litter.ids for litter in ours)
     code, output, errors = park.call("sweep")
     assert (code, errors) == (0, "")

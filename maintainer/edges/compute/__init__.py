@@ -24,6 +24,10 @@ class Agent(Protocol):
     def last_words(self) -> str:
         """Return the end of what it wrote beside its events."""
 
+    @property
+    def spent(self) -> float | None:
+        """Return what its machine cost, in USD, once `wait` has returned; None where that is not known."""
+
 
 class Compute(Protocol):
     """A kind of machine."""
@@ -31,6 +35,10 @@ class Compute(Protocol):
     @property
     def patience(self) -> timedelta:
         """Return how long a run goes on trying to get one."""
+
+    @property
+    def budget(self) -> float:
+        """Return what the machines of one run may cost, in USD, before no other is launched; 0 is no limit."""
 
     def launch(self, job: Job, refused: int = 0) -> Agent:
         """Start an agent on a job, of which this many launches were refused before. NoInstanceError: one that may pass may do so later."""

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,10 +15,12 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from maintainer.core.costs import of_instance
 from maintainer.core.errors import ConfigurationError, MaintainerError, NoInstanceError, Problem
 from maintainer.core.job import Access
 from maintainer.core.refusals import Reason, Then, judge
 from maintainer.edges.clock import Clock
+from maintainer.edges.compute import prices
 from maintainer.edges.compute.ec2calls import OnRetry, RefusedError, call, code_of, translate
 from maintainer.edges.compute.shapes import (
     DIGEST,
@@ -59,6 +62,7 @@ class Ec2:
         except BotoCoreError as error:
             raise translate("the client", error) from error
         self.region = str(self._client.meta.region_name)
+        self._endpoint = access.endpoint
         self._clock = clock
         self._on_retry = on_retry
 
@@ -240,6 +244,14 @@ class Ec2:
     def move(self, allocation: str, instance_id: str) -> None:
         """Give an elastic IP address to an instance, whoever has it now."""
         self.call("AssociateAddress", AllocationId=allocation, InstanceId=instance_id, AllowReassociation=True)
+
+    def cost(self, instance: Instance, ended: datetime) -> tuple[float | None, str]:
+        """Return what an instance cost until its end, in USD; where that is not known, None and why."""
+        if instance.lifecycle == prices.SPOT:
+            found, why = prices.known(lambda: prices.spot(self.pages, instance, ended))
+        else:
+            found, why = prices.known(lambda: prices.on_demand(self._session, self._endpoint, self.region, instance.instance_type))
+        return of_instance(found, instance.launched, ended), why
 
     def tunnels(self, endpoint_id: str) -> Endpoint:
         """Return an EC2 Instance Connect Endpoint; ConfigurationError where there is none, or it is not ready."""

@@ -47,6 +47,7 @@ class Way:
     ssh_port: int
     limit: timedelta
     patience: timedelta = timedelta(0)
+    budget: float = 0.0
     endpoint: str = ""
     """The id of an EC2 Instance Connect Endpoint; empty where the controller is in the instance's network."""
 
@@ -65,6 +66,11 @@ class Ec2Compute:
     def patience(self) -> timedelta:
         """Return how long a run goes on trying to get an instance."""
         return self.way.patience
+
+    @property
+    def budget(self) -> float:
+        """Return what a run's instances may cost before no other is launched."""
+        return self.way.budget
 
     def clear(self, run_id: str) -> None:
         """End every instance that is left of a run and this group, whatever the attempt."""
@@ -108,6 +114,7 @@ class InstanceAgent:
         self._door = door
         self._recorder = recorder
         self._clock = clock
+        self.spent: float | None = None
         self._status = LOST_STATUS
         self._words = ""
         self._wish = ""
@@ -164,7 +171,23 @@ class InstanceAgent:
             self._recorder.record("termination.failed", instance=name, group=group, reason=error.message)
         else:
             self._recorder.record("instance.terminated", instance=name, group=group)
+        self._tell_cost()
         return self._status
+
+    def _tell_cost(self) -> None:
+        one, ended = self._instance, self._clock.now()
+        usd, why = self._ec2.cost(one, ended)
+        self.spent = usd
+        self._recorder.record(
+            "instance.billed",
+            instance=one.id,
+            group=one.marks.group,
+            type=one.instance_type,
+            market=one.lifecycle,
+            seconds=round((ended - one.launched).total_seconds()),
+            usd=None if usd is None else round(usd, 6),
+            why=why,
+        )
 
     def last_words(self) -> str:
         """Return the end of what it wrote beside its events, or what is left of an instance that never answered."""

@@ -16,6 +16,8 @@ KEPT = 4_000
 class LocalAgent:
     """One agent process. In a session of its own, so that a terminal's Ctrl-C reaches it once, by way of the controller."""
 
+    spent: float | None = 0.0
+
     def __init__(self, job: Job) -> None:
         self._errors = TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in wait
         self._process = subprocess.Popen(
@@ -64,6 +66,7 @@ class LocalCompute:
     """This machine."""
 
     patience = timedelta(0)
+    budget = 0.0
 
     def launch(self, job: Job, refused: int = 0) -> LocalAgent:  # noqa: ARG002 - no process was ever refused
         """Start an agent on a job."""

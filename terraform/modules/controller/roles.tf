@@ -35,7 +35,9 @@ data "aws_iam_policy_document" "controller" {
       "ec2:DescribeLaunchTemplates",
       "ec2:DescribeNetworkInterfaces",
       "ec2:DescribeSecurityGroupRules",
+      "ec2:DescribeSpotPriceHistory",
       "ec2:DescribeVolumes",
+      "pricing:GetProducts",
     ]
     resources = ["*"] # EC2 knows no narrower resource for these
   }

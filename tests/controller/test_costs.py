@@ -1,0 +1,58 @@
+"""What a run cost is told: an instance's seconds at the price paid, and why where nobody knows it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.controller.test_sweep import refused
+from tests.support.instances import Fleet, shown
+
+
+@pytest.fixture
+def park(park: Fleet) -> Fleet:
+    park.repository()
+    return park
+
+
+@pytest.mark.parametrize(("market", "usd_hour"), [("spot", 3.6), ("on-demand", 7.2)])
+def test_a_run_tells_what_its_instance_cost(park: Fleet, market: str, usd_hour: float) -> None:
+    prices = park.directory / "prices.json"
+    prices.write_text(json.dumps({"spot m5.large": "3.6", "on-demand m5.large": "7.2"}))
+    keys = f'[group.sandbox.instance]\nmarket = ["{market}"]\ntypes = ["m5.large"]\n'
+    park.configure("[group.sandbox.instance]\n", keys)
+    code, events = park.run()
+    prices.unlink()
+    assert code == 0, shown(events)
+    (billed,) = [event.fields for event in events if event.event == "instance.billed"]
+    assert (billed["market"], billed["type"], billed["why"]) == (market, "m5.large", "")
+    seconds, usd = float(str(billed["seconds"])), float(str(billed["usd"]))
+    assert 0 < seconds < 120
+    (whole,) = [event.fields for event in events if event.event == "run.billed"]
+    (finished,) = [event.fields for event in events if event.event == "repository.finished"]
+    assert (whole["reads"], whole["writes"]) == (finished["reads"], finished["writes"])
+    assert float(str(whole["usd"])) == pytest.approx(usd + float(str(whole["requests"])), abs=2e-6)
+    assert int(str(whole["reads"])) > 5
+    assert int(str(whole["writes"])) > 5
+    assert usd == pytest.approx(max(seconds, 60) * usd_hour / 3600, abs=usd_hour / 3600)
+
+
+@pytest.mark.parametrize(("market", "call"), [("spot", "DescribeSpotPriceHistory"), ("on-demand", "GetProducts")])
+def test_a_price_that_we_may_not_learn_costs_no_run(park: Fleet, market: str, call: str) -> None:
+    park.configure("[group.sandbox.instance]\n", f'[group.sandbox.instance]\nmarket = ["{market}"]\n')
+    with refused(park, call):
+        code, output, _ = park.call("run", "--once")
+    assert code == 0, output
+    assert f"its cost is not known: {call}: UnauthorizedOperation" in output
+
+
+def test_what_is_dearer_than_the_limit_is_not_taken(park: Fleet) -> None:
+    prices = park.directory / "prices.json"
+    prices.write_text(json.dumps({"spot m5.large": "0.09"}))
+    keys = 'types = ["m5.large", "m6i.large"]\nmax_price = 0.05\n'
+    park.configure("[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}")
+    code, events = park.run()
+    prices.unlink()
+    assert code == 0, shown(events)
+    assert [event.fields["type"] for event in events if event.event == "instance.launched"] == ["m6i.large"]
