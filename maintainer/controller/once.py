@@ -27,6 +27,22 @@ SHELL = 128
 SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How an agent ended, what it told and what it cost; `has_died`: its machine was lost, and runs no more."""
+
+    code: ExitCode
+    events: list[Event] = field(default_factory=list)
+    spent: float | None = 0.0
+    has_died: bool = False
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Tell whether another instance may do what is left: this one was taken back, with a notice or without."""
+        noticed = self.code is ExitCode.NO_INSTANCE and any(event.event == "run.interrupted" for event in self.events)
+        return noticed or (self.code is ExitCode.LOST and self.has_died)
+
+
 @dataclass
 class Once:
     """A run over several groups, each on its own compute. `sink` sees every event as it comes, from several threads."""
@@ -73,7 +89,10 @@ class Once:
                 self._writes += int(str(event.fields.get("writes", 0)))
 
     def _attempt(self, group: str, job: Job) -> ExitCode:
-        """Run a group's job, and what an interruption left of it again: as a run of its own, since each has its own events and writes."""
+        """Run a group's job, and what an interruption left of it again: as a run of its own, since each has its own events and writes.
+
+        A repository whose end was not seen may have been committed: the next attempt finishes what is left of that, and settles it.
+        """
         codes: list[ExitCode] = []
         left = job
         spent: float | None = 0.0
@@ -88,11 +107,11 @@ class Once:
                     run=left.run_id,
                     repositories=[one.name for one in left.repositories],
                 )
-            code, events, usd = self._follow(group, left)
-            spent = total((spent, usd))
-            if code is not ExitCode.NO_INSTANCE or not any(event.event == "run.interrupted" for event in events):
-                return first([*codes, code])
-            done = finished(events)
+            ended = self._follow(group, left)
+            spent = total((spent, ended.spent))
+            if not ended.is_interrupted or (attempt == ATTEMPTS and ended.code is ExitCode.LOST):
+                return first([*codes, ended.code])
+            done = finished(ended.events)
             codes += [ExitCode(one) for one in done.values()]
             left = replace(left, repositories=tuple(one for one in left.repositories if one.name not in done))
             if not left.repositories:
@@ -116,16 +135,16 @@ class Once:
             guidance="raise run_budget, or let the next run go on",
         )
 
-    def _follow(self, group: str, job: Job) -> tuple[ExitCode, list[Event], float | None]:
-        """Run one agent to its end; return how it ended, what it told and what it cost."""
+    def _follow(self, group: str, job: Job) -> _Ended:
+        """Run one agent to its end."""
         try:
             if (code := self._signalled()) is not None:
-                return code, [], 0.0
+                return _Ended(code)
             agent = self._launch(group, job)
         except MaintainerError as error:
-            return self._tell(group, error), [], 0.0
+            return _Ended(self._tell(group, error))
         if agent is None:
-            return self._signalled() or ExitCode.NO_INSTANCE, [], 0.0
+            return _Ended(self._signalled() or ExitCode.NO_INSTANCE)
         events: list[Event] = []
         broken = ""
         try:
@@ -151,12 +170,12 @@ class Once:
         closing = events[-1] if events and events[-1].event == "run.closed" else None
         gap = first_gap(events, "agent")
         if closing is not None and gap is None and not broken and closing.fields["exit_code"] == status:
-            return ExitCode(status), events, agent.spent
+            return _Ended(ExitCode(status), events, agent.spent)
         reason = broken or (
             f"event {gap} is missing" if gap else "it never said how it ended" if closing is None else "it ended otherwise than it said"
         )
         self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=agent.last_words())
-        return ExitCode.LOST, events, agent.spent
+        return _Ended(ExitCode.LOST, events, agent.spent, has_died=agent.has_died)
 
     def _launch(self, group: str, job: Job) -> Agent | None:
         """Launch an agent, and try again later while the group's patience lasts; return None where a signal came first."""

@@ -29,6 +29,11 @@ class Said:
     codes: tuple[int, ...]
     status: int
     spent: float | None = 0.4
+    dies: bool = False
+
+    @property
+    def has_died(self) -> bool:
+        return self.dies
 
     def lines(self) -> Iterator[str]:
         told: list[Event] = []
@@ -38,7 +43,8 @@ class Said:
                 recorder.record("repository.finished", exit_code=code, seconds=0)
         if self.status == 5:
             recorder.record("run.interrupted", repositories=[])
-        recorder.record("run.closed", exit_code=self.status)
+        if self.status >= 0:
+            recorder.record("run.closed", exit_code=self.status)
         return (encode(event) for event in told)
 
     def signal(self, number: int) -> None:
@@ -56,6 +62,7 @@ class Attempts:
     """A compute whose agents end as the table says, one row an attempt."""
 
     rows: list[tuple[tuple[int, ...], int]]
+    """Repositories' codes and the agent's status: one below zero is that of a machine that dies, and -9 that of a process."""
     patience: timedelta = timedelta(0)
     budget: float = 0.0
     refusals: list[NoInstanceError] = field(default_factory=list)
@@ -71,7 +78,8 @@ class Attempts:
         if self.refusals:
             raise self.refusals.pop(0)
         self.launched.append(job)
-        return Said(job, *self.rows.pop(0))
+        codes, status = self.rows.pop(0)
+        return Said(job, codes, status, dies=status == -1)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +94,11 @@ class Attempts:
         ([((), 5)] * ATTEMPTS, 5, ["r: one two", "r-2: one two", "r-3: one two"]),
         ([((0,), 5), *[((), 5)] * (ATTEMPTS - 1)], 5, ["r: one two", "r-2: two", "r-3: two"]),
         ([((), 130)], 130, ["r: one two"]),
+        ([((), -1), ((0, 0), 0)], 0, ["r: one two", "r-2: one two"]),
+        ([((3,), -1), ((0,), 0)], 3, ["r: one two", "r-2: two"]),
+        ([((), -1), ((), 5), ((0, 0), 0)], 0, ["r: one two", "r-2: one two", "r-3: one two"]),
+        ([((0,), -1), *[((), -1)] * (ATTEMPTS - 1)], 6, ["r: one two", "r-2: two", "r-3: two"]),
+        ([((), -9)], 6, ["r: one two"]),
     ],
 )
 def test_what_is_left_is_tried_again_and_no_outcome_is_forgotten(

@@ -25,6 +25,10 @@ class Agent(Protocol):
         """Return the end of what it wrote beside its events."""
 
     @property
+    def has_died(self) -> bool:
+        """Tell, once `wait` has returned, whether it was lost in the middle of its work, and nothing of it runs any more."""
+
+    @property
     def spent(self) -> float | None:
         """Return what its machine cost, in USD, once `wait` has returned; None where that is not known."""
 

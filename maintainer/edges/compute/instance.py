@@ -115,6 +115,7 @@ class InstanceAgent:
         self._recorder = recorder
         self._clock = clock
         self.spent: float | None = None
+        self.has_died = False
         self._status = LOST_STATUS
         self._words = ""
         self._wish = ""
@@ -171,6 +172,7 @@ class InstanceAgent:
             self._recorder.record("termination.failed", instance=name, group=group, reason=error.message)
         else:
             self._recorder.record("instance.terminated", instance=name, group=group)
+            self.has_died = self._reached and self._status == LOST_STATUS and not self._wish
         self._tell_cost()
         return self._status
 

@@ -17,6 +17,8 @@ class LocalAgent:
     """One agent process. In a session of its own, so that a terminal's Ctrl-C reaches it once, by way of the controller."""
 
     spent: float | None = 0.0
+    has_died = False
+    """Whatever ended a process on this machine is here still."""
 
     def __init__(self, job: Job) -> None:
         self._errors = TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in wait
