@@ -6,6 +6,7 @@ came for it, the machine powers itself off.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -50,6 +51,11 @@ class Keeper:
 
     def run(self) -> None:
         """Start the agent, do what is wished of it, keep how it ended, and wait until that was read."""
+        with (self.place / remote.ALIVE).open("w") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)  # held as long as this process lives: whoever follows sees its death
+            self._run()
+
+    def _run(self) -> None:
         reason = self._wrong_image()
         status = int(self._refuse(reason)) if reason else self._follow(self._start())
         new = self.place / "exit.new"

@@ -5,6 +5,7 @@ Starts for every connection, so it imports the standard library alone.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import select
@@ -18,6 +19,11 @@ PLACE = Path("/run/maintainer")
 
 WISHES = ("stop", "collected")
 """End in order; all has been read, the machine may go."""
+
+ALIVE = "alive"
+"""The file that the keeper holds locked while it lives."""
+KEEPER_DIED = 255
+"""The status of an agent whose keeper was killed: nobody knows how it ends."""
 
 POLL_MS = 50
 KEPT = 4_000
@@ -50,7 +56,8 @@ def follow(place: Path, seen: int, out: BinaryIO, reader_waits: Callable[[], boo
     path = place / "events.jsonl"
     offset = 0
     while reader_waits():
-        # Looked at before the events: what the agent wrote before its exit is then sure to be read below.
+        died = _is_dead(place / ALIVE)
+        # Both are looked at before the events: what the agent wrote before its exit is then sure to be read below.
         status = _exit_status(place / "exit")
         lines, offset = _whole_lines(path, offset)
         skipped = min(seen, len(lines))
@@ -59,6 +66,8 @@ def follow(place: Path, seen: int, out: BinaryIO, reader_waits: Callable[[], boo
         out.flush()
         if status is not None:
             return status
+        if died:
+            return KEEPER_DIED
     return 0
 
 
@@ -67,6 +76,16 @@ def reader_waits(out: BinaryIO) -> Callable[[], bool]:
     poll = select.poll()
     poll.register(out.fileno(), 0)
     return lambda: not poll.poll(POLL_MS)
+
+
+def _is_dead(alive: Path) -> bool:
+    """Tell whether the keeper has lived, and lives no more."""
+    try:
+        with alive.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, BlockingIOError):
+        return False
+    return True
 
 
 def _whole_lines(path: Path, offset: int) -> tuple[list[bytes], int]:

@@ -7,7 +7,6 @@ instance profiles are those of ENDPOINT's IAM.
 from __future__ import annotations
 
 import base64
-import io
 import json
 import secrets
 import sys
@@ -15,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 from moto.core.exceptions import ServiceException
@@ -39,6 +38,7 @@ from maintainer.sandbox.given import Given
 from maintainer.sandbox.plant import CHANGED
 from maintainer.sandbox.prices import Prices
 from maintainer.sandbox.provision import root_client
+from maintainer.sandbox.refusals import Refusals
 from maintainer.sandbox.tunnels import ENDPOINTS
 
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -296,28 +296,6 @@ def one_at_a_time(application: Application) -> Application:
     return answer
 
 
-def refuse(application: Application, refusals: Path) -> Application:
-    """Refuse what a file names, as JSON: an action, such as `TerminateInstances`, and the code that it is refused with."""
-
-    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        refused = _read(refusals)
-        if not refused:
-            return application(environ, start_response)
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = io.BytesIO(body)
-        target = environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]  # of the JSON protocol
-        action = target or parse_qs(body.decode("utf-8", "replace")).get("Action", [""])[0]
-        if (code := refused.get(action)) is None:
-            return application(environ, start_response)
-        start_response("403 Forbidden", [("Content-Type", "application/x-amz-json-1.1" if target else "text/xml")])
-        message = f"You are not authorized to perform this operation: {action}. Encoded authorization failure message: 0000"
-        if target:
-            return [json.dumps({"__type": code, "message": message}).encode()]
-        return [f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>".encode()]
-
-    return answer
-
-
 def _read(file: Path) -> dict[str, str]:
     return dict(json.loads(file.read_bytes())) if file.exists() else {}
 
@@ -347,7 +325,7 @@ def main() -> None:
         tell_of_changes(responses, action, directory / CHANGED)
     show_consoles(General, directory / "machines")
     application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
-    run_simple("127.0.0.1", port, refuse(prices.served_by(application), directory / "refusals.json"), threaded=True)
+    run_simple("127.0.0.1", port, Refusals(prices.served_by(application), directory), threaded=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +17,9 @@ from maintainer.sandbox.provision import ACCOUNT
 
 Tree: TypeAlias = Mapping[str, "str | Tree"]
 LONGEST_TOKEN_S = 21_600
+SILENT = "metadata-is-silent"
+"""The file, in a sandbox's directory, while which is there no machine's service answers."""
+_LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class Metadata:
         return web.Response(text=token, headers={"X-Aws-Ec2-Metadata-Token-Ttl-Seconds": wish})
 
     async def _get(self, request: web.Request) -> web.Response:
+        while _is_there(self.notices.parents[2] / SILENT):  # noqa: ASYNC110 - a file is what tells
+            await asyncio.sleep(_LOOK_S)
         if self._tokens.get(request.headers.get("X-aws-ec2-metadata-token", ""), 0) < self.clock.monotonic():
             return web.Response(status=401)
         parts = [part for part in request.path.split("/") if part]
@@ -123,6 +129,10 @@ class Metadata:
                 leaf = {name: notice.read_text(encoding="utf-8")}
                 tree[folder] = {below: leaf} if below else leaf
         return tree
+
+
+def _is_there(file: Path) -> bool:
+    return file.exists()
 
 
 def _answer(tree: Tree, path: list[str]) -> web.Response:

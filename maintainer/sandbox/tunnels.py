@@ -23,7 +23,10 @@ ENDPOINTS = "instance-connect.json"
 """The file, in a sandbox's directory, in which EC2 writes the ids of the endpoints that there are."""
 MOST = 20
 """Tunnels that an endpoint holds (EC2 user guide, "Quotas for EC2 Instance Connect Endpoint")."""
+CUT = "network-is-cut"
+"""The file, in a sandbox's directory, while which is there no tunnel is opened, and none goes on."""
 CHUNK = 32 * 1024
+_LOOK_S = 0.2
 _NORMAL, _REFUSED = 1000, 1008
 
 
@@ -33,6 +36,7 @@ class Tunnels:
     def __init__(self, application: Any, directory: Path) -> None:
         self._application = application
         self._endpoints = directory / ENDPOINTS
+        self._cut = directory / CUT
         self._open: Counter[str] = Counter()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -52,7 +56,7 @@ class Tunnels:
         self._open[name] += 1
         try:
             async with asyncio.timeout(int(wanted.get("maxTunnelDuration", "3600"))):
-                reason = await _carry(wanted["privateIpAddress"], int(wanted["remotePort"]), receive, send)
+                reason = await _carry(wanted["privateIpAddress"], int(wanted["remotePort"]), receive, send, self._cut)
         except TimeoutError:
             reason = "Max tunnel duration exceeded"
         finally:
@@ -64,6 +68,8 @@ class Tunnels:
         """Return status and reason where the tunnel is refused."""
         from ministack.core import iam_evaluator  # noqa: PLC0415 - of the process that serves
 
+        if self._cut.exists():
+            return 503, "the network is cut"
         name, address = wanted.get("instanceConnectEndpointId", ""), wanted.get("privateIpAddress", "")
         known = json.loads(self._endpoints.read_bytes()) if self._endpoints.exists() else []
         if name not in known:
@@ -82,7 +88,11 @@ class Tunnels:
         return (429, "Too many tunnels") if self._open[name] >= MOST else None
 
 
-async def _carry(address: str, port: int, receive: Any, send: Any) -> str:
+def _is_there(file: Path) -> bool:
+    return file.exists()
+
+
+async def _carry(address: str, port: int, receive: Any, send: Any, cut: Path) -> str:
     """Carry bytes both ways until one side ends; return why, where it is no ordinary end."""
     try:
         reader, writer = await asyncio.open_connection(address, port)
@@ -98,12 +108,17 @@ async def _carry(address: str, port: int, receive: Any, send: Any) -> str:
             writer.write(message["bytes"] or b"")
             await writer.drain()
 
-    both = [asyncio.ensure_future(one()) for one in (inward, outward)]
+    async def watch() -> None:
+        while not _is_there(cut):  # noqa: ASYNC110 - a file is what tells
+            await asyncio.sleep(_LOOK_S)
+        raise ConnectionResetError("the network is cut")
+
+    tasks = [asyncio.ensure_future(one()) for one in (inward, outward, watch)]
     try:
-        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return next((f"Connection closed: {failed}"[:100] for one in done if (failed := one.exception())), "")
     finally:
-        for one in both:
+        for one in tasks:
             one.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         writer.close()

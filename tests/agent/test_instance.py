@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -90,6 +91,24 @@ def test_an_agent_that_does_not_end_is_killed_and_its_status_says_so(
     assert "run.closed" not in "".join(lines)
     answer(place, "collected")
     thread.join(10)
+
+
+def test_the_death_of_the_keeper_is_told_to_whoever_follows(tmp_path: Path) -> None:
+    with (tmp_path / remote.ALIVE).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        asked = 0
+
+        def wait() -> bool:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                held.close()
+            return asked < 10
+
+        (tmp_path / "events.jsonl").write_text("one\n")
+        out = io.BytesIO()
+        assert remote.follow(tmp_path, 0, out, wait) == remote.KEEPER_DIED
+    assert (asked, out.getvalue()) == (3, b"one\n")
 
 
 def test_an_agent_of_another_image_does_not_run(tmp_path: Path) -> None:

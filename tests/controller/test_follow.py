@@ -105,6 +105,9 @@ class FakeEc2:
             raise NoInstanceError("EC2 does not answer", guidance="wait")
         self.ended += instance_ids
 
+    def cost(self, instance: Instance, ended: datetime) -> tuple[float | None, str]:
+        return None, "of no market"
+
     def console(self, instance_id: str) -> str:
         return "cloud-init: it went wrong"
 
@@ -174,7 +177,7 @@ def test_another_machine_s_host_key_is_refused_and_nothing_is_sent_to_it(sandbox
         # The same key at the right host leaves its trace: without one, none was sent above.
         assert list(agent_at(Door("127.8.1.4", machine.port, host.public, login), FakeEc2(), []).lines()) == []
         assert machine.sh("ls /tmp/came") == "/tmp/came\n"
-    assert not told[:-1]
+    assert [event.event for event in told] == ["instance.terminated", "instance.billed"]
     assert ec2.ended == ["i-1"]
 
 
@@ -200,5 +203,5 @@ def test_a_machine_that_can_not_be_terminated_is_told_and_the_status_stands(monk
     agent = agent_at(Door("127.0.0.1", 1, "ssh-ed25519 AAAA", generate_key()), FakeEc2(is_deaf=True), told)
     assert list(agent.lines()) == []
     assert agent.wait() < 0
-    assert [event.event for event in told] == ["termination.failed"]
+    assert [event.event for event in told] == ["termination.failed", "instance.billed"]
     assert told[0].fields["reason"] == "EC2 does not answer"

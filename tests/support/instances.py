@@ -62,10 +62,15 @@ class HeldAgent:
 
 def agents_of(init: int) -> list[int]:
     """Return the ids of the agents in the namespace of a machine."""
+    return processes_of(init, b"maintainer.agent.main")
+
+
+def processes_of(init: int, word: bytes) -> list[int]:
+    """Return the ids of the processes in the namespace of a machine whose command line has a word."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if b"maintainer.agent.main" in (process / "cmdline").read_bytes() and (process / "ns/pid").samefile(f"/proc/{init}/ns/pid"):
+            if word in (process / "cmdline").read_bytes() and (process / "ns/pid").samefile(f"/proc/{init}/ns/pid"):
                 found.append(int(process.name))
     return found
 

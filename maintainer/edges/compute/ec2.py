@@ -217,7 +217,7 @@ class Ec2:
 
     def delete_template(self, template_id: str) -> None:
         """Delete a launch template; one that is gone already is as wished."""
-        gone = partial(_is, "InvalidLaunchTemplateId")
+        gone = partial(_is, "InvalidLaunchTemplate")  # Id, or Name, whatever it was asked by
         self.call("DeleteLaunchTemplate", but=gone, LaunchTemplateId=template_id)
 
     def terminate(self, instance_ids: Collection[str]) -> None:

@@ -22,6 +22,8 @@ from maintainer.edges.ssh import Door
 
 REACHED_WITHIN_S = 300
 """From launch to a login: what a slow boot may take."""
+BEGUN_WITHIN_S = 180
+"""From a login to the agent's first word: cloud-init starts it last."""
 BACK_WITHIN_S = 600
 """From a cut connection to the next login; after that the run's outcome is what the state store says."""
 READ_S = 0.5
@@ -121,7 +123,8 @@ class InstanceAgent:
         self._wish = ""
         self._told_wish = ""
         self._hurry = threading.Event()
-        self._reached = False
+        self._reached = self._has_begun = False
+        self._reached_at = 0.0
         self._last = self._looked = clock.monotonic()
 
     def lines(self) -> Iterator[str]:
@@ -137,6 +140,8 @@ class InstanceAgent:
                     for line in self._follow(session, seen):
                         seen += 1
                         yield line
+                    if self._status == LOST_STATUS and not self._hurry.is_set():
+                        self._words = self._why_lost(f"its agent said nothing within {BEGUN_WITHIN_S:.0f} s: see what cloud-init says")
                     return
             except (ConnectionLostError, AccessDeniedError) as error:
                 if isinstance(error, AccessDeniedError) and not self._reached:
@@ -172,7 +177,7 @@ class InstanceAgent:
             self._recorder.record("termination.failed", instance=name, group=group, reason=error.message)
         else:
             self._recorder.record("instance.terminated", instance=name, group=group)
-            self.has_died = self._reached and self._status == LOST_STATUS and not self._wish
+            self.has_died = self._has_begun and self._status == LOST_STATUS and not self._wish
         self._tell_cost()
         return self._status
 
@@ -197,6 +202,7 @@ class InstanceAgent:
 
     def _note_reached(self) -> None:
         if not self._reached:
+            self._reached_at = self._clock.monotonic()
             self._recorder.record("instance.reached", instance=self._instance.id)
         self._reached = True
 
@@ -204,8 +210,12 @@ class InstanceAgent:
         """Yield the lines after those that were seen, to the end."""
         stream = session.follow(seen)
         while stream.exit_status is None and not self._hurry.is_set():
-            yield from stream.read(READ_S)
+            lines = stream.read(READ_S)
+            yield from lines
             self._last = self._clock.monotonic()
+            self._has_begun = self._has_begun or bool(seen or lines)
+            if not self._has_begun and self._last > self._reached_at + BEGUN_WITHIN_S:
+                return
             self._pass_on(session)
         self._collect(session, stream.exit_status)
 
