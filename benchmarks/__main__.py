@@ -6,13 +6,14 @@ import argparse
 import json
 from collections.abc import Callable
 
-from benchmarks import admission, bombs, crowds, folders, guard, hashing, heal, ledger, overhead, packs, survey, view
+from benchmarks import admission, bombs, crowds, faults, folders, guard, hashing, heal, ledger, overhead, packs, survey, view
 from benchmarks.result import Result
 
 NAMES: dict[str, Callable[[], Result]] = {
     "admission": admission.measure,
     "bombs": bombs.measure,
     "crowds": crowds.measure,
+    "faults": faults.measure,
     "folders": folders.measure,
     "guard": guard.measure,
     "hashing": hashing.measure,

@@ -1,4 +1,4 @@
-"""`maintainer run --once`: maintain the repositories now, and exit with what came of it."""
+"""`maintainer run`: maintain the repositories, now (`--once`, and exit with what came of it) or at the configured moments."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from maintainer.cli import common, compute
+from maintainer.cli import common, compute, service
 from maintainer.cli.output import events_shown
 from maintainer.controller.once import Once
-from maintainer.core.errors import ConfigurationError, MaintainerError, Problem
+from maintainer.core.errors import MaintainerError
 from maintainer.core.moments import to_text
 from maintainer.edges import restic
 from maintainer.edges.clock import SystemClock
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     parser = commands.add_parser("run", help="revert, forget, prune, check and commit")
-    parser.add_argument("--once", action="store_true", help="now, then exit: for cron, systemd timers and EventBridge")
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="now, then exit: for cron, systemd timers and EventBridge; without it, stay and run as [run] says",
+    )
     common.add_choice(parser)
     common.add_config(parser)
     parser.set_defaults(run=run)
@@ -31,10 +35,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    if not arguments.once:
-        do = "say --once, and let cron or a systemd timer call it: the README has a line for cron"
-        raise ConfigurationError((Problem("maintainer run", "no --once", "a run that ends by itself", do),))
-    return launch(arguments, plan_only=False)
+
+    def now() -> int:
+        return launch(arguments, plan_only=False)
+
+    if arguments.once:
+        return now()
+    common.settings(arguments)  # what is wrong with it is told at once
+    return service.stay(lambda: common.settings(arguments), now)
 
 
 def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
@@ -53,7 +61,7 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
         if any(group.compute == "ec2" for group in groups.values()):
             _sweep(reach(), compute.owner(chosen), recorder)
         jobs = {group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only) for group in groups}
-        return Once(computes, recorder, show).run(jobs)
+        return Once(computes, recorder, show, at_once=chosen.run.groups_at_once).run(jobs)
 
 
 def _sweep(ec2: Ec2, owner: str, recorder: Recorder) -> None:

@@ -51,6 +51,8 @@ class Once:
     recorder: Recorder
     sink: Callable[[Event], None]
     received: signal.Signals | None = None
+    at_once: int = 20
+    """Groups that run at the same time; the others wait for one of them to end."""
     clock: Clock = field(default_factory=SystemClock)
     """Of the real time: what is waited for passes by it."""
     _costs: list[float | None] = field(default_factory=list, init=False)
@@ -61,8 +63,8 @@ class Once:
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def run(self, jobs: Mapping[str, Job]) -> ExitCode:
-        """Run each group's job, all at the same time; a signal ends those that run and starts no other."""
-        with self._forwarding_signals(), ThreadPoolExecutor(max(len(jobs), 1), thread_name_prefix="group") as pool:
+        """Run each group's job, so many at the same time; a signal ends those that run and starts no other."""
+        with self._forwarding_signals(), ThreadPoolExecutor(min(max(len(jobs), 1), self.at_once), thread_name_prefix="group") as pool:
             codes = list(pool.map(lambda one: self._attempt(*one), jobs.items()))
         self._tell_cost()
         code = signalled if (signalled := self._signalled()) is not None else first(codes)

@@ -94,7 +94,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "call.retried": lambda f: f"{f['call']} failed ({f['reason']}), repeated in {f['wait_s']} s",
     "run.billed": lambda f: (
         ("what this run cost is not known" if f["usd"] is None else f"this run cost {f['usd']:.4f} USD")
-        + f", {f['requests']:.4f} of it for {f['reads'] + f['writes']:,} requests"
+        + f", {f['requests']:.4f} of it for {f['reads'] + f['writes']:,} requests at S3's list price"
     ),
     "agent.lost": lambda f: (
         f"the agent was lost: {f['reason']} (status {f['status']}). The next run settles it. {f['last_words']}".rstrip()

@@ -20,6 +20,7 @@ from maintainer.settings.models import (
     GroupSection,
     RepositorySection,
     ResticSection,
+    RunSection,
     S3Section,
     SandboxSection,
     StateSection,
@@ -29,7 +30,7 @@ from maintainer.settings.places import find_places, line_of
 from maintainer.settings.values import Mistake
 
 S = TypeVar("S", bound=BaseModel)
-SECTIONS = ("s3", "ec2", "state", "restic", "sandbox", "group", "repository")
+SECTIONS = ("s3", "ec2", "state", "restic", "run", "sandbox", "group", "repository")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Settings:
     ec2: Ec2Section
     state: StateSection
     restic: ResticSection
+    run: RunSection
     sandbox: SandboxSection
     groups: tuple[GroupSection, ...]
     repositories: tuple[RepositorySection, ...]
@@ -192,15 +194,16 @@ class _Reader:
         ec2 = self._section(Ec2Section, ("ec2",), _with_tuples(self.raw.get("ec2", {})))
         state = self._section(StateSection, ("state",), self.raw.get("state", {}))
         restic = self._section(ResticSection, ("restic",), self.raw.get("restic", {}))
+        run = self._section(RunSection, ("run",), self.raw.get("run", {}))
         sandbox = self._section(SandboxSection, ("sandbox",), self.raw.get("sandbox", {}))
         groups = self._groups()
         repositories = self._repositories()
         self._cross_check(state, groups, repositories)
-        if s3 is None or ec2 is None or state is None or restic is None or sandbox is None:
+        if s3 is None or ec2 is None or state is None or restic is None or run is None or sandbox is None:
             return None
         only = groups[0].name if len(groups) == 1 else ""
         grouped = tuple(one.model_copy(update={"group": one.group or only}) for _, one in repositories)
-        return Settings(self.path, s3, ec2, state, restic, sandbox, groups, grouped)
+        return Settings(self.path, s3, ec2, state, restic, run, sandbox, groups, grouped)
 
     def _groups(self) -> tuple[GroupSection, ...]:
         tables = self.raw.get("group", {})

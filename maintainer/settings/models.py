@@ -54,6 +54,14 @@ class StateSection(Section):
     location: Location
 
 
+class RunSection(Section):
+    """`[run]`: when `maintainer run` runs, as a service: at `at` (UTC) and every period from there. `groups_at_once`: the others wait."""
+
+    at: Annotated[timedelta, _of_text(values.parse_time)] = timedelta(hours=3, minutes=30)
+    every: Annotated[timedelta, _of_text(values.parse_period)] = timedelta(days=1)
+    groups_at_once: Annotated[int, Field(ge=1)] = 20
+
+
 class ResticSection(Section):
     """`[restic]`: the binary, and what each of its commands may use."""
 

@@ -21,6 +21,7 @@ class Mistake(ValueError):  # noqa: N818 - the word that the reader of a configu
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?")
 _WITHIN = re.compile(r"(?=\d)(?:\d+y)?(?:\d+m)?(?:\d+d)?(?:\d+h)?")
 _FORM = "restic's form `s3:https://host/bucket/prefix`"
@@ -108,6 +109,21 @@ def parse_duration(text: str) -> timedelta:
     if not text or amount is None:
         raise Mistake(repr(text), "a duration such as `14d`, `36h` or `1d12h`", "write number and unit (d, h, m) without spaces")
     return amount
+
+
+def parse_time(text: str) -> timedelta:
+    """Read a time of day such as `03:30`."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise Mistake(repr(text), "a time of day such as `03:30`, in UTC", "write hours and minutes, two digits each")
+    return timedelta(hours=int(found[1]), minutes=int(found[2]))
+
+
+def parse_period(text: str) -> timedelta:
+    """Read a duration that is one."""
+    if not (read := parse_duration(text)):
+        raise Mistake(repr(text), "a duration such as `1d`", "write number and unit (d, h, m); a run takes some minutes at least")
+    return read
 
 
 def parse_until(value: object) -> str:

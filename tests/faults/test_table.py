@@ -17,6 +17,7 @@ def test_after_a_fault_nothing_is_left_and_nothing_is_lost(park: Fleet, fault: F
     assert suffered.code == fault.code, suffered.output
     assert fault.says in suffered.output, suffered.output
     assert "Traceback" not in suffered.output
+    assert suffered.again == (fault.code != 0), suffered.output
     assert len({one["InstanceId"] for one in park.instances(living=False)}) <= 3
     park.nothing_is_left()
     assert not park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"]
