@@ -96,6 +96,7 @@ class Once:
         A repository whose end was not seen may have been committed: the next attempt finishes what is left of that, and settles it.
         """
         codes: list[ExitCode] = []
+        unknown: list[ExitCode] = []  # of what a lost agent left, until another has ended in order
         left = job
         spent: float | None = 0.0
         for attempt in range(1, ATTEMPTS + 1):
@@ -111,20 +112,24 @@ class Once:
                 )
             ended = self._follow(group, left)
             spent = total((spent, ended.spent))
-            if not ended.is_interrupted or (attempt == ATTEMPTS and ended.code is ExitCode.LOST):
-                return first([*codes, ended.code])
+            if not ended.is_interrupted:
+                return first([*codes, ended.code, *([] if ended.events else unknown)])
+            if ended.code is ExitCode.LOST:
+                unknown = [ExitCode.LOST]
             done = finished(ended.events)
             codes += [ExitCode(one) for one in done.values()]
             left = replace(left, repositories=tuple(one for one in left.repositories if one.name not in done))
             if not left.repositories:
                 return first(codes)
             if (why := self._over_budget(group, spent)) is not None:
-                return first([*codes, self._tell(group, why)])
+                return first([*codes, *unknown, self._tell(group, why)])
+        if ended.code is ExitCode.LOST:
+            return first([*codes, ended.code])
         error = NoInstanceError(
             f"EC2 took the instance back {ATTEMPTS} times; not maintained: {', '.join(one.name for one in left.repositories)}",
             guidance='name more types or subnets, or market = ["on-demand"]; the next run tries again',
         )
-        return first([*codes, self._tell(group, error)])
+        return first([*codes, *unknown, self._tell(group, error)])
 
     def _over_budget(self, group: str, spent: float | None) -> NoInstanceError | None:
         """Return why no other instance is launched, where the run's budget says so; what is not known is over it."""
@@ -177,7 +182,8 @@ class Once:
             f"event {gap} is missing" if gap else "it never said how it ended" if closing is None else "it ended otherwise than it said"
         )
         self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=agent.last_words())
-        return _Ended(ExitCode.LOST, events, agent.spent, has_died=agent.has_died)
+        # Of a stream with a hole in it nobody knows what was finished.
+        return _Ended(ExitCode.LOST, events, agent.spent, has_died=agent.has_died and gap is None and not broken)
 
     def _launch(self, group: str, job: Job) -> Agent | None:
         """Launch an agent, and try again later while the group's patience lasts; return None where a signal came first."""

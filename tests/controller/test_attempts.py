@@ -129,6 +129,32 @@ def test_a_run_launches_no_other_instance_beyond_its_budget(budget: float, launc
     assert [f"{0.4 * launched:.4f} USD, and its budget is {budget:.2f} USD" in one for one in failed] == [True] * bool(code)
 
 
+@pytest.mark.parametrize(
+    ("rows", "budget", "code"),
+    [
+        ([((), -1), ((), 7)], 0, 6),  # 7: no launch
+        ([((0,), -1), ((), 7)], 0, 6),
+        ([((), 5), ((), 7)], 0, 5),
+        ([((), -1), ((), 5), ((), 7)], 0, 6),
+        ([((), -1), ((), 5), ((), 5)], 0, 6),
+        ([((), -1)], 0.1, 6),
+        ([((), -1), ((4, 0), 4)], 0, 4),
+    ],
+)
+def test_what_a_lost_machine_left_is_unknown_until_another_has_ended_in_order(
+    rows: list[tuple[tuple[int, ...], int]], budget: float, code: int
+) -> None:
+    class Failing(Attempts):
+        def launch(self, job: Job, refused: int = 0) -> Said:
+            if self.rows[0][1] == 7:
+                raise WRONG
+            return super().launch(job, refused)
+
+    told: list[Event] = []
+    once = Once({"g": Failing(rows, budget=budget)}, Recorder("r", "controller", SystemClock(), told.append), told.append)
+    assert once.run({"g": JOB}) == code
+
+
 FULL = NoInstanceError("no place has room", guidance="name more types", may_pass=True)
 WRONG = NoInstanceError("EC2 does not answer", guidance="is it up?")
 
