@@ -97,7 +97,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
         + f", {f['requests']:.4f} of it for {f['reads'] + f['writes']:,} requests at S3's list price"
     ),
     "agent.lost": lambda f: (
-        f"the agent was lost: {f['reason']} (status {f['status']}). What it left undone, the next attempt or run settles. {f['last_words']}".rstrip()
+        f"the agent was lost: {f['reason']} (status {f['status']}). The next attempt or run settles it. {f['last_words']}".rstrip()
     ),
     "instance.launched": lambda f: (
         f"{f['group']}: launched {f['instance']}, {f['type']} {f['market']} in {f['zone']}; it ends by {f['deadline'][:16]}Z"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.controller.test_sweep import refused
+from tests.controller.test_wrong_input import refused
 from tests.support.instances import Fleet, shown
 
 

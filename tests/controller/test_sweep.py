@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
 
+from tests.controller.test_wrong_input import refused
 from tests.support.instances import Fleet
 
 PAST = "2020-01-01T00:00:00Z"
@@ -61,16 +60,6 @@ class Litter:
             *(one["LaunchTemplateId"] for one in self._ec2.describe_launch_templates()["LaunchTemplates"]),
         }
         return self.ids & shown
-
-
-@contextmanager
-def refused(park: Fleet, call: str) -> Iterator[None]:
-    refusals = park.directory / "refusals.json"
-    refusals.write_text(json.dumps({call: "UnauthorizedOperation"}))
-    try:
-        yield
-    finally:
-        refusals.unlink()
 
 
 def mine(park: Fleet) -> str:
