@@ -13,12 +13,13 @@ def measure() -> Result:
     with fleet() as shared:
         for fault in FAULTS:
             park = shared.anew(fault.name)
-            repository = park.repository("web", fast=False)
+            repository = fault.repository(park)
             suffered = suffer(park, fault, repository, "web")
             if suffered.code != fault.code or fault.says not in suffered.output:
                 raise SystemExit(f"{fault.name}: exit {suffered.code}\n{suffered.output}")
             park.nothing_is_left()
-            repository.verify(next(iter(repository.trees)))
+            for snapshot in repository.trees:
+                repository.verify(snapshot)
             rows.append(
                 {
                     "subject": fault.name,

@@ -10,9 +10,7 @@ from tests.support.instances import Fleet
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_after_a_fault_nothing_is_left_and_nothing_is_lost(park: Fleet, fault: Fault) -> None:
-    repository = park.repository("web", fast=False)  # whose restic takes long enough to be struck
-    repository.write("another", 150_000, 99)
-    repository.backup()
+    repository = fault.repository(park)
     suffered = suffer(park, fault, repository, "web")
     assert suffered.code == fault.code, suffered.output
     assert fault.says in suffered.output, suffered.output

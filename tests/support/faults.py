@@ -50,6 +50,13 @@ class Fault:
     blow: Blow = lambda *_: None
     settings: str = ""
 
+    def repository(self, park: Fleet) -> Repository:
+        """Make a repository for it with two good snapshots; one whose restic takes long enough to be struck, where a step is."""
+        made = park.repository("web", fast=not self.at.startswith("step."))
+        made.write("another", 150_000, 99)
+        made.backup()
+        return made
+
 
 @dataclass(frozen=True)
 class Suffered:
