@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 
-from benchmarks import admission, bombs, crowds, faults, folders, guard, hashing, heal, ledger, overhead, packs, survey, view
+from benchmarks import admission, bombs, crowds, faults, folders, guard, hashing, heal, ledger, overhead, packs, sidebyside, survey, view
 from benchmarks.result import Result
 
 NAMES: dict[str, Callable[[], Result]] = {
@@ -21,6 +21,7 @@ NAMES: dict[str, Callable[[], Result]] = {
     "ledger": ledger.measure,
     "overhead": overhead.measure,
     "packs": packs.measure,
+    "sidebyside": sidebyside.measure,
     "survey": survey.measure,
     "view": view.measure,
 }

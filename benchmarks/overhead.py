@@ -63,7 +63,7 @@ def _on_an_instance(rows: list[dict[str, str | float]], ratios: dict[str, float]
         memory_mib = 0.0
         for line in process.stdout or ():
             events.append(decode(line))
-            memory_mib = max(memory_mib, _peak_mib(process.pid))
+            memory_mib = max(memory_mib, peak_mib(process.pid))
         if process.wait():
             raise SystemExit("the run on an instance failed")
         ended = clock.now()
@@ -91,7 +91,7 @@ def _on_an_instance(rows: list[dict[str, str | float]], ratios: dict[str, float]
     ratios["ours/total instance"] = round((wall - restic_s) / wall, 2)
 
 
-def _peak_mib(pid: int) -> float:
+def peak_mib(pid: int) -> float:
     """Return the most memory that a process has had so far; ru_maxrss would begin with what its parent had when it was forked."""
     with suppress(OSError, StopIteration):
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
