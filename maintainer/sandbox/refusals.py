@@ -74,7 +74,7 @@ def _refused(wish: dict[str, Any], action: str, start_response: Any, *, is_json:
     start_response(
         f"{status} {_REASONS.get(status, 'Refused')}", [("Content-Type", "application/x-amz-json-1.1" if is_json else "text/xml")]
     )
-    message = f"You are not authorized to perform this operation: {action}. Encoded authorization failure message: 0000"
+    message = f"You are not authorized to perform this operation: {action}. Encoded authorization failure message: ENCODED"
     if code != "UnauthorizedOperation":
         message = f"{action} is refused on purpose"
     if is_json:

@@ -224,7 +224,7 @@ def test_a_lost_answer_makes_no_second_machine(park: Fleet, launch: str, call: s
     agent.signal(signal.SIGKILL)
     list(agent.lines())
     agent.wait()
-    assert park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"] == []
+    assert park.templates() == []
     park.nothing_is_left()
 
 

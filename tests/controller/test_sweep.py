@@ -62,13 +62,9 @@ class Litter:
         return self.ids & shown
 
 
-def mine(park: Fleet) -> str:
-    return f"s3://{park.sandbox.state_bucket}/{park.prefix}sandbox"
-
-
 def test_everything_of_ours_is_found_and_ended_in_every_region_and_nothing_of_others(park: Fleet) -> None:
-    ours = [Litter(park, region, mine(park)) for region in REGIONS]
-    spared = [Litter(park, "us-east-1", "someone"), Litter(park, "us-east-1", mine(park), "2099-01-01T00:00:00Z")]
+    ours = [Litter(park, region, park.owner) for region in REGIONS]
+    spared = [Litter(park, "us-east-1", "someone"), Litter(park, "us-east-1", park.owner, "2099-01-01T00:00:00Z")]
     wanted = {one for litter in ours for one in litter.ids}
     code, output, errors = park.call("sweep", "--dry-run", "--json")
     assert (code, errors) == (0, "")
@@ -91,7 +87,7 @@ def test_everything_of_ours_is_found_and_ended_in_every_region_and_nothing_of_ot
 
 
 def test_a_kind_that_we_may_not_look_for_is_told_and_the_others_are_ended(park: Fleet) -> None:
-    left = Litter(park, "us-east-1", mine(park))
+    left = Litter(park, "us-east-1", park.owner)
     with refused(park, "DescribeVolumes"):
         code, _, errors = park.call("sweep")
     assert code == 0

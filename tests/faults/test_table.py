@@ -18,6 +18,6 @@ def test_after_a_fault_nothing_is_left_and_nothing_is_lost(park: Fleet, fault: F
     assert suffered.again == (fault.code != 0), suffered.output
     assert len({one["InstanceId"] for one in park.instances(living=False)}) <= 3
     park.nothing_is_left()
-    assert not park.plant.client("ec2").describe_launch_templates()["LaunchTemplates"]
+    assert not park.templates()
     for snapshot in repository.trees:
         repository.verify(snapshot)

@@ -145,6 +145,16 @@ class Fleet:
         found = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
         return [one for one in found if one["InstanceId"] not in self.earlier]
 
+    @property
+    def owner(self) -> str:
+        """Return whose instances its configuration's are: others of the same sandbox have their own."""
+        return f"s3://{self.sandbox.state_bucket}/{self.prefix}sandbox"
+
+    def templates(self) -> list[str]:
+        """Return its launch templates: none but while an instance is launched."""
+        filters = [{"Name": "tag:maintainer:owner", "Values": [self.owner]}]
+        return [one["LaunchTemplateId"] for one in _client(self.plant).describe_launch_templates(Filters=filters)["LaunchTemplates"]]
+
     def machines(self) -> list[str]:
         """Return the machines whose supervisors live."""
         return [home.name for home in (self.directory / "machines").glob("i-*") if processes.is_held(home / "lock")]
