@@ -148,7 +148,6 @@ def test_restic_missing_or_too_old_is_told_before_anything_starts(sandbox: Sandb
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["run"], "--once"),
         (["run", "--once", "--config", "/nowhere.toml"], "/nowhere.toml: no such file"),
         (["--config", "/elsewhere.toml", "run", "--once"], "/elsewhere.toml: no such file"),
         (["sandbox", "clock", "tomorrow"], "no offset"),

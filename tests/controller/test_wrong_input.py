@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from threading import Timer
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from maintainer.controller import once
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, NoInstanceError
+from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.ec2calls import RefusedError, translate
+from maintainer.edges.compute.shapes import Instance
 from maintainer.edges.s3errors import translate as translate_s3
 from tests.support.instances import Fleet, shown, until
 
@@ -140,17 +142,24 @@ def test_what_is_too_dear_is_told_as_that_and_a_later_try_finds_what_has_become_
     park: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(once, "FIRST_PAUSE_S", 1)
-    full = park.directory / "capacity.json"
-    full.write_text(json.dumps({"spot m5.large": "SpotMaxPriceTooLow"}))
-    keys = 'types = ["m5.large"]\nmarket = ["spot"]\nmax_price = 0.01\n'
+    dear = park.directory / "prices.json"
+    dear.write_text(json.dumps({"spot m5.large": "0.05"}))
+    keys = 'types = ["m5.large"]\nmarket = ["spot"]\nmax_price = 0.04\n'
+    real = Ec2.launch
+
+    def launch(self: Ec2, *given: Any) -> Instance:
+        try:
+            return real(self, *given)
+        except NoInstanceError:
+            dear.unlink()  # from now on it is cheaper
+            raise
+
+    monkeypatch.setattr(Ec2, "launch", launch)
     with configured(park, "[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}"):
-        cheaper = Timer(2, full.unlink)
-        cheaper.start()
         code, events = park.run()
-    cheaper.join()
     assert code == 0, shown(events)
     postponed = [event.fields for event in events if event.event == "launch.postponed"]
-    assert postponed
+    assert len(postponed) == 1
     assert "spot: price: SpotMaxPriceTooLow" in str(postponed[0]["reason"])
     assert str(postponed[0]["guidance"]).startswith("raise max_price")
     assert len([event for event in events if event.event == "instance.launched"]) == 1
