@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from maintainer.cli import common
+from maintainer.controller.once import SIGNALLED
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.moments import from_text, to_text
 from maintainer.core.schedule import following
@@ -23,7 +24,6 @@ LOOK_EVERY_S = 5.0
 """The clock may be set meanwhile, or the machine sleep: so nobody waits for long without looking."""
 BEGUN = "last-run"
 """The file, in systemd's state directory, that tells when a run was begun last: without it none was missed while no service was there."""
-SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
 
 
 def stay(read: Callable[[], Settings], run: Callable[[], int]) -> ExitCode:

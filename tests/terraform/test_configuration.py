@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from maintainer.sandbox.daemon import Sandbox
-from maintainer.settings.load import parse
+from maintainer.settings.load import Settings, parse
 from tests.support.terraform import Root
 
 CALL = """
@@ -28,12 +28,17 @@ output "text" { value = module.configuration.maintainer_toml }
 """
 
 
-def test_what_is_said_of_single_repositories_reaches_them(sandbox: Sandbox, tmp_path: Path) -> None:
+def applied(sandbox: Sandbox, tmp_path: Path, call: str) -> Settings:
+    """Return the configuration that a call of the module writes."""
     (tmp_path / "terraform" / "one").mkdir(parents=True)
-    (tmp_path / "terraform" / "one" / "main.tf").write_text(CALL)
+    (tmp_path / "terraform" / "one" / "main.tf").write_text(call)
     root = Root.of("one", tmp_path / "terraform", sandbox)
     root.must("apply", "-auto-approve", "-input=false")
-    read = {one.name: one for one in parse(root.must("output", "-raw", "text"), Path("maintainer.toml")).repositories}
+    return parse(root.must("output", "-raw", "text"), Path("maintainer.toml"))
+
+
+def test_what_is_said_of_single_repositories_reaches_them(sandbox: Sandbox, tmp_path: Path) -> None:
+    read = {one.name: one for one in applied(sandbox, tmp_path, CALL).repositories}
     assert {name: one.keep_until for name, one in read.items()} == {"db": "for ever", "old": "2031-12-31", "web": ""}
     assert [(one.host, one.paths, one.every) for one in read["web"].expect] == [("web1", ("/srv",), timedelta(days=1))]
     assert (read["old"].keep.daily, read["old"].keep.weekly) == (30, 0)
@@ -62,10 +67,6 @@ output "text" { value = module.configuration.maintainer_toml }
 
 
 def test_a_controller_inside_the_network_needs_no_endpoint_and_one_outside_gets_it(sandbox: Sandbox, tmp_path: Path) -> None:
-    (tmp_path / "terraform" / "one").mkdir(parents=True)
-    (tmp_path / "terraform" / "one" / "main.tf").write_text(LAUNCHED)
-    root = Root.of("one", tmp_path / "terraform", sandbox)
-    root.must("apply", "-auto-approve", "-input=false")
-    groups = {one.name: one.instance for one in parse(root.must("output", "-raw", "text"), Path("maintainer.toml")).groups}
+    groups = {one.name: one.instance for one in applied(sandbox, tmp_path, LAUNCHED).groups}
     said = {name: (one.instance_connect_endpoint, one.max_price) for name, one in groups.items() if one is not None}
     assert said == {"inside": ("", 0), "outside": ("eice-0123", 0.08)}

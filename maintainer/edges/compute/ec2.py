@@ -227,19 +227,12 @@ class Ec2:
 
     def elastic(self, allocation: str) -> Elastic:
         """Return an elastic IP address by its allocation id; ConfigurationError where there is none."""
-        do = "allocate one (Terraform's gateway module does), or correct the id"
-
-        def ask() -> Elastic:
-            try:
-                (found,) = self._client.describe_addresses(AllocationIds=[allocation])["Addresses"]
-            except ClientError as error:
-                if code_of(error).startswith("InvalidAllocationID"):
-                    told = Problem("[group.NAME.gateway] elastic_ip", f"no {allocation} here", "an address of this account and region", do)
-                    raise ConfigurationError((told,)) from None
-                raise
-            return Elastic(allocation, found["PublicIp"], found.get("InstanceId", ""))
-
-        return self._ask("DescribeAddresses", ask)
+        answer = self.call("DescribeAddresses", but=partial(_is, "InvalidAllocationID"), AllocationIds=[allocation])
+        if not (found := answer.get("Addresses")):
+            do = "allocate one (Terraform's gateway module does), or correct the id"
+            told = Problem("[group.NAME.gateway] elastic_ip", f"no {allocation} here", "an address of this account and region", do)
+            raise ConfigurationError((told,))
+        return Elastic(allocation, found[0]["PublicIp"], found[0].get("InstanceId", ""))
 
     def move(self, allocation: str, instance_id: str) -> None:
         """Give an elastic IP address to an instance, whoever has it now."""
