@@ -22,6 +22,7 @@ from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import instance as instances
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.instance import InstanceAgent
+from maintainer.edges.compute.onec2 import Ec2Machine
 from maintainer.edges.compute.shapes import Instance, Marks
 from maintainer.edges.log import Recorder
 from maintainer.edges.ssh import Door, KeyPair, generate_key
@@ -114,7 +115,7 @@ class FakeEc2:
 
 def agent_at(door: Door, ec2: FakeEc2, told: list[Event]) -> InstanceAgent:
     recorder = Recorder("r", "controller", SystemClock(), told.append)
-    return InstanceAgent(cast("Ec2", ec2), ec2.look("i-1"), door, recorder, SystemClock())
+    return InstanceAgent(Ec2Machine(cast("Ec2", ec2), ec2.look("i-1"), SystemClock()), door, recorder, SystemClock())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`compute = "ec2"`: the agent on a short-lived instance, followed over SSH, and ended whatever happens."""
+"""An agent on a machine of its own, whoever provides that: followed over SSH, and ended whatever happens."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
+from typing import Protocol
 
 from maintainer.core.errors import AccessDeniedError, ConnectionLostError, MaintainerError
-from maintainer.core.job import Job
-from maintainer.core.moments import to_text
-from maintainer.edges import metadata, ssh, userdata
+from maintainer.edges import ssh
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute import controllers
-from maintainer.edges.compute.ec2 import Ec2
-from maintainer.edges.compute.shapes import Instance, Marks, Shape
 from maintainer.edges.log import Recorder
 from maintainer.edges.ssh import Door
 
@@ -32,87 +27,51 @@ KNOCK_S = 0.5
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 """After a connection that broke: sshd punishes whoever breaks off too often."""
 LOOK_EVERY_S = 2.0
-"""Whether EC2 still has an instance that does not answer."""
+"""Whether its provider still has a machine that does not answer."""
 LOST_STATUS = -1
 CONSOLE_KEPT = 4_000
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Whose an instance is, for which group, how it is reached, how long it may live, and how long a run looks for one.
-
-    maintainer sweep ends an owner's own alone.
-    """
-
-    owner: str
-    group: str
-    ssh_port: int
-    limit: timedelta
-    patience: timedelta = timedelta(0)
-    budget: float = 0.0
-    endpoint: str = ""
-    """The id of an EC2 Instance Connect Endpoint; empty where the controller is in the instance's network."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ec2Compute:
-    """The instances of one group."""
-
-    ec2: Ec2
-    shape: Shape
-    way: Way
-    recorder: Recorder
-    clock: Clock
+class Machine(Protocol):
+    """A machine that an agent runs on, as its provider has it."""
 
     @property
-    def patience(self) -> timedelta:
-        """Return how long a run goes on trying to get an instance."""
-        return self.way.patience
+    def id(self) -> str:
+        """Return the provider's name for it."""
 
     @property
-    def budget(self) -> float:
-        """Return what a run's instances may cost before no other is launched."""
-        return self.way.budget
+    def group(self) -> str:
+        """Return the group whose run it is for."""
 
-    def clear(self, run_id: str) -> None:
-        """End every instance that is left of a run and this group, whatever the attempt."""
-        found = [one for one in self.ec2.find(self.way.owner) if one.marks.group == self.way.group]
-        left = [one.id for one in found if one.marks.run_id == run_id or one.marks.run_id.startswith(f"{run_id}-")]
-        self.ec2.terminate(left)
+    def end(self) -> None:
+        """End it, or what runs on it; repeating it does no harm. MaintainerError where that is not known."""
 
-    def launch(self, job: Job, refused: int = 0) -> InstanceAgent:
-        """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""
-        pinned = replace(job, image_digest=self.shape.digests, metadata=metadata.SERVICE)
-        endpoint = self.ec2.tunnels(self.way.endpoint) if self.way.endpoint else None
-        host, login = ssh.generate_key(), ssh.generate_key()
-        deadline = to_text(self.clock.now() + self.way.limit)
-        marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline, controllers.here())
-        seconds = int(self.way.limit.total_seconds())
-        data = userdata.render(pinned.encode(), host_key=host, login_key=login.public, deadline_s=seconds)
-        instance = self.ec2.launch(self.shape, marks, data, refused)
-        try:
-            self.recorder.record(
-                "instance.launched",
-                instance=instance.id,
-                group=self.way.group,
-                type=instance.instance_type,
-                zone=instance.zone,
-                market=instance.lifecycle,
-                deadline=deadline,
-            )
-            door = Door(instance.address, self.way.ssh_port, host.public, login, endpoint)
-            return InstanceAgent(self.ec2, instance, door, self.recorder, self.clock)
-        except BaseException:  # nobody else knows of it yet
-            self.ec2.terminate([instance.id])
-            raise
+    def is_gone(self) -> bool:
+        """Tell whether its provider says that it runs no more; False where it does not answer."""
+
+    def console(self) -> str:
+        """Return what it wrote to its console, as far as it can be had. MaintainerError."""
+
+    def bill(self) -> Bill | None:
+        """Return what it has cost, or None where nobody asks anything for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a machine cost until now: `usd` is None where that is not known, and `why` says so."""
+
+    type: str
+    market: str
+    seconds: int
+    usd: float | None
+    why: str = ""
 
 
 class InstanceAgent:
-    """An agent on an instance. Whoever has it must call `wait`, which ends the instance."""
+    """An agent on a machine. Whoever has it must call `wait`, which ends the machine."""
 
-    def __init__(self, ec2: Ec2, instance: Instance, door: Door, recorder: Recorder, clock: Clock) -> None:
-        self._ec2 = ec2
-        self._instance = instance
+    def __init__(self, machine: Machine, door: Door, recorder: Recorder, clock: Clock) -> None:
+        self._machine = machine
         self._door = door
         self._recorder = recorder
         self._clock = clock
@@ -151,7 +110,7 @@ class InstanceAgent:
                 if not isinstance(error, ssh.NobodyAnswersError):
                     wait, pause = pause, min(pause * 2, LONGEST_PAUSE_S)
                 if self._reached and error.message != why:
-                    self._recorder.record("connection.lost", instance=self._instance.id, reason=error.message, lines=seen)
+                    self._recorder.record("connection.lost", instance=self._machine.id, reason=error.message, lines=seen)
                 why = error.message
             except ssh.HostKeyMismatchError as error:
                 why = str(error)
@@ -169,9 +128,9 @@ class InstanceAgent:
 
     def wait(self) -> int:
         """End the instance, and return the agent's exit status; negative where nobody knows it."""
-        name, group = self._instance.id, self._instance.marks.group
+        name, group = self._machine.id, self._machine.group
         try:
-            self._ec2.terminate([name])
+            self._machine.end()
         except MaintainerError as error:
             # How the agent ended is known all the same; the machine ends by its deadline, or by the next sweep.
             self._recorder.record("termination.failed", instance=name, group=group, reason=error.message)
@@ -182,18 +141,20 @@ class InstanceAgent:
         return self._status
 
     def _tell_cost(self) -> None:
-        one, ended = self._instance, self._clock.now()
-        usd, why = self._ec2.cost(one, ended)
-        self.spent = usd
+        bill = self._machine.bill()
+        if bill is None:
+            self.spent = 0.0
+            return
+        self.spent = bill.usd
         self._recorder.record(
             "instance.billed",
-            instance=one.id,
-            group=one.marks.group,
-            type=one.instance_type,
-            market=one.lifecycle,
-            seconds=round((ended - one.launched).total_seconds()),
-            usd=None if usd is None else round(usd, 6),
-            why=why,
+            instance=self._machine.id,
+            group=self._machine.group,
+            type=bill.type,
+            market=bill.market,
+            seconds=bill.seconds,
+            usd=None if bill.usd is None else round(bill.usd, 6),
+            why=bill.why,
         )
 
     def last_words(self) -> str:
@@ -203,7 +164,7 @@ class InstanceAgent:
     def _note_reached(self) -> None:
         if not self._reached:
             self._reached_at = self._clock.monotonic()
-            self._recorder.record("instance.reached", instance=self._instance.id)
+            self._recorder.record("instance.reached", instance=self._machine.id)
         self._reached = True
 
     def _follow(self, session: ssh.Session, seen: int) -> Iterator[str]:
@@ -227,7 +188,7 @@ class InstanceAgent:
         if now < self._looked + LOOK_EVERY_S:
             return True
         self._looked = now
-        return not self._is_gone()
+        return not self._machine.is_gone()
 
     def _pass_on(self, session: ssh.Session) -> None:
         if self._wish != self._told_wish:
@@ -242,17 +203,10 @@ class InstanceAgent:
         with suppress(ConnectionLostError):
             self._words = session.wish("collected")
 
-    def _is_gone(self) -> bool:
-        try:
-            found = self._ec2.look(self._instance.id)
-        except MaintainerError:
-            return False
-        return found is None or found.is_ended
-
     def _why_lost(self, why: str) -> str:
         """Say first why, then what the console says."""
         console = ""
         with suppress(MaintainerError):
-            console = self._ec2.console(self._instance.id)[-CONSOLE_KEPT:]
-        gone = "the instance has ended by itself" if self._is_gone() else "the instance runs and does not answer"
+            console = self._machine.console()[-CONSOLE_KEPT:]
+        gone = "the instance has ended by itself" if self._machine.is_gone() else "the instance runs and does not answer"
         return f"{gone}: {why}\n{console}".strip()
