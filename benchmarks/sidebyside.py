@@ -34,7 +34,8 @@ def _run(park: Fleet, subject: str, *words: str) -> dict[str, str | float]:
     least, controller, machines = before, 0.0, 0
     began = clock.monotonic()
     process = park.start("run", "--once", "--json", *words)
-    reader = threading.Thread(target=process.communicate)
+    told: list[str] = []
+    reader = threading.Thread(target=lambda: told.extend(process.communicate()))
     reader.start()
     while reader.is_alive():
         least = min(least, _available_mib())
@@ -42,7 +43,8 @@ def _run(park: Fleet, subject: str, *words: str) -> dict[str, str | float]:
         machines = max(machines, len(park.machines()))
         clock.sleep(0.2)
     if process.returncode:
-        raise SystemExit(f"{subject}: exit {process.returncode}")
+        failed = [line for line in "".join(told).splitlines() if "exit_code" in line or "reason" in line]
+        raise SystemExit("\n".join((f"{subject}: exit {process.returncode}", *failed)))
     took = clock.monotonic() - began
     park.nothing_is_left()
     return {

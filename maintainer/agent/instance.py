@@ -28,6 +28,8 @@ POWER_OFF = "/usr/sbin/poweroff"
 LINGER_S = 600
 """How long the machine waits for a controller that has not read everything yet: the events are in the state store as well."""
 TURN_S = 0.05
+METADATA = {"AWS_METADATA_SERVICE_TIMEOUT": "5", "AWS_METADATA_SERVICE_NUM_ATTEMPTS": "2"}
+"""How botocore asks for the role's keys (boto3 guide, "Environment variables"): by itself it gives up for good after one second."""
 PATIENCE_S = 120
 """How long an agent that was asked to end in order may take."""
 
@@ -90,7 +92,12 @@ class Keeper:
         ):
             # No path of this process reaches it but the wishes: a session of its own.
             return subprocess.Popen(
-                [sys.executable, "-m", "maintainer.agent.main"], stdin=job, stdout=events, stderr=errors, start_new_session=True
+                [sys.executable, "-m", "maintainer.agent.main"],
+                env={**METADATA, **os.environ},
+                stdin=job,
+                stdout=events,
+                stderr=errors,
+                start_new_session=True,
             )
 
     def _follow(self, agent: subprocess.Popen[bytes]) -> int:

@@ -176,21 +176,17 @@ def take_back(park: Fleet, _: subprocess.Popen[str]) -> None:
     park.notice(machine, "instance-action", {"action": "terminate", "time": "2099-01-01T00:00:00Z"})
 
 
-def silence(park: Fleet, _: subprocess.Popen[str]) -> None:
-    (park.directory / imds.SILENT).touch()
+def fails_for(seconds: float, name: str) -> Blow:
+    """Let what a file of the sandbox stands for fail so long; longer than a run has patience is for ever."""
 
-
-def cut_network(seconds: float) -> Blow:
-    """Cut every way to the machines; longer than a run has patience is for ever."""
-
-    def cut(park: Fleet, _: subprocess.Popen[str]) -> None:
-        file = park.directory / tunnels.CUT
+    def fail(park: Fleet, _: subprocess.Popen[str]) -> None:
+        file = park.directory / name
         file.touch()
         mended = threading.Timer(seconds, partial(file.unlink, missing_ok=True))
         mended.daemon = True
         mended.start()
 
-    return cut
+    return fail
 
 
 def move_clock(park: Fleet, _: subprocess.Popen[str]) -> None:
@@ -281,17 +277,18 @@ FAULTS = (
         "credentials",
         lambda park: without(park, imds.SILENT),
         "instance.reached",
-        silence,
+        fails_for(600, imds.SILENT),
     ),
-    Fault("the network is cut for 1 s", OK, '"connection.lost"', at="step.started check", blow=cut_network(1)),
-    Fault("the network is cut for 5 s", OK, '"connection.lost"', at="step.started check", blow=cut_network(5)),
+    Fault("the metadata service is silent for 3 s", OK, "run.committed", at="instance.reached", blow=fails_for(3, imds.SILENT)),
+    Fault("the network is cut for 1 s", OK, '"connection.lost"', at="step.started check", blow=fails_for(1, tunnels.CUT)),
+    Fault("the network is cut for 5 s", OK, '"connection.lost"', at="step.started check", blow=fails_for(5, tunnels.CUT)),
     Fault(
         "the network is cut for ever",
         LOST,
         "the network is cut",
         lambda park: without(park, tunnels.CUT),
         "step.started survey",
-        cut_network(60),
+        fails_for(60, tunnels.CUT),
     ),
     Fault("the instance's disk is full", HELD, "no space is left", at="instance.reached", blow=fill_disk),
     Fault(
