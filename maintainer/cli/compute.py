@@ -23,7 +23,7 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
     wanted = group.instance
     if group.compute == "local" or wanted is None:
         return LocalCompute()
-    from maintainer.edges.compute.onec2 import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
+    from maintainer.edges.compute.ec2compute import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
 
     way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit, wanted.try_for, wanted.run_budget, wanted.instance_connect_endpoint)
     return Ec2Compute(reach(), shape(wanted), way, recorder, SystemClock())

@@ -84,6 +84,23 @@ def test_a_signal_ends_it_in_order(any_compute: Compute, park: Fleet) -> None:
     park.nothing_is_left()
 
 
+def test_what_it_cost_is_known_and_clearing_up_ends_what_is_left_of_that_run_alone(any_compute: Compute, park: Fleet) -> None:
+    kept, left = job(park), job(park)
+    other, agent = any_compute.launch(kept), any_compute.launch(left)
+    launched = len(park.instances())
+    any_compute.clear(left.run_id)
+    any_compute.clear(left.run_id)
+    assert len(park.instances()) == max(0, launched - 1)
+    for one in (agent, other):
+        one.signal(signal.SIGTERM)
+        list(one.lines())
+        one.wait()
+    assert other.spent is not None
+    assert other.spent >= 0
+    assert not other.has_died
+    park.nothing_is_left()
+
+
 def asked(ec2: Ec2) -> list[tuple[str, dict[str, Any]]]:
     """Return where every request to EC2 is noted from now on."""
     seen: list[tuple[str, dict[str, Any]]] = []

@@ -21,8 +21,8 @@ from maintainer.edges import userdata
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import instance as instances
 from maintainer.edges.compute.ec2 import Ec2
+from maintainer.edges.compute.ec2compute import Ec2Machine
 from maintainer.edges.compute.instance import InstanceAgent
-from maintainer.edges.compute.onec2 import Ec2Machine
 from maintainer.edges.compute.shapes import Instance, Marks
 from maintainer.edges.log import Recorder
 from maintainer.edges.ssh import Door, KeyPair, generate_key

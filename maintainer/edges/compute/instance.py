@@ -52,8 +52,8 @@ class Machine(Protocol):
     def console(self) -> str:
         """Return what it wrote to its console, as far as it can be had. MaintainerError."""
 
-    def bill(self) -> Bill | None:
-        """Return what it has cost, or None where nobody asks anything for it."""
+    def bill(self) -> Bill:
+        """Return what it has cost until now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +142,6 @@ class InstanceAgent:
 
     def _tell_cost(self) -> None:
         bill = self._machine.bill()
-        if bill is None:
-            self.spent = 0.0
-            return
         self.spent = bill.usd
         self._recorder.record(
             "instance.billed",
