@@ -49,6 +49,8 @@ class Fault:
     at: str = ""
     blow: Blow = lambda *_: None
     settings: str = ""
+    is_patient: bool = False
+    """Whether the command has its own patience."""
 
     def repository(self, park: Fleet) -> Repository:
         """Make a repository for it with two good snapshots; one whose restic takes long enough to be struck, where a step is."""
@@ -74,7 +76,8 @@ def suffer(park: Fleet, fault: Fault, repository: Repository, name: str) -> Suff
         park.configure("[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{fault.settings}\n")
     with fault.around(park):
         began = time.monotonic()
-        process = _start(park, "run", "--once", "--json", "--repository", name)
+        words = ("run", "--once", "--json", "--repository", name)
+        process = park.start(*words) if fault.is_patient else _start(park, *words)
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -282,6 +285,14 @@ FAULTS = (
     Fault("the metadata service is silent for 3 s", OK, "run.committed", at="instance.reached", blow=fails_for(3, imds.SILENT)),
     Fault("the network is cut for 1 s", OK, '"connection.lost"', at="step.started check", blow=fails_for(1, tunnels.CUT)),
     Fault("the network is cut for 5 s", OK, '"connection.lost"', at="step.started check", blow=fails_for(5, tunnels.CUT)),
+    Fault(
+        "the network is cut for 1 min",
+        OK,
+        '"connection.lost"',
+        at="step.started survey",
+        blow=fails_for(60, tunnels.CUT),
+        is_patient=True,
+    ),
     Fault(
         "the network is cut for ever",
         LOST,
