@@ -7,7 +7,7 @@ from pathlib import Path
 from maintainer.controller.once import ATTEMPTS
 from maintainer.edges.compute import instance
 from maintainer.settings.models import InstanceSection
-from tests.support.faults import FAULTS
+from tests.support.faults import FAULTS, IMPATIENT
 
 PAGE = (Path(__file__).parents[2] / "docs/faults.md").read_text()
 
@@ -21,3 +21,9 @@ def test_the_times_that_it_tells_are_the_code_s() -> None:
     assert (instance.REACHED_WITHIN_S, instance.BEGUN_WITHIN_S, instance.BACK_WITHIN_S) == (5 * 60, 3 * 60, 10 * 60)
     assert InstanceSection.model_fields["try_for"].default.total_seconds() == 30 * 60
     assert ATTEMPTS == 3
+
+
+def test_the_patience_that_its_seconds_were_measured_with_is_what_the_faults_have() -> None:
+    assert "REACHED_WITHIN_S, instance.BEGUN_WITHIN_S, instance.BACK_WITHIN_S = 12, 6, 8;" in IMPATIENT
+    told = "12 s for a machine that never answers, 6 s for one that starts no agent, 8 s for a cut network"
+    assert told in " ".join(PAGE.split())

@@ -11,7 +11,7 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.support.hostscripts import backs_up
 from tests.support.repositories import Repository
 
-ENDS = 'echo called >> "$XDG_CACHE_HOME.calls"; [ "$(wc -l < "$XDG_CACHE_HOME.calls")" = {bad} ] && exit {status}; exec "$RESTIC" "$@"'
+ENDS = 'echo called >> "$0.calls"; [ "$(wc -l < "$0.calls")" = {bad} ] && exit {status}; exec "$RESTIC" "$@"'
 """One call, by its number, ends with a status, and all others are the real restic's."""
 
 
@@ -32,7 +32,7 @@ def test_a_backup_that_failed_is_made_once_more_and_no_other(
     repository.write("file", 1000, 1)
     done = backs_up(repository, tmp_path, ENDS.format(bad=1 if status else 0, status=status))
     assert done.returncode == code, done.stderr
-    assert (tmp_path / "cache.calls").read_text().count("called") == calls
+    assert (tmp_path / "bin/restic.calls").read_text().count("called") == calls
     assert ("once more" in done.stderr) == (calls == 2)
     assert len(repository.objects("snapshots/")) == (1 if code == 0 else 0)
 

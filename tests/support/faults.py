@@ -50,7 +50,7 @@ class Fault:
     blow: Blow = lambda *_: None
     settings: str = ""
     is_patient: bool = False
-    """Whether the command has its own patience."""
+    """Whether the command keeps its own patience; see IMPATIENT."""
 
     def repository(self, park: Fleet) -> Repository:
         """Make a repository for it with two good snapshots; one whose restic takes long enough to be struck, where a step is."""
@@ -179,15 +179,16 @@ def take_back(park: Fleet, _: subprocess.Popen[str]) -> None:
     park.notice(machine, "instance-action", {"action": "terminate", "time": "2099-01-01T00:00:00Z"})
 
 
-def fails_for(seconds: float, name: str) -> Blow:
-    """Let what a file of the sandbox stands for fail so long; longer than a run has patience is for ever."""
+def fails(name: str, for_s: float = 0) -> Blow:
+    """Let what a file of the sandbox stands for fail so long; 0: until the fault is over, as `without` says."""
 
     def fail(park: Fleet, _: subprocess.Popen[str]) -> None:
         file = park.directory / name
         file.touch()
-        mended = threading.Timer(seconds, partial(file.unlink, missing_ok=True))
-        mended.daemon = True
-        mended.start()
+        if for_s:
+            mended = threading.Timer(for_s, partial(file.unlink, missing_ok=True))
+            mended.daemon = True
+            mended.start()
 
     return fail
 
@@ -280,17 +281,17 @@ FAULTS = (
         "credentials",
         lambda park: without(park, imds.SILENT),
         "instance.reached",
-        fails_for(600, imds.SILENT),
+        fails(imds.SILENT),
     ),
-    Fault("the metadata service is silent for 3 s", OK, "run.committed", at="instance.reached", blow=fails_for(3, imds.SILENT)),
-    Fault("the network is cut for 1 s", OK, '"connection.lost"', at="step.started check", blow=fails_for(1, tunnels.CUT)),
-    Fault("the network is cut for 5 s", OK, '"connection.lost"', at="step.started check", blow=fails_for(5, tunnels.CUT)),
+    Fault("the metadata service is silent for 3 s", OK, "run.committed", at="instance.reached", blow=fails(imds.SILENT, 3)),
+    Fault("the network is cut for 1 s", OK, '"connection.lost"', at="step.started check", blow=fails(tunnels.CUT, 1)),
+    Fault("the network is cut for 5 s", OK, '"connection.lost"', at="step.started check", blow=fails(tunnels.CUT, 5)),
     Fault(
         "the network is cut for 1 min",
         OK,
         '"connection.lost"',
         at="step.started survey",
-        blow=fails_for(60, tunnels.CUT),
+        blow=fails(tunnels.CUT, 60),
         is_patient=True,
     ),
     Fault(
@@ -299,7 +300,7 @@ FAULTS = (
         "the network is cut",
         lambda park: without(park, tunnels.CUT),
         "step.started survey",
-        fails_for(60, tunnels.CUT),
+        fails(tunnels.CUT),
     ),
     Fault("the instance's disk is full", HELD, "no space is left", at="instance.reached", blow=fill_disk),
     Fault(
