@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from maintainer.agent import remote
+from maintainer.agent import remote, resident
 from maintainer.core.errors import ExitCode
 from maintainer.core.events import encode
 from maintainer.edges.clock import Clock, SystemClock
@@ -38,23 +38,37 @@ def main() -> None:
     """Keep one agent, and power the machine off when its events were read."""
     place = remote.PLACE
     place.mkdir(exist_ok=True)
-    Keeper(JOB, IMAGE, place, SystemClock()).run()
+    Keeper(JOB, place, SystemClock(), image=IMAGE).run()
     subprocess.run([POWER_OFF], check=False)  # noqa: S603 - the image's own
+
+
+def keep(place: Path, limit_s: int) -> None:
+    """Keep one agent on a machine that stays: it ends after its limit, whoever follows, and whether this process lives."""
+    timer = ("timeout", "--foreground", "--preserve-status", f"--kill-after={PATIENCE_S}", str(limit_s))
+    Keeper(place / resident.JOB, place, SystemClock(), around=timer).run()
 
 
 @dataclass
 class Keeper:
-    """Holds one agent. `place` is where `remote` looks."""
+    """Holds one agent. `place` is where `remote` looks, `image` what says of what the machine was made, `around` starts the agent."""
 
     job: Path
-    image: Path
     place: Path
     clock: Clock
+    image: Path | None = None
+    around: tuple[str, ...] = ()
 
     def run(self) -> None:
-        """Start the agent, do what is wished of it, keep how it ended, and wait until that was read."""
-        with (self.place / remote.ALIVE).open("w") as alive:
+        """Start the agent, do what is wished of it, keep how it ended, and wait until that was read. A second keeper does nothing."""
+        own = self.place / f"{remote.ALIVE}.{os.getpid()}"
+        with own.open("w") as alive:
             fcntl.flock(alive, fcntl.LOCK_EX)  # held as long as this process lives: whoever follows sees its death
+            try:
+                (self.place / remote.ALIVE).hardlink_to(own)
+            except FileExistsError:
+                return
+            finally:
+                own.unlink(missing_ok=True)
             self._run()
 
     def _run(self) -> None:
@@ -68,6 +82,8 @@ class Keeper:
             self.clock.sleep(TURN_S)
 
     def _wrong_image(self) -> str:
+        if self.image is None:
+            return ""
         wanted = json.loads(self.job.read_bytes()).get("image_digest", "")
         found = json.loads(self.image.read_bytes())["digest"] if self.image.exists() else "no digest"
         if not wanted or found in wanted.split():
@@ -87,12 +103,12 @@ class Keeper:
     def _start(self) -> subprocess.Popen[bytes]:
         with (
             (self.place / "events.jsonl").open("ab") as events,
-            (self.place / "errors.log").open("ab") as errors,
+            (self.place / remote.ERRORS).open("ab") as errors,
             self.job.open("rb") as job,
         ):
             # No path of this process reaches it but the wishes: a session of its own.
-            return subprocess.Popen(
-                [sys.executable, "-m", "maintainer.agent.main"],
+            return subprocess.Popen(  # noqa: S603 - our own program
+                [*self.around, sys.executable, "-m", "maintainer.agent.main"],
                 env={**METADATA, **os.environ},
                 stdin=job,
                 stdout=events,

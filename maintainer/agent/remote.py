@@ -24,6 +24,8 @@ ALIVE = "alive"
 """The file that the keeper holds locked while it lives."""
 KEEPER_DIED = 255
 """The status of an agent whose keeper was killed: nobody knows how it ends."""
+ERRORS = "errors.log"
+"""What the agent, and its keeper, wrote beside the events."""
 
 POLL_MS = 50
 KEPT = 4_000
@@ -38,7 +40,7 @@ def main() -> int:
 def answer(command: str, place: Path, out: BinaryIO) -> int:
     """Do `follow N`, or leave one of the wishes, and answer with what the agent wrote beside its events; anything else is status 2."""
     if command in WISHES:
-        out.write(_last_words(place / "errors.log"))
+        out.write(last_words(place))
         out.flush()
         (place / command).touch()
         return 0
@@ -56,7 +58,7 @@ def follow(place: Path, seen: int, out: BinaryIO, reader_waits: Callable[[], boo
     path = place / "events.jsonl"
     offset = 0
     while reader_waits():
-        died = _is_dead(place / ALIVE)
+        died = is_dead(place / ALIVE)
         # Both are looked at before the events: what the agent wrote before its exit is then sure to be read below.
         status = _exit_status(place / "exit")
         lines, offset = _whole_lines(path, offset)
@@ -78,7 +80,7 @@ def reader_waits(out: BinaryIO) -> Callable[[], bool]:
     return lambda: not poll.poll(POLL_MS)
 
 
-def _is_dead(alive: Path) -> bool:
+def is_dead(alive: Path) -> bool:
     """Tell whether the keeper has lived, and lives no more."""
     try:
         with alive.open("rb") as held:
@@ -100,9 +102,10 @@ def _whole_lines(path: Path, offset: int) -> tuple[list[bytes], int]:
     return text[:end].splitlines(keepends=True), offset + end
 
 
-def _last_words(path: Path) -> bytes:
+def last_words(place: Path) -> bytes:
+    """Return the end of what was written beside the events."""
     try:
-        return path.read_bytes()[-KEPT:]
+        return (place / ERRORS).read_bytes()[-KEPT:]
     except FileNotFoundError:
         return b""
 

@@ -41,7 +41,7 @@ def keep(tmp_path: Path, job: str, digest: str = "d1") -> tuple[Path, threading.
     place.mkdir()
     (tmp_path / "job.json").write_text(job + "\n")
     (tmp_path / "image.json").write_text(json.dumps({"digest": digest}))
-    thread = threading.Thread(target=Keeper(tmp_path / "job.json", tmp_path / "image.json", place, SystemClock()).run)
+    thread = threading.Thread(target=Keeper(tmp_path / "job.json", place, SystemClock(), image=tmp_path / "image.json").run)
     thread.start()
     return place, thread
 
