@@ -59,10 +59,10 @@ def answer(command: str, here: Path, given: BinaryIO, out: BinaryIO) -> int:
             return end(place, out)
         if verb == "begin":
             return begin(place, given.read(MOST), out)
-        if not place.is_dir():
-            return _refuse(out, f"no run {place.name} is here")
-        if followed:
+        if followed and place.is_dir():
             return remote.follow(place, int(seen), out, remote.reader_waits(out))
+        if not place.is_dir():  # what `follow` writes is events alone
+            return _refuse(sys.stderr.buffer if followed else out, f"no run {place.name} is here")
         return remote.answer(verb, place, out)
     sys.stderr.write("maintainer-agent resident: expected `begin RUN`, `follow RUN N`, `stop RUN`, `collected RUN`, `end RUN` or `list`\n")
     return remote.WRONG_USE

@@ -4,29 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING
 
+from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import Compute
 from maintainer.edges.compute.local import LocalCompute
 from maintainer.edges.compute.shapes import Pinned, Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
-from maintainer.settings.models import GroupSection, LaunchSection
+from maintainer.settings.models import GroupSection, LaunchSection, MachineSection
 
 if TYPE_CHECKING:
     from maintainer.edges.compute.ec2 import Ec2
+    from maintainer.edges.compute.sshcompute import SshCompute
+    from maintainer.edges.ssh import KeyPair
 
 
 def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder: Recorder) -> Compute:
     """Return a group's compute, whose EC2 is what `reach` gives. An instance lives by the real time, whatever a sandbox's clock says."""
     wanted = group.instance
+    if group.compute == "ssh" and group.machine is not None:
+        return _standing(chosen, group.name, group.machine, recorder)
     if group.compute == "local" or wanted is None:
         return LocalCompute()
     from maintainer.edges.compute.ec2compute import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
 
     way = Way(owner(chosen), group.name, wanted.ssh_port, wanted.limit, wanted.try_for, wanted.run_budget, wanted.instance_connect_endpoint)
     return Ec2Compute(reach(), shape(wanted), way, recorder, SystemClock())
+
+
+def _standing(chosen: Settings, group: str, wanted: MachineSection, recorder: Recorder) -> SshCompute:
+    from maintainer.edges import secrets, ssh  # noqa: PLC0415 - as above
+    from maintainer.edges.compute.sshcompute import SshCompute, Standing  # noqa: PLC0415 - as above
+
+    @cache
+    def login() -> KeyPair:
+        try:
+            return ssh.read_key(secrets.read(wanted.key, chosen.access()))
+        except ValueError:  # whose text may quote the key
+            do = "make one: ssh-keygen -t ed25519 -N '' -f KEY; its public half is for authorized_keys there"
+            problem = Problem(f"group.{group}.machine.key", "what is no such key", "an ed25519 key of OpenSSH without a passphrase", do)
+            raise ConfigurationError((problem,)) from None
+
+    where = {name: getattr(wanted, name) for name in ("address", "port", "user", "host_key", "limit", "profile", "restic")}
+    return SshCompute(Standing(owner(chosen), group, patience=wanted.try_for, **where), login, recorder, SystemClock())
 
 
 def shape(wanted: LaunchSection) -> Shape:

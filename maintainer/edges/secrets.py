@@ -45,10 +45,10 @@ def read(source: str, access: Access) -> str:
         case "secretsmanager":
             password = _aws(source, access, "secretsmanager", "get_secret_value", SecretId=rest)
         case _:
-            raise SecretError(f"no source of a password: {scheme}:…", guidance="use ssm: secretsmanager: file: command: or env:")
+            raise SecretError(f"no source of a secret: {scheme}:…", guidance="use ssm: secretsmanager: file: command: or env:")
     password = password.rstrip("\r\n")
     if not password:
-        raise SecretError(f"the password source {source!r} is empty", guidance="fill it, or name another source")
+        raise SecretError(f"{source!r} is empty", guidance="fill it, or name another source")
     return password
 
 
@@ -97,9 +97,7 @@ def _file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SecretError(
-            f"the password file {path} can not be read ({type(error).__name__})", guidance="create it, or correct the path"
-        ) from None
+        raise SecretError(f"the file {path} can not be read ({type(error).__name__})", guidance="create it, or correct the path") from None
 
 
 def _command(words: str) -> str:
@@ -108,9 +106,9 @@ def _command(words: str) -> str:
             shlex.split(words), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=COMMAND_LIMIT_S
         )
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise SecretError(f"the password command did not run ({type(error).__name__})", guidance=f"try it by hand: {words}") from None
+        raise SecretError(f"the command did not run ({type(error).__name__})", guidance=f"try it by hand: {words}") from None
     if done.returncode:
-        raise SecretError(f"the password command ended with status {done.returncode}", guidance=f"try it by hand: {words}")
+        raise SecretError(f"the command ended with status {done.returncode}", guidance=f"try it by hand: {words}")
     return done.stdout
 
 

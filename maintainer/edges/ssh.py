@@ -1,4 +1,4 @@
-"""SSH to one instance: keys of one run, a pinned host key, the event stream as lines."""
+"""SSH to one machine: a pinned host key, the event stream as lines; an instance's keys are those of one run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -40,6 +41,10 @@ class HostKeyMismatchError(MaintainerError):
     exit_code = ExitCode.LOST
 
 
+class RefusedError(ConnectionLostError):
+    """The login was refused: for ever, or until the boot has gone further."""
+
+
 class NobodyAnswersError(ConnectionLostError):
     """No connection came to be: whoever knocks again harms nobody."""
 
@@ -54,7 +59,21 @@ class KeyPair:
 
 def generate_key() -> KeyPair:
     """Make a key for one run."""
-    key = Ed25519PrivateKey.generate()
+    return _pair(Ed25519PrivateKey.generate())
+
+
+def read_key(text: str) -> KeyPair:
+    """Read a private key in OpenSSH's format. ValueError where it is no ed25519 key, or has a passphrase."""
+    try:
+        key = serialization.load_ssh_private_key(text.strip().encode() + b"\n", None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"a key of another kind ({type(key).__name__})")  # noqa: TRY004 - of what was read, not of the argument
+    return _pair(key)
+
+
+def _pair(key: Ed25519PrivateKey) -> KeyPair:
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return KeyPair(public.decode(), private.decode())
@@ -70,6 +89,9 @@ class Door:
     login: KeyPair
     endpoint: Endpoint | None = None
     """Through which it is reached, if not directly."""
+    user: str = USER
+    run: str = ""
+    """Which of a machine's runs is meant; empty where it has only one."""
 
     def open(self) -> tuple[socket.socket, Tunnel | None]:
         """Connect, and say by what. OSError, and what `Endpoint.open` raises."""
@@ -149,29 +171,39 @@ class Pulse:
 class Session:
     """One authenticated connection."""
 
-    def __init__(self, transport: paramiko.Transport, pulse: Pulse) -> None:
+    def __init__(self, transport: paramiko.Transport, pulse: Pulse, run: str = "") -> None:
         self._transport = transport
         self._pulse = pulse
+        self._run = f" {run}" if run else ""
 
     def follow(self, from_line: int) -> Stream:
         """Return the event lines after the first `from_line`."""
-        return Stream(self._ask(f"follow {from_line}"), self._pulse)
+        return Stream(self._ask(f"follow{self._run} {from_line}"), self._pulse)
 
     def wish(self, what: str) -> str:
         """Leave a wish: `stop` (in order), or `collected` (all has been read, the machine may go).
 
         Returns the end of what the agent wrote beside its events.
         """
-        with self._ask(what) as channel, channel.makefile("rb") as words:
-            channel.settimeout(TIMEOUT_S)
+        status, said = self.ask(f"{what}{self._run}")
+        if status:
+            raise lost(f"the wish to {what} was not taken (status {status}) {said}".rstrip())
+        return said
+
+    def ask(self, command: str, given: bytes = b"", *, within_s: float = TIMEOUT_S) -> tuple[int, str]:
+        """Ask for a command, and give it what it reads; return its exit status and what it wrote. ConnectionLostError."""
+        with self._ask(command) as channel, channel.makefile("rb") as words:
+            channel.settimeout(within_s)
             try:
+                channel.sendall(given)
+                channel.shutdown_write()
                 said = bytes(words.read())
             except OSError as error:
                 raise lost(f"reading failed ({error})") from error
-            channel.status_event.wait(TIMEOUT_S)
-            if channel.exit_status != 0:
-                raise lost(f"the wish to {what} was not taken (status {channel.exit_status})")
-            return said.decode(errors="replace")
+            channel.status_event.wait(within_s)
+            if channel.exit_status < 0:
+                raise lost("the connection was cut")
+            return channel.exit_status, said.decode(errors="replace")
 
     def _ask(self, command: str) -> paramiko.Channel:
         try:
@@ -202,7 +234,7 @@ def connect(door: Door, clock: Clock) -> Iterator[Session]:
             raise
         pulse = Pulse(transport, clock)
         try:
-            yield Session(transport, pulse)
+            yield Session(transport, pulse, door.run)
         except ConnectionLostError as error:
             raise (lost(tunnel.why) if tunnel is not None and tunnel.why else error) from error
         finally:
@@ -220,11 +252,13 @@ def _log_in(transport: paramiko.Transport, door: Door) -> None:
         found = f"{key.get_name()} {key.get_base64()}"
         if found != door.host_public:
             raise _mismatch(door, found)
-        transport.auth_publickey(USER, paramiko.Ed25519Key.from_private_key(io.StringIO(door.login.private)))
+        transport.auth_publickey(door.user, paramiko.Ed25519Key.from_private_key(io.StringIO(door.login.private)))
     except paramiko.ssh_exception.IncompatiblePeer as error:
         raise _mismatch(door, f"no {KEY_TYPE} key") from error
+    except paramiko.AuthenticationException as error:
+        # Worth another try while a machine boots: PAM lets nobody in then (pam_nologin).
+        raise RefusedError(f"{door.address} port {door.port}: {error or type(error).__name__}", guidance=AGAIN) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
-        # A login that is refused is worth another try: during the boot PAM lets nobody in (pam_nologin).
         raise lost(f"{door.address} port {door.port}: {error or type(error).__name__}") from error
 
 
@@ -235,6 +269,9 @@ def lost(reason: str) -> ConnectionLostError:
 
 def _mismatch(door: Door, found: str) -> HostKeyMismatchError:
     return HostKeyMismatchError(
-        f"{door.address} port {door.port} answered with another host key ({found}) than this run's ({door.host_public})",
-        guidance="somebody stands between, or the image brought a host key of its own and sshd started before cloud-init: nothing was sent",
+        f"{door.address} port {door.port} answered with another host key ({found}) than the pinned one ({door.host_public})",
+        guidance=(
+            "nothing was sent: somebody stands between, or an image brought a host key of its own and sshd started before cloud-init; "
+            "a machine of your own that was installed anew needs its new key as host_key"
+        ),
     )

@@ -21,6 +21,11 @@ def cost_of(usd: float | None) -> str:
     return f", {usd:.4f} USD so far" if usd else ""
 
 
+def _made_of(fields: Mapping[str, Any]) -> str:
+    """Say what kind of machine it is, and where; a machine that was there already has only its name."""
+    return f", {fields['type']} {fields['market']} in {fields['zone']}" if fields["zone"] else ""
+
+
 def _short(key: object) -> str:
     folder, slash, name = str(key).rpartition("/")
     if parse_key(str(key)) is None:
@@ -99,18 +104,16 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "agent.lost": lambda f: (
         f"the agent was lost: {f['reason']} (status {f['status']}). The next attempt or run settles it. {f['last_words']}".rstrip()
     ),
-    "instance.launched": lambda f: (
-        f"{f['group']}: launched {f['instance']}, {f['type']} {f['market']} in {f['zone']}; it ends by {f['deadline'][:16]}Z"
-    ),
+    "instance.launched": lambda f: f"{f['group']}: launched {f['instance']}{_made_of(f)}; it ends by {f['deadline'][:16]}Z",
     "instance.reached": lambda f: f"{f['instance']} answers",
     "connection.lost": lambda f: f"the connection to {f['instance']} was cut after {f['lines']} lines ({f['reason']}): trying again",
     "instance.billed": lambda f: (
-        f"{f['group']}: {f['instance']} ran {f['seconds'] / 60:.0f} min ({f['type']}, {f['market']}): "
+        f"{f['group']}: {f['instance']} ran {f['seconds'] / 60:.0f} min ({', '.join(filter(None, (f['type'], f['market'])))}): "
         + (f"its cost is not known: {f['why']}" if f["usd"] is None else f"{f['usd']:.4f} USD")
     ),
     "termination.failed": lambda f: (
         f"{f['group']}: {f['instance']} could not be terminated: {f['reason']}\n"
-        "    → it powers itself off by its deadline; maintainer sweep ends it sooner"
+        "    → it ends by its deadline; maintainer sweep ends it sooner"
     ),
     "gateway.launched": lambda f: f"{f['group']}: launched {f['instance']}, {f['type']} {f['market']} in {f['zone']}, as its gateway",
     "gateway.answered": lambda f: f"{f['group']}: {f['instance']} answers, {f['seconds']} s after its launch",

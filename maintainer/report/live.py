@@ -69,7 +69,8 @@ class Board:
         at = ("machine", instance)
         match event.event:
             case "instance.launched":
-                self.rows[at] = Row(f"{f['group']}", f"{instance} {f['type']} {f['market']} {f['zone']} boots", moment)
+                made_of = [str(part) for part in (f["type"], f["market"], f["zone"]) if part]
+                self.rows[at] = Row(f"{f['group']}", " ".join((instance, *made_of, "boots")), moment)
             case "instance.terminated" | "termination.failed":
                 self.rows.pop(at, None)
             case "instance.reached" | "connection.lost" if at in self.rows:

@@ -216,11 +216,13 @@ class _Reader:
         ]
         groups = tuple(one for one in read if one is not None)
         for group in groups:
-            if group.compute == "ec2" and group.instance is None:
-                mistake = Mistake(
-                    f"no [group.{group.name}.instance]", "image, image_digest, instance_profile and subnets", "add it: the README shows one"
-                )
-                self._add(("group", group.name), mistake)
+            for compute, name, section, keys in (
+                ("ec2", "instance", group.instance, "image, image_digest, instance_profile and subnets"),
+                ("ssh", "machine", group.machine, "address, host_key and key"),
+            ):
+                if group.compute == compute and section is None:
+                    mistake = Mistake(f"no [group.{group.name}.{name}]", keys, "add it: the README shows one")
+                    self._add(("group", group.name), mistake)
         return groups
 
     def _repositories(self) -> list[tuple[int, RepositorySection]]:
@@ -280,9 +282,9 @@ class _Reader:
             hosts, at = group.hosts, ("group", group.name, "hosts")
             if hosts is None:
                 continue
-            if group.compute == "ec2" and not hosts.passwords.startswith("ssm:"):
+            if group.compute != "local" and not hosts.passwords.startswith("ssm:"):
                 found = f"a folder on this machine ({hosts.passwords})"
-                self._add((*at, "passwords"), Mistake(found, "`ssm:/path`, since its group runs on an instance", _ELSEWHERE))
+                self._add((*at, "passwords"), Mistake(found, "`ssm:/path`, since its group runs on another machine", _ELSEWHERE))
             if hosts.through == "gateway" and group.gateway is None:
                 do = 'add it, or say through = "s3"'
                 self._add((*at, "through"), Mistake(f"no [group.{group.name}.gateway]", "the gateway that hosts come by", do))
@@ -335,7 +337,7 @@ class _Reader:
             self._add(at, Mistake("a single value", f"a section {shown}", "write a section with its keys below"))
             return None
         if model is GroupSection:
-            table = {key: _with_tuples(value) if key in {"instance", "gateway", "hosts"} else value for key, value in table.items()}
+            table = {key: _with_tuples(value) for key, value in table.items()}
         is_single = model is RepositorySection and isinstance(table.get("expect"), dict)
         if model is RepositorySection and isinstance(expect := table.get("expect"), dict | list):
             table = {**table, "expect": tuple(_with_tuples(one) for one in ([expect] if isinstance(expect, dict) else expect))}

@@ -127,6 +127,24 @@ class InstanceSection(LaunchSection):
     run_budget: Dollars = 0
 
 
+class MachineSection(Section):
+    """`[group.NAME.machine]`: a machine that is there already, and stays; its account's key may do nothing but run agents.
+
+    `host_key` is what it must prove to be; `key` the source of the private ed25519 key that opens. `limit`: then a run's agent is ended.
+    `try_for`: how long a run goes on trying to reach it. `profile` and `restic`: of the machine's own AWS credentials, and its binary.
+    """
+
+    address: Annotated[str, AfterValidator(values.parse_host)]
+    host_key: Annotated[str, AfterValidator(values.parse_host_key)]
+    key: Annotated[str, AfterValidator(values.parse_password)]
+    port: Port = 22
+    user: Word = "maintainer"
+    limit: Duration = timedelta(hours=12)
+    try_for: Duration = timedelta(minutes=10)
+    profile: str = ""
+    restic: Word = "restic"
+
+
 class GatewaySection(LaunchSection):
     """`[group.NAME.gateway]`: an append-only server for hosts that hold no key of the bucket; a folder below `location` for each.
 
@@ -177,11 +195,15 @@ class HostsSection(Section):
 
 
 class GroupSection(Section):
-    """`[group.NAME]`: one classification of data. `local`: this machine is the maintenance instance; `ec2`: a short-lived one is."""
+    """`[group.NAME]`: one classification of data.
+
+    `local`: this machine is the maintenance instance; `ec2`: a short-lived one is; `ssh`: a machine that is there already.
+    """
 
     name: Name
-    compute: Literal["local", "ec2"]
+    compute: Literal["local", "ec2", "ssh"]
     instance: InstanceSection | None = None
+    machine: MachineSection | None = None
     gateway: GatewaySection | None = None
     hosts: HostsSection | None = None
 

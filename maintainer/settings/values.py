@@ -145,6 +145,15 @@ def parse_kms_key(text: str) -> str:
     return text
 
 
+def parse_host_key(text: str) -> str:
+    """Read an ed25519 host key as OpenSSH writes it, alone or as a line of known_hosts; return its kind and itself."""
+    found = re.search(r"(?:^|\s)(ssh-ed25519 [A-Za-z0-9+/]{68})(?:\s|$)", text)
+    if not found:
+        do = "take it from /etc/ssh/ssh_host_ed25519_key.pub on the machine itself"
+        raise Mistake(repr(text), "`ssh-ed25519 AAAA…`", do)
+    return found[1]
+
+
 def parse_digest(text: str) -> str:
     """Check a SHA-256 in hexadecimal."""
     if not re.fullmatch(r"[0-9a-f]{64}", text):
@@ -169,11 +178,11 @@ _SOURCES = {
 
 
 def parse_password(text: str) -> str:
-    """Check where a password comes from. What is wrong may be the password itself: it is never quoted."""
+    """Check where a password or a key comes from. What is wrong may be the secret itself: it is never quoted."""
     scheme, colon, rest = text.partition(":")
     if not colon or scheme not in _SOURCES:
-        do = "if this is the password itself, take it out of the file and change it; put it into a file and name that here"
-        raise Mistake("no source of a password", "`ssm:` `secretsmanager:` `file:` `command:` or `env:`", do)
+        do = "if this is the secret itself, take it out of the file and change it; put it into a file and name that here"
+        raise Mistake("no source of a secret", "`ssm:` `secretsmanager:` `file:` `command:` or `env:`", do)
     begin, form = _SOURCES[scheme]
     if not rest.strip() or not rest.startswith(begin):
         raise Mistake(f"an incomplete source of {scheme!r}", form, "name it in full")

@@ -132,7 +132,7 @@ def test_a_run_that_heals_and_then_dies_or_fails_does_not_keep_the_attack_to_its
     maintained.password_file.rename(maintained.password_file.with_suffix(".gone"))
     failed = maintained.run()
     assert failed.code == 2
-    assert "password file" in failed.why()
+    assert "can not be read" in failed.why()
     assert set(failed.findings()) == {"overwritten"}
     maintained.password_file.with_suffix(".gone").rename(maintained.password_file)
     ran = maintained.run()

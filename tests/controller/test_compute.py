@@ -1,4 +1,4 @@
-"""The contract of a compute: this machine and an instance keep it alike; what only EC2 is asked for follows."""
+"""The contract of a compute: this machine, an instance and a machine that stays keep it alike; what only EC2 is asked for follows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import signal
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from maintainer.edges.statestore import new_run_id
 from maintainer.settings.load import Settings, load
 from tests.support.instances import Fleet
 from tests.support.repositories import RESTIC
+from tests.support.standing import standing
 
 
 @pytest.fixture
@@ -40,16 +42,24 @@ def settings(park: Fleet) -> Settings:
     return load(Path(park.sandbox.config))
 
 
-def ec2_compute(park: Fleet) -> Compute:
+def chosen_compute(park: Fleet) -> Compute:
     chosen = settings(park)
     told: list[Event] = []
     recorder = Recorder("r", "controller", SystemClock(), told.append)
     return compute.of(chosen, chosen.groups[0], partial(compute.ec2, chosen, recorder), recorder)
 
 
-@pytest.fixture(params=["local", "ec2"])
-def any_compute(request: pytest.FixtureRequest, park: Fleet) -> Compute:
-    return LocalCompute() if request.param == "local" else ec2_compute(park)
+@pytest.fixture(params=["local", "ec2", "ssh"])
+def any_compute(request: pytest.FixtureRequest, park: Fleet, tmp_path: Path) -> Iterator[Compute]:
+    """A kind of machine; one that stays is no instance that a run could leave behind."""
+    if request.param != "ssh":
+        yield LocalCompute() if request.param == "local" else chosen_compute(park)
+        return
+    with standing(park, tmp_path) as machine:
+        park.configure('compute = "ec2"', 'compute = "ssh"\n' + machine.section(park))
+        yield chosen_compute(park)
+        assert park.inside(machine.id, "ls", "/home/maintainer/.local/state/maintainer/runs") == ""
+        assert "maintainer.agent" not in park.inside(machine.id, "ps", "-ef")
 
 
 def job(park: Fleet) -> Job:
@@ -112,7 +122,7 @@ def asked(ec2: Ec2) -> list[tuple[str, dict[str, Any]]]:
 def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> None:
     keys = f'launch = "{launch}"\nmarket = ["spot"]\nmax_price = 0.0725\n'
     park.configure("[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}")
-    made = ec2_compute(park)
+    made = chosen_compute(park)
     park.configure(keys, "")
     seen = asked(made.ec2)  # type: ignore[attr-defined]
     agent = made.launch(job(park))
@@ -153,7 +163,7 @@ def test_another_architecture_has_its_own_image_and_is_taken_where_the_first_has
     keys = f'[group.sandbox.instance]\nlaunch = "{launch}"\ntypes = ["m5.large"]\nmarket = ["on-demand"]\n{also}\n'
     text = Path(park.sandbox.config).read_text()
     park.configure("[group.sandbox.instance]\n", keys)
-    made = ec2_compute(park)
+    made = chosen_compute(park)
     Path(park.sandbox.config).write_text(text)
     with pytest.raises(ConfigurationError, match="mistake") as refused:
         made.launch(job(park))
@@ -199,7 +209,7 @@ def test_a_groups_own_launch_template_gives_disks_and_tags_and_decides_nothing_e
     given = park.plant.client("ec2").create_launch_template(LaunchTemplateName=park.root.name, LaunchTemplateData=data)["LaunchTemplate"]
     keys = f'launch = "{launch}"\nlaunch_template = "{given["LaunchTemplateId"]}"\n'
     park.configure("[group.sandbox.instance]\n", f"[group.sandbox.instance]\n{keys}")
-    made = ec2_compute(park)
+    made = chosen_compute(park)
     seen = asked(made.ec2)  # type: ignore[attr-defined]
     agent = made.launch(job(park))
     agent.signal(signal.SIGKILL)
@@ -224,7 +234,7 @@ def test_a_groups_own_launch_template_gives_disks_and_tags_and_decides_nothing_e
 )
 def test_a_lost_answer_makes_no_second_machine(park: Fleet, launch: str, call: str) -> None:
     park.configure("[group.sandbox.instance]\n", f'[group.sandbox.instance]\nlaunch = "{launch}"\n')
-    made = ec2_compute(park)
+    made = chosen_compute(park)
     park.configure(f'launch = "{launch}"\n', "")
     lost: list[str] = []
 
@@ -247,7 +257,7 @@ def test_a_lost_answer_makes_no_second_machine(park: Fleet, launch: str, call: s
 
 @pytest.mark.parametrize("call", ["DeleteLaunchTemplate", "DescribeInstances"])
 def test_a_launch_that_fails_after_the_machine_was_made_leaves_none(park: Fleet, call: str) -> None:
-    made = ec2_compute(park)
+    made = chosen_compute(park)
     seen = asked(made.ec2)  # type: ignore[attr-defined]
     failed: list[str] = []
 

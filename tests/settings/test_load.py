@@ -59,6 +59,11 @@ def test_a_policy_that_keeps_the_floor_is_taken(tmp_path: Path, keep: str) -> No
     read(tmp_path, GOOD.replace("daily = 14", keep))
 
 
+MACHINE = """[group.servers.machine]
+address = "vault.example.com"
+host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGVRgUb7x1xBW3mPDt5Tjes1FPvxVmNP3C8BH07YBhlx root@vault"
+key = "file:/etc/maintainer/machine.key"
+"""
 HOSTS = '[group.servers.hosts]\nlocation = "s3:https://s3.amazonaws.com/acme-backups"\npasswords = "{}"\nthrough = "{}"\n'
 GATEWAY = """[group.{}.gateway]
 address = "{}"
@@ -97,7 +102,7 @@ MISTAKES = [
         GOOD + SECOND.format("db", "x-state/prod").replace("http://127.0.0.1:9000/x", "https://s3.amazonaws.com/acme"),
         "state.location",
     ),
-    ("no password source", GOOD.replace("file:/etc/maintainer/web", "hunter2"), "no source of a password"),
+    ("no password source", GOOD.replace("file:/etc/maintainer/web", "hunter2"), "no source of a secret"),
     ("relative password file", GOOD.replace("file:/etc", "file:etc"), "an incomplete source of 'file'"),
     ("bad duration", GOOD.replace('"36h"', '"36 hours"'), "a duration such as"),
     ("a KMS alias", GOOD.replace("grace", 'kms_key = "alias/mine"\ngrace'), "not its alias"),
@@ -121,6 +126,14 @@ MISTAKES = [
         "repository[web].expect.path: unknown",
     ),
     ("compute", GOOD.replace('"local"', '"lambda"'), "'local'"),
+    ("ssh without a machine", GOOD.replace('"local"', '"ssh"'), "servers: no [group.servers.machine]; expected address, host_key and key"),
+    ("no host key", GOOD + MACHINE.replace("ssh-ed25519 AAAA", "ssh-rsa AAAA"), "ssh_host_ed25519_key.pub on the machine itself"),
+    ("the key itself", GOOD + MACHINE.replace("file:/etc", "-----BEGIN"), "servers.machine.key: no source of a secret"),
+    (
+        "passwords that another machine can not read",
+        GOOD.replace('"local"', '"ssh"') + MACHINE + HOSTS.format("file:/x", "s3"),
+        "servers.hosts.passwords: a folder on this machine (file:/x)",
+    ),
     ("hosts without their gateway", GOOD + HOSTS.format("file:/x", "gateway"), "servers.hosts.through: no [group.servers.gateway]"),
     (
         "passwords that an instance can not read",

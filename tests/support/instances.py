@@ -77,13 +77,17 @@ def processes_of(init: int, word: bytes) -> list[int]:
 
 @dataclass
 class Fleet:
-    """The sandbox, its EC2, and what runs in it. `earlier` are the instances that others launched there before."""
+    """The sandbox, its EC2, and what runs in it. `earlier` are the instances that others launched there before.
+
+    `standing` are machines that no run launched, and none ends.
+    """
 
     sandbox: daemon.Sandbox
     plant: Plant
     root: Path
     prefix: str = ""
     earlier: frozenset[str] = frozenset()
+    standing: frozenset[str] = frozenset()
 
     def anew(self, name: str) -> Fleet:
         """Return the same sandbox at the real time, with an empty configuration, and state, repositories and instances of its own.
@@ -143,7 +147,7 @@ class Fleet:
         filters = [{"Name": "instance-state-name", "Values": states}]
         pages = _client(self.plant).get_paginator("describe_instances").paginate(Filters=filters)
         found = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
-        return [one for one in found if one["InstanceId"] not in self.earlier]
+        return [one for one in found if one["InstanceId"] not in self.earlier | self.standing]
 
     @property
     def owner(self) -> str:
@@ -157,7 +161,8 @@ class Fleet:
 
     def machines(self) -> list[str]:
         """Return the machines whose supervisors live."""
-        return [home.name for home in (self.directory / "machines").glob("i-*") if processes.is_held(home / "lock")]
+        homes = (home for home in (self.directory / "machines").glob("i-*") if home.name not in self.standing)
+        return [home.name for home in homes if processes.is_held(home / "lock")]
 
     def state_of(self, machine: str) -> State:
         return read_state(self.directory / "machines" / machine) or State("none")
