@@ -14,7 +14,7 @@ from maintainer.edges.compute.local import LocalCompute
 from maintainer.edges.compute.shapes import Pinned, Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
-from maintainer.settings.models import GroupSection, LaunchSection, MachineSection
+from maintainer.settings.models import GroupSection, LaunchSection
 
 if TYPE_CHECKING:
     from maintainer.edges.compute.ec2 import Ec2
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder: Recorder) -> Compute:
     """Return a group's compute, whose EC2 is what `reach` gives. An instance lives by the real time, whatever a sandbox's clock says."""
     wanted = group.instance
-    if group.compute == "ssh" and group.machine is not None:
-        return _standing(chosen, group.name, group.machine, recorder)
+    if group.compute == "ssh":
+        return standing(chosen, group, recorder)
     if group.compute == "local" or wanted is None:
         return LocalCompute()
     from maintainer.edges.compute.ec2compute import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
@@ -35,9 +35,14 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
     return Ec2Compute(reach(), shape(wanted), way, recorder, SystemClock())
 
 
-def _standing(chosen: Settings, group: str, wanted: MachineSection, recorder: Recorder) -> SshCompute:
+def standing(chosen: Settings, group: GroupSection, recorder: Recorder) -> SshCompute:
+    """Return the compute of a group whose machine is there already."""
     from maintainer.edges import secrets, ssh  # noqa: PLC0415 - as above
     from maintainer.edges.compute.sshcompute import SshCompute, Standing  # noqa: PLC0415 - as above
+
+    wanted = group.machine
+    if wanted is None:
+        raise ValueError(f"group {group.name} has no machine")
 
     @cache
     def login() -> KeyPair:
@@ -45,11 +50,13 @@ def _standing(chosen: Settings, group: str, wanted: MachineSection, recorder: Re
             return ssh.read_key(secrets.read(wanted.key, chosen.access()))
         except ValueError:  # whose text may quote the key
             do = "make one: ssh-keygen -t ed25519 -N '' -f KEY; its public half is for authorized_keys there"
-            problem = Problem(f"group.{group}.machine.key", "what is no such key", "an ed25519 key of OpenSSH without a passphrase", do)
+            problem = Problem(
+                f"group.{group.name}.machine.key", "what is no such key", "an ed25519 key of OpenSSH without a passphrase", do
+            )
             raise ConfigurationError((problem,)) from None
 
     where = {name: getattr(wanted, name) for name in ("address", "port", "user", "host_key", "limit", "profile", "restic")}
-    return SshCompute(Standing(owner(chosen), group, patience=wanted.try_for, **where), login, recorder, SystemClock())
+    return SshCompute(Standing(owner(chosen), group.name, patience=wanted.try_for, **where), login, recorder, SystemClock())
 
 
 def shape(wanted: LaunchSection) -> Shape:

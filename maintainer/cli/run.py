@@ -69,6 +69,6 @@ def _sweep(ec2: Ec2, owner: str, recorder: Recorder) -> None:
     from maintainer.controller import sweep  # noqa: PLC0415 - with EC2, a third of a second that no local run need wait
 
     try:
-        sweep.end(ec2, sweep.find(ec2, owner, SystemClock(), kinds=sweep.AT_ONCE).orphans, recorder)
+        sweep.end(sweep.find(ec2, owner, SystemClock(), kinds=sweep.AT_ONCE).orphans, recorder)
     except MaintainerError as error:
         diagnostics().warning("instances left behind could not be looked for", reason=str(error))

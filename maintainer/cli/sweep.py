@@ -1,9 +1,10 @@
-"""`maintainer sweep`: end what was left behind in EC2, that no controller follows any more."""
+"""`maintainer sweep`: end what was left behind in EC2, and on machines that stay, that no controller follows any more."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from maintainer.cli import common, compute
@@ -16,12 +17,13 @@ from maintainer.edges.statestore import new_run_id
 from maintainer.report.lines import cost_of
 
 if TYPE_CHECKING:
-    from maintainer.controller.sweep import Orphan
+    from maintainer.controller.sweep import Found, Orphan
+    from maintainer.settings.load import Settings
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("sweep", help="end what is ours in EC2 and was left behind")
+    parser = commands.add_parser("sweep", help="end what is ours in EC2, or on a machine that stays, and was left behind")
     parser.add_argument("--dry-run", action="store_true", help="only say what")
     text = "all that is this configuration's, also what another machine's controller may still follow"
     parser.add_argument("--all", action="store_true", help=text)
@@ -30,22 +32,18 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it, in every region."""
+    """Do it, on every machine that stays and in every region."""
     from maintainer.controller import sweep  # noqa: PLC0415 - with EC2, a third of a second that no other command need wait
 
     chosen = common.settings(arguments)
-    clock = SystemClock()
-    recorder = Recorder(new_run_id(to_text(clock.now())), "controller", clock, event_printer(as_json=arguments.json))
+    recorder = Recorder(new_run_id(to_text(SystemClock().now())), "controller", SystemClock(), event_printer(as_json=arguments.json))
     told: list[dict[str, Any]] = []
     unseen: list[tuple[str, str, str]] = []
     codes: list[ExitCode] = []
-    for region in dict.fromkeys((chosen.ec2.region, *chosen.ec2.swept_regions)):
-        ec2 = compute.ec2(chosen, recorder, region)
-        found = sweep.find(ec2, compute.owner(chosen), clock, everything=arguments.all)
+    for where, found in _search(chosen, recorder, everything=arguments.all):
         told += [_told(one) for one in found.orphans]
-        unseen += [(ec2.region, kind, why) for kind, why in found.unseen]
-        if not arguments.dry_run:
-            codes.append(sweep.end(ec2, found.orphans, recorder))
+        unseen += [(where, kind, why) for kind, why in found.unseen]
+        codes += [] if arguments.dry_run else [sweep.end(found.orphans, recorder)]
     if arguments.dry_run and arguments.json:
         say(json.dumps(told, indent=2))
     elif arguments.dry_run:
@@ -56,6 +54,22 @@ def run(arguments: argparse.Namespace) -> int:
     for where, kind, why in unseen:
         diagnostics().warning("some of what may be left could not be looked for", kind=kind, region=where, reason=why)
     return first(codes)
+
+
+def _search(chosen: Settings, recorder: Recorder, *, everything: bool) -> Iterator[tuple[str, Found]]:
+    """Yield what was found on each machine that stays and in each region; EC2 is left out where all groups have such a machine."""
+    from maintainer.controller import sweep  # noqa: PLC0415 - as above
+
+    clock = SystemClock()
+    for group in chosen.groups:
+        if group.compute == "ssh":
+            machine = compute.standing(chosen, group, recorder)
+            yield machine.machine.address, sweep.find_runs(machine, clock, everything=everything)
+    if all(group.compute == "ssh" and group.gateway is None for group in chosen.groups):
+        return
+    for region in dict.fromkeys((chosen.ec2.region, *chosen.ec2.swept_regions)):
+        ec2 = compute.ec2(chosen, recorder, region)
+        yield ec2.region, sweep.find(ec2, compute.owner(chosen), clock, everything=everything)
 
 
 def _told(one: Orphan) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Orphans: what is ours in EC2, and no living controller follows or uses."""
+"""Orphans: what is ours in EC2, or on a machine that stays, and no living controller follows or uses."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from maintainer.core.costs import of_volume
 from maintainer.core.errors import AccessDeniedError, ExitCode, MaintainerError, first
@@ -15,26 +16,31 @@ from maintainer.edges.compute.controllers import is_dead
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.remains import KINDS, Remain
 from maintainer.edges.compute.shapes import GATEWAY, Instance, Marks
+from maintainer.edges.compute.sshcompute import Left, SshCompute
 from maintainer.edges.log import Recorder
 
-INSTANCE = "instance"
+INSTANCE, RUN = "instance", "run"
 AT_ONCE = ("launch-template",)
 """What a run looks for beside instances, before it launches its own; maintainer sweep looks for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """One of them. `why` says how we know; `usd` what it has cost since it was made, None where that is not known."""
+    """One of them. `why` says how we know; `usd` what it has cost since it was made, None where that is not known; `end` ends it.
+
+    `region` is EC2's, or the address of a machine that stays.
+    """
 
     region: str
-    thing: Instance | Remain
+    thing: Instance | Remain | Left
     why: str
     usd: float | None
+    end: Callable[[], None]
 
     @property
     def id(self) -> str:
-        """Return EC2's name for it."""
-        return self.thing.id
+        """Return EC2's name for it, or the machine's."""
+        return self.thing.run if isinstance(self.thing, Left) else self.thing.id
 
     @property
     def marks(self) -> Marks:
@@ -44,11 +50,15 @@ class Orphan:
     @property
     def kind(self) -> str:
         """Return what it is."""
+        if isinstance(self.thing, Left):
+            return RUN
         return self.thing.kind if isinstance(self.thing, Remain) else INSTANCE
 
     @property
     def made(self) -> datetime | None:
-        """Return since when it is there, where EC2 says so."""
+        """Return since when it is there, where that is known."""
+        if isinstance(self.thing, Left):
+            return None
         return self.thing.made if isinstance(self.thing, Remain) else self.thing.launched
 
 
@@ -65,14 +75,6 @@ def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False, kinds:
 
     Gateways' instances are none: each ends when the next has taken over. `kinds`: of what, beside instances; all where left out.
     """
-
-    def judge(marks: Marks) -> str:
-        if everything:
-            return "all were asked for"
-        if marks.deadline and from_text(marks.deadline) < clock.now():
-            return f"its deadline was {marks.deadline}"
-        return "the controller that launched it is dead" if is_dead(marks.controller) else ""
-
     unseen: list[tuple[str, str]] = []
 
     def things() -> Iterator[Instance | Remain]:
@@ -85,9 +87,43 @@ def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False, kinds:
             except AccessDeniedError as error:
                 unseen.append((kind.name, error.message))
 
+    def end(thing: Instance | Remain) -> None:
+        if isinstance(thing, Remain):
+            remains.delete(ec2, thing)
+        else:
+            ec2.terminate([thing.id])
+
     now = clock.now()
-    orphans = tuple(Orphan(ec2.region, one, why, _cost(ec2, one, now)) for one in things() if (why := judge(one.marks)))
+    orphans = tuple(
+        Orphan(ec2.region, one, why, _cost(ec2, one, now), partial(end, one))
+        for one in things()
+        if (why := _judge(one.marks, now, everything=everything))
+    )
     return Found(orphans, tuple(unseen))
+
+
+def find_runs(compute: SshCompute, clock: Clock, *, everything: bool = False) -> Found:
+    """Return a group's orphans on its machine that stays, by the same judgement; that nobody answers there keeps no other from its end."""
+    now = clock.now()
+    try:
+        left = compute.left()
+    except MaintainerError as error:
+        return Found((), ((RUN, error.message),))
+    orphans = (
+        Orphan(compute.machine.address, one, why, 0.0, partial(compute.end, one.run))
+        for one in left
+        if (why := _judge(one.marks, now, everything=everything))
+    )
+    return Found(tuple(orphans), ())
+
+
+def _judge(marks: Marks, now: datetime, *, everything: bool) -> str:
+    """Say why a thing is an orphan; empty where it is none."""
+    if everything:
+        return "all were asked for"
+    if marks.deadline and from_text(marks.deadline) < now:
+        return f"its deadline was {marks.deadline}"
+    return "the controller that launched it is dead" if is_dead(marks.controller) else ""
 
 
 def _cost(ec2: Ec2, thing: Instance | Remain, now: datetime) -> float | None:
@@ -98,15 +134,12 @@ def _cost(ec2: Ec2, thing: Instance | Remain, now: datetime) -> float | None:
     return round(of_volume(thing.gib, thing.made, now), 6) if thing.gib and thing.made else 0.0
 
 
-def end(ec2: Ec2, orphans: Iterable[Orphan], recorder: Recorder) -> ExitCode:
+def end(orphans: Iterable[Orphan], recorder: Recorder) -> ExitCode:
     """End them, and tell of each; one that can not be ended keeps no other from its end. Return the worst outcome."""
     codes: list[ExitCode] = []
     for one in orphans:
         try:
-            if isinstance(one.thing, Remain):
-                remains.delete(ec2, one.thing)
-            else:
-                ec2.terminate([one.id])
+            one.end()
         except MaintainerError as error:
             recorder.record("termination.failed", instance=one.id, group=one.marks.group, reason=error.message)
             codes.append(error.exit_code)
