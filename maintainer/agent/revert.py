@@ -30,7 +30,8 @@ def make_plan(run: Run, is_told: Callable[[Finding], bool] = lambda _: False) ->
     plan = plan_revert(
         run.histories, run.fold, run.looks, run.terms(), Into(find, shelves.truths(), shelves.heals(), shelves.marks(), shelves.words())
     )
-    run.recorder.record("plan.made", heal=len(plan.heal), mark=len(plan.mark), evict=len(plan.evict), new=len(plan.new))
+    counts = {"heal": len(plan.heal), "mark": len(plan.mark), "evict": len(plan.evict), "new": len(plan.new)}
+    run.recorder.record("plan.made", **counts, stored=plan.stored, kept=plan.kept)
     return plan
 
 

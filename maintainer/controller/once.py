@@ -58,6 +58,8 @@ class Once:
     _costs: list[float | None] = field(default_factory=list, init=False)
     _reads: int = field(default=0, init=False)
     _writes: int = field(default=0, init=False)
+    _kept: dict[str, int] = field(default_factory=dict, init=False)
+    """By repository: bytes of the versions that are kept below those on top, as evidence."""
     _stopped: threading.Event = field(default_factory=threading.Event, init=False)
     _agents: set[Agent] = field(default_factory=set, init=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
@@ -73,7 +75,8 @@ class Once:
 
     def _tell_cost(self) -> None:
         """Write what the run cost, as far as it is known."""
-        requests = StorePrices().of(self._reads, self._writes)
+        prices, kept = StorePrices(), sum(self._kept.values())
+        requests = prices.of(self._reads, self._writes)
         usd = total((*self._costs, requests))
         self.recorder.record(
             "run.billed",
@@ -82,9 +85,14 @@ class Once:
             requests=round(requests, 6),
             reads=self._reads,
             writes=self._writes,
+            kept=kept,
+            kept_usd_month=round(prices.of_month(kept), 6),
         )
 
     def _note(self, event: Event) -> None:
+        if event.event == "plan.made" and event.repository is not None:
+            with self._lock:
+                self._kept[event.repository] = int(str(event.fields.get("kept", 0)))
         if event.event == "repository.finished":
             with self._lock:
                 self._reads += int(str(event.fields.get("reads", 0)))

@@ -24,17 +24,22 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class StorePrices:
-    """What a store takes: USD for a thousand requests that read one object, and for a thousand that write, copy or list.
+    """What a store takes: USD for a thousand requests that read one object, for a thousand that write, copy or list, and for a GiB a month.
 
     By default what S3 Standard takes in us-east-1 (Amazon S3 pricing, 2025).
     """
 
     reads: float = 0.0004
     writes: float = 0.005
+    gib_month: float = 0.023
 
     def of(self, reads: int, writes: int) -> float:
         """Return what these requests cost."""
         return (reads * self.reads + writes * self.writes) / 1000
+
+    def of_month(self, size: int) -> float:
+        """Return what so many bytes cost in a month."""
+        return size / (1 << 30) * self.gib_month
 
 
 def of_instance(prices: Sequence[Price], launched: datetime, ended: datetime) -> float | None:

@@ -24,7 +24,7 @@ VOCABULARY: Mapping[str, Level] = {
     "launch.postponed": "warning",  # group, reason, guidance, seconds
     "attempt.started": "warning",  # group, attempt, of, run, repositories
     "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
-    "run.billed": "info",  # usd (null: not known), instances, requests, reads, writes
+    "run.billed": "info",  # usd (null: not known), instances, requests, reads, writes; kept (bytes), kept_usd_month: evidence
     "agent.lost": "error",  # status, reason
     "instance.launched": "info",  # instance, group, type, zone, market, deadline
     "instance.reached": "info",  # instance
@@ -44,7 +44,7 @@ VOCABULARY: Mapping[str, Level] = {
     "restic.repeated": "warning",  # command, reason
     "call.retried": "warning",  # call, attempt, reason, wait_s
     "store.surveyed": "info",  # keys, versions
-    "plan.made": "info",  # heal, mark, evict, new
+    "plan.made": "info",  # heal, mark, evict, new; stored, kept: bytes of the versions on top, and of those below them
     "heal.planned": "info",  # key, from_version, over, why
     "mark.planned": "info",  # key, over, why
     "eviction.planned": "info",  # key, why

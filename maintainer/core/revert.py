@@ -6,6 +6,7 @@ from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.ledger import Fold
@@ -75,6 +76,10 @@ class RevertPlan:
     standing: MutableMapping[str, Truth] = field(default_factory=dict)
     new: tuple[str, ...] = ()
     hidden: Mapping[str, Truth] = field(default_factory=dict)
+    stored: int = 0
+    """Bytes of the versions on top, before anything is done."""
+    kept: int = 0
+    """Bytes of the versions below them: what was replaced or marked, and may be evidence still."""
 
     @property
     def is_empty(self) -> bool:
@@ -153,8 +158,12 @@ class Into:
 def plan_revert(histories: Mapping[str, KeyHistory], fold: Fold, examine: Examine, terms: Terms, into: Into | None = None) -> RevertPlan:
     """Decide for every key. No plan deletes a version: there is no such action."""
     planner = _Planner(histories, fold, examine, terms, into or Into())
+    stored = kept = 0
     for history in histories.values():
         planner.decide(history)
+        stored += history.current.size
+        if len(history.versions) > 1:
+            kept += sum(version.size for version in islice(history.versions, 1, None))
     return RevertPlan(
         heal=planner.heal,
         mark=planner.mark,
@@ -162,6 +171,8 @@ def plan_revert(histories: Mapping[str, KeyHistory], fold: Fold, examine: Examin
         standing=planner.standing,
         new=tuple(planner.new),
         hidden=planner.hidden,
+        stored=stored,
+        kept=kept,
     )
 
 

@@ -100,6 +100,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "run.billed": lambda f: (
         ("what this run cost is not known" if f["usd"] is None else f"this run cost {f['usd']:.4f} USD")
         + f", {f['requests']:.4f} of it for {f['reads'] + f['writes']:,} requests at S3's list price"
+        + (f"; old versions kept as evidence: {size(f['kept'])}, {f['kept_usd_month']:.4f} USD a month" if f["kept"] else "")
     ),
     "agent.lost": lambda f: (
         f"the agent was lost: {f['reason']} (status {f['status']}). The next attempt or run settles it. {f['last_words']}".rstrip()

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.controller.test_wrong_input import refused
+from tests.support.buckets import client
 from tests.support.instances import Fleet, shown
 
 
@@ -14,6 +15,18 @@ from tests.support.instances import Fleet, shown
 def park(park: Fleet) -> Fleet:
     park.repository()
     return park
+
+
+def test_what_is_kept_as_evidence_is_told_with_what_it_costs_a_month(park: Fleet) -> None:
+    s3, where = client(park.sandbox, "admin"), {"Bucket": park.sandbox.bucket, "Prefix": park.prefix}
+    pack = next(one["Key"] for one in s3.list_objects_v2(**where)["Contents"] if "/data/" in one["Key"])
+    s3.put_object(Bucket=park.sandbox.bucket, Key=pack, Body=bytes(3 << 20))
+    code, events = park.run()
+    assert code == 3, shown(events)
+    (billed,) = [event.fields for event in events if event.event == "run.billed"]
+    kept = sum(one["Size"] for one in s3.list_object_versions(**where)["Versions"] if not one["IsLatest"])
+    assert billed["kept"] == kept > 3 << 20
+    assert billed["kept_usd_month"] == round(kept / 2**30 * 0.023, 6) > 0
 
 
 @pytest.mark.parametrize(("market", "usd_hour"), [("spot", 3.6), ("on-demand", 7.2)])
