@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from maintainer.cli import common, compute, service
 from maintainer.cli.output import events_shown
-from maintainer.controller.once import Once
+from maintainer.controller.once import Month, Once
 from maintainer.core.errors import MaintainerError
 from maintainer.core.moments import to_text
 from maintainer.edges import restic
+from maintainer.edges.bills import Bills
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder, diagnostics
+from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import new_run_id
+from maintainer.settings.load import Settings
 
 if TYPE_CHECKING:
     from maintainer.edges.compute.ec2 import Ec2
@@ -61,7 +64,29 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
         if any(group.compute == "ec2" for group in groups.values()):
             _sweep(reach(), compute.owner(chosen), recorder)
         jobs = {group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only) for group in groups}
-        return Once(computes, recorder, show, at_once=chosen.run.groups_at_once).run(jobs)
+        bills, month = _month(chosen, run_id)
+        once = Once(computes, recorder, show, at_once=chosen.run.groups_at_once, month=month)
+        code = once.run(jobs)
+        if bills is not None:
+            _add(bills, run_id, once.usd)
+        return code
+
+
+def _month(chosen: Settings, run_id: str) -> tuple[Bills | None, Month | None]:
+    """Return where bills are kept, and what the month has cost: nothing where there is no budget for it."""
+    if not chosen.run.month_budget:
+        return None, None
+    place = chosen.state_place()
+    bills = Bills(S3(chosen.access(), place.endpoint), place)
+    return bills, Month(chosen.run.month_budget, bills.spent(run_id))
+
+
+def _add(bills: Bills, run_id: str, usd: float | None) -> None:
+    """Keep the run's bill. That it can not be kept changes nothing of how the run ended, and must be known: the budget is wrong then."""
+    try:
+        bills.add(run_id, usd)
+    except MaintainerError as error:
+        diagnostics().warning("this run's cost could not be kept, and month_budget does not know of it", reason=str(error))
 
 
 def _sweep(ec2: Ec2, owner: str, recorder: Recorder) -> None:

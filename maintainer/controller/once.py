@@ -43,6 +43,14 @@ class _Ended:
         return noticed or (self.code is ExitCode.LOST and self.has_died)
 
 
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What a calendar month's runs may cost, in USD, and what those before this one have."""
+
+    budget: float
+    spent: float
+
+
 @dataclass
 class Once:
     """A run over several groups, each on its own compute. `sink` sees every event as it comes, from several threads."""
@@ -53,8 +61,11 @@ class Once:
     received: signal.Signals | None = None
     at_once: int = 20
     """Groups that run at the same time; the others wait for one of them to end."""
+    month: Month | None = None
     clock: Clock = field(default_factory=SystemClock)
     """Of the real time: what is waited for passes by it."""
+    usd: float | None = field(default=0.0, init=False)
+    """What the run has cost, once it has ended; None where that is not known."""
     _costs: list[float | None] = field(default_factory=list, init=False)
     _reads: int = field(default=0, init=False)
     _writes: int = field(default=0, init=False)
@@ -77,7 +88,7 @@ class Once:
         """Write what the run cost, as far as it is known."""
         prices, kept = StorePrices(), sum(self._kept.values())
         requests = prices.of(self._reads, self._writes)
-        usd = total((*self._costs, requests))
+        self.usd = usd = total((*self._costs, requests))
         self.recorder.record(
             "run.billed",
             usd=None if usd is None else round(usd, 6),
@@ -87,6 +98,7 @@ class Once:
             writes=self._writes,
             kept=kept,
             kept_usd_month=round(prices.of_month(kept), 6),
+            **({} if self.month is None else {"month_budget": self.month.budget, "month_before": round(self.month.spent, 6)}),
         )
 
     def _note(self, event: Event) -> None:
@@ -150,6 +162,18 @@ class Once:
             guidance="raise run_budget, or let the next run go on",
         )
 
+    def _check_month(self, group: str) -> None:
+        """Raise NoInstanceError where the month's runs, with what this one has spent so far, have used its budget up."""
+        if self.month is None or not self.computes[group].is_paid:
+            return
+        with self._lock:
+            spent = self.month.spent + sum(one or 0.0 for one in self._costs)
+        if spent >= self.month.budget:
+            raise NoInstanceError(
+                f"this month's runs have cost {spent:.4f} USD, and month_budget is {self.month.budget:.2f} USD: no instance is launched",
+                guidance="raise month_budget of [run]; else nothing is maintained or verified until the next month (UTC)",
+            )
+
     def _follow(self, group: str, job: Job) -> _Ended:
         """Run one agent to its end."""
         try:
@@ -199,6 +223,7 @@ class Once:
         until = self.clock.monotonic() + compute.patience.total_seconds()
         pause, refused = FIRST_PAUSE_S, 0
         while True:
+            self._check_month(group)
             try:
                 if refused or job.run_id != self.recorder.run_id:  # a later attempt's machine must be the only one
                     compute.clear(self.recorder.run_id)

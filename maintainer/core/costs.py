@@ -69,3 +69,10 @@ def total(costs: Iterable[float | None]) -> float | None:
     """Return the sum; None where one of them is not known."""
     known = list(costs)
     return None if any(one is None for one in known) else sum(one for one in known if one is not None)
+
+
+def month_spent(bills: Iterable[float | None]) -> float:
+    """Return what a month's runs have cost. One that is not known counts as the dearest that is: no missing right lifts a budget."""
+    every = list(bills)
+    known = [one for one in every if one is not None]
+    return sum(known) + (len(every) - len(known)) * max(known, default=0.0)

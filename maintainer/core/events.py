@@ -24,7 +24,7 @@ VOCABULARY: Mapping[str, Level] = {
     "launch.postponed": "warning",  # group, reason, guidance, seconds
     "attempt.started": "warning",  # group, attempt, of, run, repositories
     "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
-    "run.billed": "info",  # usd (null: not known), instances, requests, reads, writes; kept (bytes), kept_usd_month: evidence
+    "run.billed": "info",  # usd (or null), instances, requests, reads, writes, kept (bytes), kept_usd_month, month_budget, month_before
     "agent.lost": "error",  # status, reason
     "instance.launched": "info",  # instance, group, type, zone, market, deadline
     "instance.reached": "info",  # instance

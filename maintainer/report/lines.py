@@ -101,6 +101,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
         ("what this run cost is not known" if f["usd"] is None else f"this run cost {f['usd']:.4f} USD")
         + f", {f['requests']:.4f} of it for {f['reads'] + f['writes']:,} requests at S3's list price"
         + (f"; old versions kept as evidence: {size(f['kept'])}, {f['kept_usd_month']:.4f} USD a month" if f["kept"] else "")
+        + (f"; the month's budget is {f['month_budget']:.2f} USD, {f['month_before']:.4f} spent before" if "month_budget" in f else "")
     ),
     "agent.lost": lambda f: (
         f"the agent was lost: {f['reason']} (status {f['status']}). The next attempt or run settles it. {f['last_words']}".rstrip()

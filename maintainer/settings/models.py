@@ -55,11 +55,15 @@ class StateSection(Section):
 
 
 class RunSection(Section):
-    """`[run]`: when `maintainer run` runs, as a service: at `at` (UTC) and every period from there. `groups_at_once`: the others wait."""
+    """`[run]`: when `maintainer run` runs, as a service: at `at` (UTC) and every period from there. `groups_at_once`: the others wait.
+
+    `month_budget`: USD that a calendar month's runs may have cost, instances and requests, before no instance is launched; 0 is no limit.
+    """
 
     at: Annotated[timedelta, _of_text(values.parse_time)] = timedelta(hours=3, minutes=30)
     every: Annotated[timedelta, _of_text(values.parse_period)] = timedelta(days=1)
     groups_at_once: Annotated[int, Field(ge=1)] = 20
+    month_budget: Dollars = 0
 
 
 class ResticSection(Section):

@@ -65,6 +65,7 @@ class Attempts:
     """Repositories' codes and the agent's status: one below zero is that of a machine that dies, and -9 that of a process."""
     patience: timedelta = timedelta(0)
     budget: float = 0.0
+    is_paid: bool = True
     refusals: list[NoInstanceError] = field(default_factory=list)
     launched: list[Job] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from maintainer.core.errors import AccessDeniedError
+from maintainer.edges.bills import Bills
 from tests.controller.test_wrong_input import refused
 from tests.support.buckets import client
 from tests.support.instances import Fleet, shown
@@ -69,3 +72,37 @@ def test_what_is_dearer_than_the_limit_is_not_taken(park: Fleet) -> None:
     prices.unlink()
     assert code == 0, shown(events)
     assert [event.fields["type"] for event in events if event.event == "instance.launched"] == ["m6i.large"]
+
+
+def test_a_month_s_budget_stops_launches_and_says_until_when(park: Fleet) -> None:
+    prices = park.directory / "prices.json"
+    prices.write_text(json.dumps({"spot m5.large": "3.6"}))
+    Path(park.sandbox.config).write_text("[run]\nmonth_budget = 0.05\n" + Path(park.sandbox.config).read_text())
+    park.configure("[group.sandbox.instance]\n", '[group.sandbox.instance]\nmarket = ["spot"]\ntypes = ["m5.large"]\n')
+    code, events = park.run()
+    assert code == 0, shown(events)
+    (first,) = [event.fields for event in events if event.event == "run.billed"]
+    assert (first["month_budget"], first["month_before"]) == (0.05, 0)
+    launched = len(park.instances(living=False))
+    code, events = park.run()
+    (refused_for,) = [str(event.fields["reason"]) for event in events if event.event == "run.failed"]
+    prices.unlink()
+    assert code == 5
+    assert refused_for == f"this month's runs have cost {first['usd']:.4f} USD, and month_budget is 0.05 USD: no instance is launched"
+    assert len(park.instances(living=False)) == launched
+    park.configure("month_budget = 0.05", "month_budget = 5")
+    code, output, errors = park.call("run", "--once")
+    assert code == 0, output + errors
+    assert f"the month's budget is 5.00 USD, {first['usd']:.4f} spent before" in output
+
+
+def test_a_bill_that_can_not_be_kept_is_told_and_costs_no_run(park: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(park.sandbox.config).write_text("[run]\nmonth_budget = 5\n" + Path(park.sandbox.config).read_text())
+
+    def refuse(*_: object) -> None:
+        raise AccessDeniedError("s3:PutObject was refused", guidance="allow it")
+
+    monkeypatch.setattr(Bills, "add", refuse)
+    code, _, errors = park.call("run", "--once")
+    assert code == 0
+    assert "this run's cost could not be kept" in errors

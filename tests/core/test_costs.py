@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maintainer.core.costs import Price, StorePrices, of_instance, total
+from maintainer.core.costs import Price, StorePrices, month_spent, of_instance, total
 
 START = datetime(2026, 11, 30, 3, tzinfo=UTC)
 
@@ -54,3 +54,10 @@ def test_a_sum_with_an_unknown_part_is_unknown() -> None:
     assert total([0.1, 0.2]) == pytest.approx(0.3)
     assert total([0.1, None]) is None
     assert total([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("bills", "spent"), [([], 0), ([1.0, 0.5], 1.5), ([1.0, None, 0.5, None], 3.5), ([None, None], 0), ([0.25, None], 0.5)]
+)
+def test_what_is_not_known_of_a_month_counts_as_the_dearest_that_is(bills: list[float | None], spent: float) -> None:
+    assert month_spent(bills) == spent

@@ -165,6 +165,9 @@ def _controller() -> Iterator[Row]:
     yield row("s3:GetObjectVersion", "prod/web/ledger/00000000", may=True, bucket=STATE)
     yield row("s3:ListBucketVersions", "prod/web/", may=True, bucket=STATE, context={"s3:prefix": "prod/web/"})
     yield Row("controller", "s3:PutObject", STATE, "prod/web/ledger/00000001", False, *CONDITIONAL)
+    yield Row("controller", "s3:PutObject", STATE, "prod/_bills/2026-11/r-000000000001", True, *CONDITIONAL)
+    yield Row("controller", "s3:PutObject", STATE, "prod/_bills/2026-11/r-000000000001", False, {}, {"s3:ObjectCreationOperation": "true"})
+    yield Row("maintenance servers", "s3:PutObject", STATE, "prod/_bills/2026-11/r-000000000002", False, *CONDITIONAL)
     yield row("s3:DeleteObject", "prod/web/ledger/00000000", bucket=STATE)
     for bucket, key in ((BACKUPS, "web/data/x"), (CLINICAL, "records/data/x")):
         for action in ("s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"):

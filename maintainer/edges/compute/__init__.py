@@ -44,6 +44,10 @@ class Compute(Protocol):
     def budget(self) -> float:
         """Return what the machines of one run may cost, in USD, before no other is launched; 0 is no limit."""
 
+    @property
+    def is_paid(self) -> bool:
+        """Tell whether a launch costs anything: then a month's budget holds for it."""
+
     def launch(self, job: Job, refused: int = 0) -> Agent:
         """Start an agent on a job, of which this many launches were refused before. NoInstanceError: one that may pass may do so later."""
 

@@ -51,6 +51,11 @@ class Ec2Compute:
         return self.way.patience
 
     @property
+    def is_paid(self) -> bool:
+        """Return that every instance costs."""
+        return True
+
+    @property
     def budget(self) -> float:
         """Return what a run's instances may cost before no other is launched."""
         return self.way.budget

@@ -69,6 +69,7 @@ class LocalCompute:
 
     patience = timedelta(0)
     budget = 0.0
+    is_paid = False
 
     def launch(self, job: Job, refused: int = 0) -> LocalAgent:  # noqa: ARG002 - no process was ever refused
         """Start an agent on a job."""

@@ -64,6 +64,7 @@ class SshCompute:
     recorder: Recorder
     clock: Clock
     budget: float = 0.0
+    is_paid: bool = False
 
     @property
     def patience(self) -> timedelta:

@@ -166,6 +166,12 @@ data "aws_iam_policy_document" "controller" {
   }
 
   statement {
+    sid       = "KeepBills"
+    actions   = ["s3:PutObject"]
+    resources = ["arn:${local.partition}:s3:::${var.state.bucket}/${var.state.prefix}/_bills/*"] # what month_budget is held against
+  }
+
+  statement {
     sid       = "ListState"
     actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = ["arn:${local.partition}:s3:::${var.state.bucket}"]

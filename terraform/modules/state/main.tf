@@ -7,7 +7,7 @@ locals {
   arn = "arn:${data.aws_partition.current.partition}:s3:::${var.bucket}"
   # A role in another account needs both, its own policy and this one.
   below = { for name, one in var.cross_account : name => length(one.repositories) == 0 ? ["${var.prefix}/*"] : [for repository in one.repositories : "${var.prefix}/${repository}/*"] }
-  cross_account = flatten([
+  cross_account = flatten([[
     for name, one in var.cross_account : [
       {
         role      = one.role_arn
@@ -17,7 +17,12 @@ locals {
       },
       { role = one.role_arn, actions = ["s3:ListBucket", "s3:ListBucketVersions"], resources = [local.arn], prefixes = local.below[name] },
     ]
-  ])
+    ], [
+    # A controller, which has no repositories, keeps what its runs have cost.
+    for name, one in var.cross_account : [
+      { role = one.role_arn, actions = ["s3:PutObject"], resources = ["${local.arn}/${var.prefix}/_bills/*"], prefixes = [] },
+    ] if length(one.repositories) == 0
+  ]])
   endpoint = coalesce(var.s3_endpoint, "https://s3.${data.aws_region.current.name}.${data.aws_partition.current.dns_suffix}")
 }
 
