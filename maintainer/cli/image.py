@@ -1,4 +1,4 @@
-"""`maintainer image build | list | kit`: what the sandbox's machines boot from, and instances."""
+"""`maintainer image build | list | kit`: what the sandbox's machines boot from, and instances; and the controller's container image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode
-from maintainer.sandbox import image
+from maintainer.sandbox import image, oci
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +21,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "list": "list the images in the cache, the newest first",
     }
     for name, text in helps.items():
-        actions.add_parser(name, help=text).add_argument("--json", action="store_true", help="print JSON")
+        action = actions.add_parser(name, help=text)
+        action.add_argument("--json", action="store_true", help="print JSON")
+        if name == "build":
+            oci_text = "instead write the controller's container image of this checkout to an OCI archive; prints its digest"
+            action.add_argument("--oci", type=Path, metavar="FILE", help=oci_text)
     text = "fill a directory with all that provision.sh takes on an instance of Debian 13, to make EC2's image of it; prints the digest"
     actions.add_parser("kit", help=text).add_argument("directory", type=Path, metavar="DIRECTORY")
     parser.set_defaults(run=run)
@@ -29,6 +33,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
+    if arguments.action == "build" and arguments.oci is not None:
+        digest = oci.build(arguments.oci)
+        say(json.dumps({"archive": str(arguments.oci), "digest": digest}, indent=2) if arguments.json else digest)
+        return ExitCode.COMMITTED
     if arguments.action == "build":
         made = image.build(image.cache())
         say(json.dumps(asdict(made), indent=2) if arguments.json else _line(made))

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -72,9 +72,9 @@ def kit(directory: Path) -> str:
         directory.mkdir(parents=True)
     except OSError as error:
         raise SandboxError(f"{directory}: {error.strerror}", guidance="name a directory that can be made, and is not there yet") from error
-    with _work(directory) as work:
-        _give_base(source / "cloudinit", directory, work)
-        _give_agent(source, directory, work, {"image_id": "", "digest": digest, "base": base_digest})
+    with work_below(directory) as work:
+        give_base(source / "cloudinit", directory, work)
+        give_agent(source, directory, work, {"image_id": "", "digest": digest, "base": base_digest})
     return digest
 
 
@@ -131,7 +131,7 @@ def _digest(source: Path, what: list[str], before: str) -> str:
     return hashed.hexdigest()
 
 
-def _give_base(cloudinit: Path, given: Path, work: Path) -> None:
+def give_base(cloudinit: Path, given: Path, work: Path) -> None:
     """Put there what `provision.sh base` takes."""
     for name in ("provision.sh", "requirements.lock", "restic.lock"):
         shutil.copy(cloudinit / name, given)
@@ -140,7 +140,7 @@ def _give_base(cloudinit: Path, given: Path, work: Path) -> None:
     _pip(work, "download", "-r", str(given / "requirements.lock"), *wanted, "--dest", str(given / "wheels"))
 
 
-def _give_agent(source: Path, given: Path, work: Path, said: dict[str, str]) -> None:
+def give_agent(source: Path, given: Path, work: Path, said: dict[str, str]) -> None:
     """Put there what `provision.sh agent` takes; `said` is what the image says of itself."""
     shutil.copy(source / "cloudinit/provision.sh", given)
     _pip(work, "wheel", "--no-deps", "--wheel-dir", str(given / "wheels"), str(source))
@@ -148,23 +148,11 @@ def _give_agent(source: Path, given: Path, work: Path, said: dict[str, str]) -> 
 
 
 def _build_base(cloudinit: Path, base: Path) -> None:
-    with _work(base.parent) as work:
+    with work_below(base.parent) as work:
         given = work / "given"
         given.mkdir()
-        _give_base(cloudinit, given, work)
-        _do(
-            work,
-            "mmdebstrap",
-            "--variant=apt",
-            *('--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"'),
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale", "info")),
-            '--customize-hook=mkdir "$1/srv/given"',
-            f"--customize-hook=sync-in {given} /srv/given",
-            '--customize-hook=chroot "$1" sh /srv/given/provision.sh base /srv/given',
-            '--customize-hook=rm -r "$1/srv/given"',
-            SUITE,
-            str(work / "base.tar"),
-        )
+        give_base(cloudinit, given, work)
+        bootstrap(work, given, 'chroot "$1" sh /srv/given/provision.sh base /srv/given', work / "base.tar")
         root = work / "root"
         root.mkdir(mode=0o755)
         _own(root)
@@ -174,11 +162,30 @@ def _build_base(cloudinit: Path, base: Path) -> None:
         root.rename(base)
 
 
+def bootstrap(work: Path, given: Path, hook: str, target: Path, *more: str, env: Mapping[str, str] | None = None) -> None:
+    """Write a tar of a Debian in which a hook has run that finds `given` as /srv/given; `more` are options of mmdebstrap."""
+    _do(
+        work,
+        "mmdebstrap",
+        "--variant=apt",
+        *('--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Languages "none"'),
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale", "info")),
+        *more,
+        '--customize-hook=mkdir "$1/srv/given"',
+        f"--customize-hook=sync-in {given} /srv/given",
+        f"--customize-hook={hook}",
+        '--customize-hook=rm -r "$1/srv/given"',
+        SUITE,
+        str(target),
+        env=env,
+    )
+
+
 def _build_agent(source: Path, base: Path, made: Path, digest: str) -> None:
-    with _work(base.parent) as work:
+    with work_below(base.parent) as work:
         given, state = work / "given", work / "state"
         given.mkdir()
-        _give_agent(source, given, work, {"image_id": made.name, "digest": digest, "base": base.name})
+        give_agent(source, given, work, {"image_id": made.name, "digest": digest, "base": base.name})
         prepare(state)
         environment, directories = surroundings(state, (str(base),), "00000000-0000-4000-8000-000000000000", shared=given)
         _inside(work, ["sh", "/proc/self/fd/10/enter", "sh", "/mnt/provision.sh", "agent", "/mnt"], environment, directories)
@@ -218,7 +225,7 @@ def _own(path: Path) -> None:
 
 
 @contextmanager
-def _work(folder: Path) -> Iterator[Path]:
+def work_below(folder: Path) -> Iterator[Path]:
     """Yield a directory beside the cache's own, so that what is made can be renamed into place, whole or not at all."""
     work = Path(tempfile.mkdtemp(prefix="build-", dir=folder))
     work.chmod(0o755)
@@ -240,10 +247,17 @@ def _pip(work: Path, *arguments: str) -> None:
     _do(work, sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
 
 
-def _do(work: Path, *argv: str) -> None:
-    """Run a tool of this machine; SandboxError quotes its last words."""
+def _do(work: Path, *argv: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a tool of this machine; SandboxError quotes its last words. `env` is beside this process's own."""
     done = subprocess.run(  # noqa: S603 - tools of ours, without a shell
-        argv, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        argv,
+        cwd=work,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise SandboxError(f"{Path(argv[0]).name} failed while building the image", guidance=_last_words(done.stdout))
