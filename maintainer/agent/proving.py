@@ -12,6 +12,7 @@ from maintainer.core.errors import StoreError
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import Layers, View
 from maintainer.edges import restic
+from maintainer.edges.restic import Outcome
 from maintainer.edges.viewserver import Permissions, ViewServer, scratch_version
 from maintainer.format.indexes import read_index
 
@@ -59,6 +60,7 @@ def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: M
         raise_failures(server, "admission of packs")
     if indexed.status != 0 or checked.status not in (0, 1):
         if len(packs) == 1:
+            blame(run, opened, checked, restic.repair_index_argv() if indexed.status else restic.check_argv(read_data=True))
             return Proof(unsound=dict.fromkeys(packs, f"restic fails over it: {restic.last_words(checked)}"))
         return _halved(run, packs, opened, held)
     broken = set(restic.parse_check(checked).get("broken_packs") or ())
@@ -72,6 +74,7 @@ def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: M
         elif short(key) in broken:
             proof.unsound[key] = "it holds something else than its header says"
         elif checked.status and len(packs) == 1:
+            blame(run, opened, checked, restic.check_argv(read_data=True))
             proof.unsound[key] = restic.last_words(checked)
         else:
             proof.contents[short(key)] = headers[short(key)]
@@ -104,9 +107,28 @@ def is_complete(
     view = View(Layers({key: run.standing[key].version for key in snapshots}, shown))
     with run.serve(view, Permissions(), scratch) as server:
         # A snapshot that crashes restic is none that could be restored: the others must not wait for it.
-        sound = run.ask(server, opened, restic.check_argv(read_data=False)).status == 0
+        checked = run.ask(server, opened, restic.check_argv(read_data=False))
         raise_failures(server, "admission of snapshots")
-    return sound
+    if checked.status:
+        blame(run, opened, checked, restic.check_argv(read_data=False))
+    return checked.status == 0
+
+
+def blame(run: Run, opened: Opened, outcome: Outcome, argv: tuple[str, ...]) -> None:
+    """Return where restic's failure is that of what it was shown. ResticError where it is this machine's: then it proves nothing.
+
+    A machine without memory, disk or processes to spare fails an honest pack as it fails a poisoned one. It fails a repository that holds
+    nothing, too; and what the kernel kills has not crashed by itself.
+    """
+    if restic.parse_check(outcome):  # it came to its end, and this is its verdict
+        return
+    if outcome.status < 0 and not outcome.late:
+        raise restic.failure(argv[0], outcome)
+    with run.serve(View(run.base(opened)), Permissions(write=True), {}) as server:
+        alone = run.ask(server, opened, argv, time=LEAST_TIME)
+        raise_failures(server, "a repository that holds nothing")
+    if alone.status:
+        raise restic.failure(argv[0], alone)
 
 
 def raise_failures(server: ViewServer, what: str) -> None:

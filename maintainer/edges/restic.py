@@ -22,6 +22,8 @@ from maintainer.core.job import Keep
 from maintainer.core.moments import from_text
 
 OLDEST = (0, 18)
+OOM_SCORE = 500
+"""How much rather than the agent the kernel kills restic where memory runs out: of 1000 (proc(5), oom_score_adj)."""
 SOFT_STOP_S = 20
 """How long restic has to end after SIGINT, before it is killed."""
 KEPT_TAIL = 4_000
@@ -143,6 +145,7 @@ class Restic:
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
         environment |= {"RESTIC_PASSWORD": password, "GOMEMLIMIT": str(self._limits.memory * 9 // 10), "RESTIC_PROGRESS_FPS": "1", **store}
         command = (
+            *("choom", "-n", str(OOM_SCORE), "--"),  # for want of memory the kernel takes restic, and not the agent, which tells why
             *("prlimit", f"--data={self._limits.memory}", "--core=0", "--"),
             *("setpriv", "--pdeathsig", "KILL", "--"),
             *(self.binary, "-r", address, *(("--cache-dir", str(cache)) if cache else ("--no-cache",))),

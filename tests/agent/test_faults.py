@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.agent.test_history import grow, watched, whole
 from tests.support.buckets import without
 from tests.support.faulty import DENIED, STALLED, FaultyProxy
-from tests.support.repositories import Repository
+from tests.support.repositories import RESTIC, Repository
 
 STUCK = ("--stuck-request-timeout", "2s")
 
@@ -170,4 +171,33 @@ def test_a_new_key_is_reported_and_never_shown_until_a_person_accepts_it(reposit
     assert maintained.run().findings("open") == ["new-key"]
     maintained.judge("accept", new)
     assert maintained.run().findings("gone") == ["new-key"]
+    whole(repository)
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ("kill -9 $$", "or by the kernel, for want of memory"),
+        ("echo 'Fatal: resource temporarily unavailable' >&2; exit 1", "resource temporarily unavailable"),
+        ("echo 'fatal error: runtime: cannot allocate memory' >&2; exit 2", "cannot allocate memory"),
+    ],
+    ids=["killed", "no processes", "no memory"],
+)
+@pytest.mark.parametrize("word", ["repair", "check"])
+def test_a_machine_on_which_restic_can_do_nothing_condemns_no_honest_pack(
+    repository: Repository, tmp_path: Path, fails: str, said: str, word: str
+) -> None:
+    grow(repository)
+    maintained = watched(repository)
+    grow(repository, 2, start=2)
+    broken = tmp_path / "restic"
+    broken.write_text(f'#!/bin/sh\nfor one in "$@"; do case $one in {word}) {fails};; esac; done\nexec {RESTIC} "$@"\n')
+    broken.chmod(0o755)
+    ran = maintained.run(replace(maintained.job(), restic=str(broken)))
+    assert ran.code == 4, ran.why()
+    (failed,) = ran.named("run.failed")
+    assert said in f"{failed.fields['reason']} {failed.fields['guidance']}"
+    assert not ran.named("object.evicted")
+    assert not ran.named("object.marked")
+    assert maintained.run().code == 0
     whole(repository)

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from maintainer.core.errors import ExitCode
 from maintainer.edges.clock import read_offset
+from maintainer.edges.restic import OOM_SCORE
 from maintainer.sandbox import daemon, imds, processes, refusals, tunnels
 from tests.support.instances import Fleet, agents_of, processes_of, until
 from tests.support.repositories import Repository
@@ -161,7 +163,7 @@ def kill_agent(park: Fleet, _: subprocess.Popen[str]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def take_back(park: Fleet, _: subprocess.Popen[str]) -> None:
+def take_back(park: Fleet, process: subprocess.Popen[str]) -> None:
     """Give the notice of a spot interruption, and keep the step's restic from its end until it was seen."""
     (machine,) = park.machines()
     init = park.state_of(machine).init
@@ -176,7 +178,13 @@ def take_back(park: Fleet, _: subprocess.Popen[str]) -> None:
                 os.kill(pid, signal.SIGCONT)
 
     threading.Timer(7, go_on).start()
-    park.notice(machine, "instance-action", {"action": "terminate", "time": "2099-01-01T00:00:00Z"})
+    notice(park, process)
+
+
+def notice(park: Fleet, _: subprocess.Popen[str]) -> None:
+    """Give the notice of a spot interruption, whatever the run does."""
+    for machine in park.machines():
+        park.notice(machine, "instance-action", {"action": "terminate", "time": "2099-01-01T00:00:00Z"})
 
 
 def fails(name: str, for_s: float = 0) -> Blow:
@@ -225,12 +233,33 @@ def fill_disk(park: Fleet, _: subprocess.Popen[str]) -> None:
     park.inside(machine, "mount", "-t", "tmpfs", "-o", "size=4k,mode=1777", "none", "/var/tmp")
 
 
-def _dies(step: str) -> Fault:
-    return Fault(f"the instance dies at {step}", OK, '"attempt.started"', at=f"step.started {step}", blow=kill_machine)
+def kill_restic(park: Fleet, _: subprocess.Popen[str]) -> None:
+    """Kill the next restic, and make sure that it is the one which the kernel would kill for want of memory."""
+    (machine,) = park.machines()
+    init = park.state_of(machine).init
+    found: list[int] = []
+
+    def begun() -> bool:
+        found.extend(processes_of(init, b"/bin/restic"))
+        return bool(found)
+
+    until(begun)
+    assert int(Path(f"/proc/{found[0]}/oom_score_adj").read_text()) == OOM_SCORE
+    os.kill(found[0], signal.SIGKILL)
 
 
-def _noticed(step: str) -> Fault:
-    return Fault(f"notice of an interruption at {step}", OK, '"run.interrupted"', at=f"step.started {step}", blow=take_back)
+def _killed_restic(step: str, code: int, says: str) -> Fault:
+    return Fault(f"restic is killed at {step}, as for want of memory", code, says, at=f"step.started {step}", blow=kill_restic)
+
+
+def _dies(step: str, says: str = '"attempt.started"') -> Fault:
+    return Fault(f"the instance dies at {step}", OK, says, at=f"step.started {step}", blow=kill_machine)
+
+
+def _noticed(step: str, *, quietly: bool = False) -> Fault:
+    """Return a notice at a step; `quietly`, where no restic is at work that could be kept from its end: the run is over before the two minutes."""
+    at, says, blow = f"step.started {step}", "run.committed" if quietly else '"run.interrupted"', notice if quietly else take_back
+    return Fault(f"notice of an interruption at {step}", OK, says, at=at, blow=blow)
 
 
 def _killed(name: str, at: str) -> Fault:
@@ -258,9 +287,15 @@ FAULTS = (
     Fault("no right to launch", USAGE, "allow ec2:CreateFleet", ec2_says(CreateFleet="UnauthorizedOperation")),
     Fault("no right to terminate", OK, '"termination.failed"', ec2_says(TerminateInstances="UnauthorizedOperation")),
     Fault("the instance dies at boot", LOST, "the instance has ended by itself", at="instance.launched", blow=kill_booting),
-    *(_dies(step) for step in ("survey", "admit", "prune", "check")),
-    *(_noticed(step) for step in ("forget", "prune", "check")),
+    *(_dies(step) for step in ("survey", "revert", "admit", "freeze", "forget", "prune", "check")),
+    # Over before it is dead, maybe: then nothing is done again.
+    *(_dies(step, "run.committed") for step in ("commit", "mark")),
+    *(_noticed(step) for step in ("survey", "revert", "admit", "freeze", "forget", "prune", "check")),
+    *(_noticed(step, quietly=True) for step in ("commit", "mark")),
     Fault("the agent is killed, as for want of memory", LOST, "status", at="step.started check", blow=kill_agent),
+    # Packs are proved again by halves, the others' verdicts are not: the run is held.
+    _killed_restic("admit", OK, "run.committed"),
+    *(_killed_restic(step, HELD, "or by the kernel, for want of memory") for step in ("prune", "check")),
     Fault(
         "the agent's keeper is killed",
         LOST,
