@@ -23,6 +23,7 @@ from maintainer.edges import procfs
 from maintainer.edges.clock import SystemClock
 
 RUN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}"
+WORDS = "`begin RUN`, `follow RUN N`, `stop RUN`, `collected RUN`, `end RUN`, `list` or `about RESTIC`"
 BEGINNING, JOB = "begin.json", "job.json"
 """What the controller said of the run, as it came; and the job alone, which the agent reads."""
 PLACE = "MAINTAINER_RUN"
@@ -45,12 +46,15 @@ def runs() -> Path:
 
 
 def answer(command: str, here: Path, given: BinaryIO, out: BinaryIO) -> int:
-    """Do `begin RUN`, `follow RUN N`, `stop RUN`, `collected RUN`, `end RUN` or `list`; anything else is status 2.
+    """Do `begin RUN`, `follow RUN N`, `stop RUN`, `collected RUN`, `end RUN`, `list` or `about RESTIC`; anything else is status 2.
 
     What is refused is told on `out`, with status 2 too.
     """
     if command == "list":
         out.writelines(json.dumps(one).encode() + b"\n" for one in listed(here))
+        return 0
+    if found := re.fullmatch(r"about ([A-Za-z0-9_./-]{1,200})", command):
+        out.write(json.dumps(about(found[1])).encode())
         return 0
     if found := re.fullmatch(rf"(begin|end|stop|collected) ({RUN})|follow ({RUN}) ([0-9]{{1,9}})", command):
         verb, run, followed, seen = found.groups()
@@ -64,7 +68,7 @@ def answer(command: str, here: Path, given: BinaryIO, out: BinaryIO) -> int:
         if not place.is_dir():  # what `follow` writes is events alone
             return _refuse(sys.stderr.buffer if followed else out, f"no run {place.name} is here")
         return remote.answer(verb, place, out)
-    sys.stderr.write("maintainer-agent resident: expected `begin RUN`, `follow RUN N`, `stop RUN`, `collected RUN`, `end RUN` or `list`\n")
+    sys.stderr.write(f"maintainer-agent resident: expected {WORDS}\n")
     return remote.WRONG_USE
 
 
@@ -129,6 +133,15 @@ def listed(here: Path) -> Iterator[dict[str, object]]:
             marks = json.loads(path.read_bytes()).get("marks", {})
             runs = (path.parent / remote.ALIVE).exists() and not remote.is_dead(path.parent / remote.ALIVE)
             yield {"run": path.parent.name, "marks": marks, "runs": runs}
+
+
+def about(binary: str) -> dict[str, str]:
+    """Return the versions of maintainer and of a restic binary here: empty where it can not be run."""
+    try:
+        printed = subprocess.run([binary, "version"], capture_output=True, text=True, check=False, timeout=30).stdout  # noqa: S603 - a run's own
+    except (OSError, subprocess.TimeoutExpired):
+        printed = ""
+    return {"maintainer": __version__, "restic": printed.split("\n")[0]}
 
 
 def processes_of(place: Path) -> Iterator[int]:

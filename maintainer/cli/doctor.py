@@ -9,16 +9,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from maintainer import __version__
 from maintainer.agent import preflight
 from maintainer.agent.run import Run
-from maintainer.cli import common
+from maintainer.cli import common, compute
 from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
 from maintainer.edges.capabilities import Capability, Prober
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.log import Recorder
 from maintainer.edges.plainhttp import ask_plainly, without_tls
 from maintainer.edges.reach import Reach
+from maintainer.edges.restic import OLDEST, is_new_enough
 from maintainer.edges.s3 import S3
 from maintainer.hosts.hostfiles import read_environment
 from maintainer.settings.load import Settings
@@ -73,6 +77,7 @@ def _found(chosen: Settings, repository: RepositorySection, host: Path | None) -
         yield from Prober(s3, seen.job.place.bucket, seen.job.place.prefix, seen.store, seen.clock).probe()
         place = seen.job.place
         yield ask_plainly(job.access, place, without_tls(place.endpoint))
+        yield from _machine(chosen, repository)
         seen.state.probe()
         yield Capability("conditional put, in the state store", True, "a second put is refused", "", is_needed=True)
         yield _who_backs_up(seen)
@@ -83,6 +88,28 @@ def _found(chosen: Settings, repository: RepositorySection, host: Path | None) -
             yield Capability("what stops a run", False, what, do, is_needed=True)
     finally:
         seen.close()
+
+
+def _machine(chosen: Settings, repository: RepositorySection) -> Iterator[Capability]:
+    """Yield whether the machine of the repository's group, where that stays, answers and has what a run needs."""
+    group = next(one for one in chosen.groups if one.name == repository.group)
+    if group.compute != "ssh" or group.machine is None:
+        return
+    recorder = Recorder("doctor", "controller", SystemClock(), lambda _: None)
+    where = f"the machine at {group.machine.address}"
+    try:
+        told = compute.standing(chosen, group, recorder).about()
+    except MaintainerError as error:
+        for what, do in error.reasons():
+            yield Capability(where, False, what, do, is_needed=True)
+        return
+    same = told["maintainer"] == __version__
+    do = f"install {__version__} there: docs/machines.md"
+    yield Capability(f"{where}: maintainer", same, told["maintainer"], do, is_needed=True)
+    fit = is_new_enough(told["restic"])
+    oldest = ".".join(map(str, OLDEST))
+    do = f"install {oldest} or newer there, or name it: restic of [group.{group.name}.machine]"
+    yield Capability(f"{where}: restic", fit, told["restic"] or f"no {group.machine.restic} that runs", do, is_needed=True)
 
 
 def _who_backs_up(seen: Run) -> Capability:

@@ -22,6 +22,7 @@ from maintainer.core.job import Keep
 from maintainer.core.moments import from_text
 
 OLDEST = (0, 18)
+_VERSION = re.compile(r"restic (\d+)\.(\d+)(?:\.\d+)?")
 OOM_SCORE = 500
 """How much rather than the agent the kernel kills restic where memory runs out: of 1000 (proc(5), oom_score_adj)."""
 SOFT_STOP_S = 20
@@ -216,7 +217,7 @@ def failure(command: str, outcome: Outcome) -> ResticError:
         case _ if _CRASH.match(said) and ("memory" in said or "pthread_create" in said):  # a thread's stack is memory too
             do = "it needs more than it may have: raise [restic] memory_mib, on a machine that has as much"
         case status if status < 0:
-            do = "restic was stopped from outside, or by the kernel, for want of memory"
+            do = "restic was stopped from outside, or by the kernel, for want of memory: [restic] memory_mib must be less than there is"
         case _:
             do = "maintainer logs RUN tells what led to it"
     return ResticError(f"restic {command} ended with status {outcome.status}: {said}", guidance=do, status=outcome.status)
@@ -298,12 +299,18 @@ def find(configured: str = "restic", limits: Limits = Limits()) -> Restic:
     if binary is None:
         raise _unusable(f"no {configured!r} on PATH")
     printed = subprocess.run([binary, "version"], capture_output=True, text=True, check=False, timeout=30).stdout  # noqa: S603 - the user's own
-    found = re.match(r"restic (\d+)\.(\d+)(?:\.\d+)?", printed)
+    found = _VERSION.match(printed)
     if found is None:
         raise _unusable(f"{binary} prints no version of restic")
-    if (int(found[1]), int(found[2])) < OLDEST:
+    if not is_new_enough(printed):
         raise _unusable(f"{found[0]} at {binary}")
     return Restic(binary, found[0].removeprefix("restic "), limits)
+
+
+def is_new_enough(printed: str) -> bool:
+    """Tell whether what `restic version` printed is the version of one that can be used."""
+    found = _VERSION.match(printed)
+    return found is not None and (int(found[1]), int(found[2])) >= OLDEST
 
 
 def _unusable(found: str) -> ConfigurationError:

@@ -23,7 +23,7 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
 from tests.support.instances import until
 from tests.support.processes import stop
-from tests.support.repositories import Repository
+from tests.support.repositories import RESTIC, Repository
 
 RUN = "web.20260101T000000Z-1"
 
@@ -118,6 +118,15 @@ def test_what_does_not_answer_is_ended_too_and_no_other_run_with_it(maintained: 
     assert not list(resident.processes_of(here / RUN))
     assert list(resident.processes_of(here / f"{RUN}-2"))
     assert call(here, f"end {RUN}-2") == (0, "")
+
+
+def test_it_says_which_versions_it_has_and_runs_nothing_that_is_no_path(here: Path) -> None:
+    status, text = call(here, f"about {RESTIC}")
+    assert status == 0
+    assert json.loads(text)["maintainer"] == __version__
+    assert json.loads(text)["restic"].startswith("restic 0.")
+    assert json.loads(call(here, "about /nowhere/restic")[1])["restic"] == ""
+    assert call(here, "about restic; id")[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from maintainer.edges.ssh import generate_key
 from tests.controller.test_end import follow_to
 from tests.support.instances import Fleet, agents_of, processes_of, shown, until
 from tests.support.repositories import Repository
 from tests.support.standing import Standing, standing
+
+ANOTHER = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{'M' * 43}"
+"""A host key that no machine has."""
 
 
 @dataclass
@@ -121,7 +123,7 @@ def test_a_keeper_that_is_killed_is_lost_its_agent_is_ended_and_the_next_run_set
 @pytest.mark.parametrize(
     ("found", "wanted", "code", "said"),
     [
-        ("host_key = ", f'host_key = "{generate_key().public}" #', 6, "answered with another host key"),
+        ("host_key = ", f'host_key = "{ANOTHER}" #', 6, "answered with another host key"),
         ("address = ", 'address = "127.0.0.1" #', 5, "the machine does not answer: 127.0.0.1 port"),
         ('user = "maintainer"', 'user = "root"', 2, "put this line into ~/.ssh/authorized_keys of root there: restrict,command="),
         ("\nkey = ", '\nkey = "file:/nowhere" #', 2, "the file /nowhere can not be read"),
@@ -153,3 +155,21 @@ def test_another_version_there_is_named(rack: Rack, monkeypatch: pytest.MonkeyPa
     assert code == 2
     assert "and the controller 9.9.9: install the same on both" in output + errors
     until(lambda: rack.runs() == [])
+
+
+def test_doctor_says_what_the_machine_lacks(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = f"the machine at {rack.machine.address}"
+    code, output, errors = rack.park.call("doctor")
+    assert code == 0, output + errors
+    assert f"{where}: restic: restic 0." in output
+    monkeypatch.setattr("maintainer.cli.doctor.__version__", "9.9.9")
+    rack.park.configure("[group.sandbox.machine]\n", '[group.sandbox.machine]\nrestic = "restic-of-mine"\n')
+    code, output, _ = rack.park.call("doctor")
+    assert code == 2
+    assert f"UNFIT  {where}: restic: no restic-of-mine that runs" in output
+    assert f"UNFIT  {where}: maintainer: " in output
+    assert "install 9.9.9 there" in output
+    rack.park.configure("port = ", "port = 1 #")
+    code, output, _ = rack.park.call("doctor")
+    assert code == 2
+    assert "the machine does not answer" in output

@@ -97,6 +97,10 @@ class SshCompute:
         every = [Left(one["run"], Marks(**one["marks"]), one["runs"]) for one in found]
         return [one for one in every if (one.marks.owner, one.marks.group) == (self.machine.owner, self.machine.group)]
 
+    def about(self) -> dict[str, str]:
+        """Return which versions of `maintainer` and `restic` are there; empty where it can not be run. As `left`."""
+        return dict(json.loads(self._ask(f"about {self.machine.restic}", tries=1)))
+
     def end(self, run: str) -> None:
         """Kill what runs of it, and remove what it left; repeating it does no harm. MaintainerError."""
         self._ask(f"end {run}")
