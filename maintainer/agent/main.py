@@ -19,7 +19,7 @@ from maintainer.agent.picture import plan_alone
 from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
 from maintainer.core import job as jobs
-from maintainer.core.errors import ExitCode, MaintainerError, SignalledError, first
+from maintainer.core.errors import ExitCode, HeldError, MaintainerError, SignalledError, first
 from maintainer.core.events import Event, encode, finished
 from maintainer.core.job import Job
 from maintainer.edges import restic, secrets
@@ -128,6 +128,9 @@ def _guard(recorder: Recorder, act: Callable[[], ExitCode]) -> ExitCode:
         return act()
     except MaintainerError as error:
         return _tell(recorder, error)
+    except MemoryError:
+        do = "give it more, or launch a type that has it; nothing is lost, and the next run begins anew"
+        return _tell(recorder, HeldError("this machine has no memory left", guidance=do))
     except Exception as error:  # noqa: BLE001 - the other repositories must have their night; this one is told as our fault
         diagnostics().exception("unexpected", repository=recorder.where)
         reason = f"{type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from maintainer.agent import preflight
 from maintainer.core.job import Keep
 from maintainer.core.records import State
 from maintainer.sandbox.daemon import Sandbox
@@ -145,3 +146,12 @@ def test_without_a_password_everything_is_healed_all_the_same(maintained: Mainta
     assert maintained.run().code == 2
     for snapshot in maintained.repository.trees:
         maintained.repository.verify(snapshot)
+
+
+def test_want_of_memory_is_no_fault_of_ours_and_says_what_to_do(maintained: Maintained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "check", lambda *_: bytearray(1 << 62))
+    ran = maintained.run()
+    assert ran.code == 4
+    assert ran.why() == "this machine has no memory left"
+    monkeypatch.undo()
+    assert maintained.run().code == 3  # the attack on its packs is healed and told

@@ -206,3 +206,8 @@ def test_a_machine_that_can_not_be_terminated_is_told_and_the_status_stands(monk
     assert agent.wait() < 0
     assert [event.event for event in told] == ["termination.failed", "instance.billed"]
     assert told[0].fields["reason"] == "EC2 does not answer"
+
+
+@pytest.mark.parametrize(("waited", "pause"), [(0, 0.05), (0.3, 0.05), (2, 0.2), (5, 0.5), (300, 0.5)])
+def test_a_boot_is_waited_for_a_tenth_of_what_it_has_taken(waited: float, pause: float) -> None:
+    assert instances.knock_pause(waited) == pause

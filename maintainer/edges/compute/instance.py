@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,13 +24,18 @@ BACK_WITHIN_S = 600
 """From a cut connection to the next login; after that the run's outcome is what the state store says."""
 READ_S = 0.5
 KNOCK_S = 0.5
-"""Between two connections that nobody takes: a machine that boots."""
+"""Between two connections that nobody takes, at most: a machine that boots."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 """After a connection that broke: sshd punishes whoever breaks off too often."""
 LOOK_EVERY_S = 2.0
 """Whether its provider still has a machine that does not answer."""
 LOST_STATUS = -1
 CONSOLE_KEPT = 4_000
+
+
+def knock_pause(waited_s: float) -> float:
+    """Return how long to wait before the next connection: a tenth of what was waited, so that a quick boot is not made a slow one."""
+    return min(KNOCK_S, max(0.05, waited_s / 10))
 
 
 class Machine(Protocol):
@@ -106,7 +112,7 @@ class InstanceAgent:
                 if isinstance(error, AccessDeniedError) and not self._reached:
                     why = str(error)
                     break
-                wait = KNOCK_S
+                wait = knock_pause(self._clock.monotonic() - self._last)
                 if not isinstance(error, ssh.NobodyAnswersError):
                     wait, pause = pause, min(pause * 2, LONGEST_PAUSE_S)
                 if self._reached and error.message != why:
@@ -129,19 +135,20 @@ class InstanceAgent:
     def wait(self) -> int:
         """End the instance, and return the agent's exit status; negative where nobody knows it."""
         name, group = self._machine.id, self._machine.group
-        try:
-            self._machine.end()
-        except MaintainerError as error:
-            # How the agent ended is known all the same; the machine ends by its deadline, or by the next sweep.
-            self._recorder.record("termination.failed", instance=name, group=group, reason=error.message)
-        else:
-            self._recorder.record("instance.terminated", instance=name, group=group)
-            self.has_died = self._has_begun and self._status == LOST_STATUS and not self._wish
-        self._tell_cost()
+        with ThreadPoolExecutor(1, thread_name_prefix="bill") as beside:
+            bill = beside.submit(self._machine.bill)  # prices are asked for while it ends: what is paid for is over when that is asked for
+            try:
+                self._machine.end()
+            except MaintainerError as error:
+                # How the agent ended is known all the same; the machine ends by its deadline, or by the next sweep.
+                self._recorder.record("termination.failed", instance=name, group=group, reason=error.message)
+            else:
+                self._recorder.record("instance.terminated", instance=name, group=group)
+                self.has_died = self._has_begun and self._status == LOST_STATUS and not self._wish
+            self._tell_cost(bill.result())
         return self._status
 
-    def _tell_cost(self) -> None:
-        bill = self._machine.bill()
+    def _tell_cost(self, bill: Bill) -> None:
         self.spent = bill.usd
         self._recorder.record(
             "instance.billed",
