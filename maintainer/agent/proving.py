@@ -117,7 +117,7 @@ def is_complete(
 def blame(run: Run, opened: Opened, outcome: Outcome, argv: tuple[str, ...]) -> None:
     """Return where restic's failure is that of what it was shown. ResticError where it is this machine's: then it proves nothing.
 
-    A machine without memory, disk or processes to spare fails an honest pack as it fails a poisoned one. It fails a repository that holds
+    A machine without memory or processes to spare fails an honest pack as it fails a poisoned one. It fails a repository that holds
     nothing, too; and what the kernel kills has not crashed by itself.
     """
     if restic.parse_check(outcome):  # it came to its end, and this is its verdict

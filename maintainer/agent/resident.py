@@ -127,8 +127,8 @@ def end(place: Path, out: BinaryIO) -> int:
 
 
 def listed(here: Path) -> Iterator[dict[str, object]]:
-    """Yield each run that has a folder here: its name, the marks that it was begun with, and whether it still runs."""
-    for path in sorted(here.glob(f"*/{BEGINNING}")):
+    """Yield each run that has a folder here, whole: its name, the marks that it was begun with, and whether it still runs."""
+    for path in sorted(here.glob(f"[!.]*/{BEGINNING}")):
         with suppress(ValueError, FileNotFoundError):  # it was just ended
             marks = json.loads(path.read_bytes()).get("marks", {})
             runs = (path.parent / remote.ALIVE).exists() and not remote.is_dead(path.parent / remote.ALIVE)

@@ -72,6 +72,8 @@ def test_a_run_begins_once_is_read_from_any_line_and_is_gone_when_it_is_ended(ma
         one.join()
     assert answers == [(0, ""), (0, "")]
     assert call(here, f"begin {RUN}", said) == (0, "")
+    (here / f".{RUN}.1").mkdir()  # of one that was killed before its run had a name
+    (here / f".{RUN}.1" / resident.BEGINNING).write_text("{}")
     assert json.loads(call(here, "list")[1]) == {"run": RUN, "marks": {"group": "web"}, "runs": True}
     status, text = call(here, f"follow {RUN} 0")
     assert status == decode(text.splitlines()[-1]).fields["exit_code"]
@@ -84,7 +86,7 @@ def test_a_run_begins_once_is_read_from_any_line_and_is_gone_when_it_is_ended(ma
     assert call(here, f"begin {RUN}", said) == (0, "")  # it was
     assert call(here, f"follow {RUN} 0") == (status, text)
     assert call(here, f"end {RUN}") == call(here, f"end {RUN}") == (0, "")
-    assert list(here.iterdir()) == []
+    assert [path.name for path in here.iterdir()] == [f".{RUN}.1"]
     assert call(here, f"follow {RUN} 0") == (2, f"no run {RUN} is here")
 
 

@@ -141,7 +141,7 @@ class SshCompute:
             verb = command.partition(" ")[0]
             problem = Problem(
                 f"group.{one.group}.machine",
-                f"{one.address} refused to {verb}: {said.strip() or f'status {status}'}",
+                f"{one.address} refused `{verb}`: {said.strip() or f'status {status}'}",
                 f"maintainer {__version__} there, and {FORCED} before this key in authorized_keys",
                 "install or correct what it names; docs/machines.md says how such a machine is made",
             )
