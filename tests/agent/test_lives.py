@@ -56,7 +56,7 @@ class Lives(RuleBasedStateMachine):
         day = DAY.total_seconds()
         self.maintained.limits |= {"probation_s": PROBATION * day, "grace_s": day, "answer_s": 2 * day}
         self.maintained.expect_host()
-        self.day = 0
+        self.day = 0.0
         self.number = 0
         self.put: dict[str, datetime] = {}
         """When each good snapshot was put, but for those that a person let go."""
@@ -69,6 +69,12 @@ class Lives(RuleBasedStateMachine):
         self.has_expired = False
         self.back_up()
         self.run()
+
+    def moment(self) -> datetime:
+        """Return a time in a second of its own, for a snapshot: restic's times are cut to seconds, and a policy keeps the last by its time."""
+        self.day += 2 / 86_400
+        self.maintained.pass_days(self.day)
+        return self.now
 
     @property
     def now(self) -> datetime:
@@ -84,7 +90,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def back_up(self) -> None:
         """Back up as the host; where what it finds there stops it, it has made no snapshot that counts."""
-        repository, at = self.repository, self.now
+        repository, at = self.repository, self.moment()
         self.number += 1
         repository.write("stays", 60_000, 77)
         repository.write(f"file{self.number % CONTENTS}", 30_000, self.number % CONTENTS)
@@ -97,7 +103,7 @@ class Lives(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 100))
     def end_late(self, pick: int) -> None:
         """End a backup that began when an old snapshot was there: it relies on the old one's data, whatever has been let go of since."""
-        repository, at = self.repository, self.now
+        repository, at = self.repository, self.moment()
         old = list(self.roots)[pick % len(self.roots)]
         late = forge.snapshot(repository.master_key(), time=at, host=repository.host, paths=repository.paths, tree=self.roots[old])
         repository.put(late.key, late.body)
