@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,6 +16,7 @@ from maintainer.controller.once import SIGNALLED
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.moments import from_text, to_text
 from maintainer.core.schedule import following
+from maintainer.edges.bell import Bell
 from maintainer.edges.log import diagnostics
 from maintainer.settings.load import Settings
 
@@ -83,15 +83,15 @@ def _read(file: Path | None) -> datetime | None:
 def _asked_to_end() -> Iterator[tuple[list[signal.Signals], Callable[[float], object]]]:
     """Yield which signal asked to end, once one has, and how to wait until then."""
     asked: list[signal.Signals] = []
-    woken = threading.Event()
+    bell = Bell()
 
     def note(number: int, _: FrameType | None) -> None:
         asked.append(signal.Signals(number))
-        woken.set()
+        bell.ring()
 
     before = {number: signal.signal(number, note) for number in SIGNALLED}
     try:
-        yield asked, woken.wait
+        yield asked, bell.wait
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,11 +8,11 @@ import ssl
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event as Flag
 
 from maintainer.core.errors import MaintainerError
 from maintainer.core.gateway import GatewayJob, password_file
 from maintainer.edges import rclone, secrets
+from maintainer.edges.bell import Bell
 from maintainer.edges.clock import Clock
 from maintainer.edges.log import diagnostics
 
@@ -51,20 +51,20 @@ class Gateway:
         self._job = job
         self._folder = folder
         self._clock = clock
-        self._stopped = Flag()
+        self._stopped = Bell()
         self._server: subprocess.Popen[bytes] | None = None
         self._has: Secrets | None = None
         self._binary = rclone.find()
 
     def stop(self) -> None:
         """Make `serve` return; may be called by a signal."""
-        self._stopped.set()
+        self._stopped.ring()
 
     def serve(self) -> None:
         """Serve until stopped. What can not be read is told, and stays as it was; without any there is no server yet."""
         due = 0.0
         try:
-            while not self._stopped.is_set():
+            while not self._stopped.is_rung:
                 now = self._clock.monotonic()
                 if now >= due or self._has is None:
                     due = now + self._job.look_every_s
