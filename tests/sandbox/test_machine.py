@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from maintainer.agent.instance import METADATA
 from maintainer.edges.procfs import started_at
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.machines import boot, wait
@@ -34,8 +35,9 @@ def test_cloud_init_does_what_user_data_says_and_sshd_lets_in_the_run_s_key(sand
 
 
 def test_the_metadata_service_wants_tokens_and_gives_the_role_s_own_keys(sandbox: Sandbox, tmp_path: Path, systemd: bool) -> None:
+    patience = " ".join(f"{name}={value}" for name, value in METADATA.items())  # as an agent has it: a busy machine takes a second
     fetch = f"""
-/opt/maintainer/bin/python - <<'PY'
+{patience} /opt/maintainer/bin/python - <<'PY'
 import boto3
 s3 = boto3.client("s3", endpoint_url="{sandbox.endpoint}", region_name="us-east-1")
 print(s3.put_object(Bucket="{sandbox.state_bucket}", Key="machine", Body=b"x")["ResponseMetadata"]["HTTPStatusCode"])
