@@ -9,10 +9,9 @@ from functools import partial
 
 from maintainer.core.costs import of_volume
 from maintainer.core.errors import AccessDeniedError, ExitCode, MaintainerError, first
-from maintainer.core.moments import from_text
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute import remains
-from maintainer.edges.compute.controllers import is_dead
+from maintainer.edges.compute.controllers import why_orphaned
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.remains import KINDS, Remain
 from maintainer.edges.compute.shapes import GATEWAY, Instance, Marks
@@ -119,11 +118,7 @@ def find_runs(compute: SshCompute, clock: Clock, *, everything: bool = False) ->
 
 def _judge(marks: Marks, now: datetime, *, everything: bool) -> str:
     """Say why a thing is an orphan; empty where it is none."""
-    if everything:
-        return "all were asked for"
-    if marks.deadline and from_text(marks.deadline) < now:
-        return f"its deadline was {marks.deadline}"
-    return "the controller that launched it is dead" if is_dead(marks.controller) else ""
+    return "all were asked for" if everything else why_orphaned(marks, now)
 
 
 def _cost(ec2: Ec2, thing: Instance | Remain, now: datetime) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -159,6 +159,12 @@ class Job:
     plan_only: bool = False
     image_digest: str = ""
     metadata: str = ""
+
+    def elsewhere(self, access: Access, restic: str = "restic") -> Job:
+        """Return the job as it holds on another machine, whose own credentials and restic serve."""
+        # The hosts' own credentials are known to the controller alone: what needs them is checked from there.
+        repositories = tuple(replace(one, host_profile="") for one in self.repositories)
+        return replace(self, access=access, restic=restic, repositories=repositories)
 
     def encode(self) -> str:
         """Write the job as one line of JSON."""

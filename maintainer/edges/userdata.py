@@ -82,9 +82,7 @@ def _access_there(here: Access) -> tuple[Access, str | None]:
 def _as_there(job: Job) -> tuple[Job, str | None]:
     """Return the job as it holds on the instance, where the image's restic serves, and what its clock file holds."""
     access, clock = _access_there(job.access)
-    # The hosts' own credentials are known here alone: what needs them is checked from here.
-    repositories = tuple(replace(one, host_profile="") for one in job.repositories)
-    return replace(job, access=access, restic="restic", repositories=repositories), clock
+    return job.elsewhere(access), clock
 
 
 def _template(name: str) -> Traversable:

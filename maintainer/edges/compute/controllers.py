@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 
+from maintainer.core.moments import from_text
+from maintainer.edges.compute.shapes import Marks
 from maintainer.edges.procfs import started_at
 
 
@@ -18,6 +21,13 @@ def is_dead(name: str) -> bool:
     """Tell whether the process is known to be dead. One on another machine, or in another container, may live."""
     machine, process, started = ["", "", "", *name.rsplit("/", 2)][-3:]
     return machine == _machine() and process.isdigit() and started_at(int(process)) != started
+
+
+def why_orphaned(marks: Marks, now: datetime) -> str:
+    """Say why nobody follows what carries these marks any more; empty where somebody may."""
+    if marks.deadline and from_text(marks.deadline) < now:
+        return f"its deadline was {marks.deadline}"
+    return "the controller that launched it is dead" if is_dead(marks.controller) else ""
 
 
 def _machine() -> str:

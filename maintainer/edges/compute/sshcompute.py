@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 import tenacity
@@ -13,7 +13,7 @@ import tenacity
 from maintainer import __version__
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, ConnectionLostError, MaintainerError, NoInstanceError, Problem
 from maintainer.core.job import Access, Job
-from maintainer.core.moments import from_text, to_text
+from maintainer.core.moments import to_text
 from maintainer.edges import ssh
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute import controllers
@@ -108,16 +108,14 @@ class SshCompute:
     def _end_dead(self) -> None:
         """End what nobody follows any more: this run settles its work."""
         for one in self.left():
-            if from_text(one.marks.deadline) < self.clock.now() or controllers.is_dead(one.marks.controller):
+            if controllers.why_orphaned(one.marks, self.clock.now()):
                 self.end(one.run)
 
     def _as_there(self, job: Job) -> object:
         """Return the job as it holds there, where the machine's own credentials and restic serve."""
         here = job.access
         access = Access(endpoint=here.endpoint, region=here.region, profile=self.machine.profile)
-        # The hosts' own credentials are known here alone: what needs them is checked from here.
-        repositories = tuple(replace(one, host_profile="") for one in job.repositories)
-        return json.loads(replace(job, access=access, restic=self.machine.restic, repositories=repositories).encode())
+        return json.loads(job.elsewhere(access, self.machine.restic).encode())
 
     def _door(self, run: str = "") -> Door:
         one = self.machine
