@@ -216,12 +216,12 @@ class _Reader:
         ]
         groups = tuple(one for one in read if one is not None)
         for group in groups:
-            for compute, name, section, keys in (
-                ("ec2", "instance", group.instance, "image, image_digest, instance_profile and subnets"),
-                ("ssh", "machine", group.machine, "address, host_key and key"),
+            for compute, name, section, keys, shown in (
+                ("ec2", "instance", group.instance, "image, image_digest, instance_profile and subnets", "the README"),
+                ("ssh", "machine", group.machine, "address, host_key and key", "docs/machines.md"),
             ):
                 if group.compute == compute and section is None:
-                    mistake = Mistake(f"no [group.{group.name}.{name}]", keys, "add it: the README shows one")
+                    mistake = Mistake(f"no [group.{group.name}.{name}]", keys, f"add it: {shown} shows one")
                     self._add(("group", group.name), mistake)
         return groups
 

@@ -126,7 +126,7 @@ MISTAKES = [
         "repository[web].expect.path: unknown",
     ),
     ("compute", GOOD.replace('"local"', '"lambda"'), "'local'"),
-    ("ssh without a machine", GOOD.replace('"local"', '"ssh"'), "servers: no [group.servers.machine]; expected address, host_key and key"),
+    ("ssh without a machine", GOOD.replace('"local"', '"ssh"'), "address, host_key and key\n    → add it: docs/machines.md shows one"),
     ("no host key", GOOD + MACHINE.replace("ssh-ed25519 AAAA", "ssh-rsa AAAA"), "ssh_host_ed25519_key.pub on the machine itself"),
     ("the key itself", GOOD + MACHINE.replace("file:/etc", "-----BEGIN"), "servers.machine.key: no source of a secret"),
     (
