@@ -19,12 +19,15 @@ from pathlib import Path
 from maintainer.agent import remote, resident
 from maintainer.core.errors import ExitCode
 from maintainer.core.events import encode
+from maintainer.core.job import GIVEN_CREDENTIALS
 from maintainer.edges.clock import Clock, SystemClock
 from maintainer.edges.log import Recorder
 
 JOB = Path("/etc/maintainer/job.json")
 IMAGE = Path("/usr/lib/maintainer/image.json")
 POWER_OFF = "/usr/sbin/poweroff"
+GIVEN_WITHIN_S = 600
+"""How long an agent waits for the keys of the store, where the machine has none: longer than a controller takes to find its way there."""
 LINGER_S = 600
 """How long the machine waits for a controller that has not read everything yet: the events are in the state store as well."""
 TURN_S = 0.05
@@ -72,8 +75,17 @@ class Keeper:
             self._run()
 
     def _run(self) -> None:
-        reason = self._wrong_image()
-        status = int(self._refuse(reason)) if reason else self._follow(self._start())
+        if reason := self._wrong_image():
+            do = "find out who changed the image, or its tag; then pin the digest of the image that you trust"
+            status = int(self._refuse(reason, do, ExitCode.USAGE))
+        elif self._is_given_keys():
+            status = self._follow(self._start())
+        elif (self.place / "stop").exists():
+            reason = "it was asked to end before it had the keys of the store"
+            status = int(self._refuse(reason, "run it again", ExitCode.TERMINATED))
+        else:
+            reason = f"nobody gave this machine the keys of the store within {GIVEN_WITHIN_S} s"
+            status = int(self._refuse(reason, "its controller does that over SSH: look at what it says", ExitCode.NO_INSTANCE))
         new = self.place / "exit.new"
         new.write_text(str(status), encoding="ascii")
         new.replace(self.place / "exit")
@@ -90,15 +102,25 @@ class Keeper:
             return ""
         return f"this machine was made from another image than the one that was pinned: {found}; expected {wanted}"
 
-    def _refuse(self, reason: str) -> ExitCode:
+    def _is_given_keys(self) -> bool:
+        """Wait for the store's keys, where the job says that they lie here; tell whether they came. A wish to stop ends the wait."""
+        if json.loads(self.job.read_bytes()).get("access", {}).get("credentials_file") != GIVEN_CREDENTIALS:
+            return True
+        limit = self.clock.monotonic() + GIVEN_WITHIN_S
+        while not (self.place / remote.KEYS).exists():
+            if self.clock.monotonic() > limit or (self.place / "stop").exists():
+                return False
+            self.clock.sleep(TURN_S)
+        return True
+
+    def _refuse(self, reason: str, guidance: str, code: ExitCode) -> ExitCode:
         """Tell in the agent's place why it is not started."""
         run_id = str(json.loads(self.job.read_bytes()).get("run_id", ""))
         with (self.place / "events.jsonl").open("a", encoding="utf-8") as events:
             recorder = Recorder(run_id, "agent", self.clock, lambda event: print(encode(event), file=events))
-            do = "find out who changed the image, or its tag; then pin the digest of the image that you trust"
-            recorder.record("run.failed", reason=reason, guidance=do, exit_code=ExitCode.USAGE)
-            recorder.record("run.closed", exit_code=ExitCode.USAGE)
-        return ExitCode.USAGE
+            recorder.record("run.failed", reason=reason, guidance=guidance, exit_code=code)
+            recorder.record("run.closed", exit_code=code)
+        return code
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (

@@ -24,30 +24,48 @@ ALIVE = "alive"
 """The file that the keeper holds locked while it lives."""
 KEEPER_DIED = 255
 """The status of an agent whose keeper was killed: nobody knows how it ends."""
+KEYS = "keys.json"
+"""The store's keys, as an AWS `credential_process` prints them: given to a machine that has no role of its own, by whoever follows it."""
 ERRORS = "errors.log"
 """What the agent, and its keeper, wrote beside the events."""
 
 POLL_MS = 50
 KEPT = 4_000
 WRONG_USE = 2
+MOST = 64 << 10
+"""Bytes of keys: far beyond any."""
 
 
 def main() -> int:
     """Answer what the SSH client asked for; return the exit status."""
-    return answer(os.environ.get("SSH_ORIGINAL_COMMAND", ""), PLACE, sys.stdout.buffer)
+    return answer(os.environ.get("SSH_ORIGINAL_COMMAND", ""), PLACE, sys.stdout.buffer, sys.stdin.buffer)
 
 
-def answer(command: str, place: Path, out: BinaryIO) -> int:
-    """Do `follow N`, or leave one of the wishes, and answer with what the agent wrote beside its events; anything else is status 2."""
+def answer(command: str, place: Path, out: BinaryIO, given: BinaryIO | None = None) -> int:
+    """Do `follow N`, `keys`, or leave one of the wishes, and answer with what the agent wrote beside its events; anything else is status 2.
+
+    `keys` takes what is `given`, in place of what was given before.
+    """
     if command in WISHES:
         out.write(last_words(place))
         out.flush()
         (place / command).touch()
         return 0
+    if command == "keys" and given is not None:
+        take_keys(place, given.read(MOST))
+        return 0
     if found := re.fullmatch(r"follow ([0-9]{1,9})", command):
         return follow(place, int(found[1]), out, reader_waits(out))
-    sys.stderr.write("maintainer-agent remote: expected `follow N`, `stop` or `collected`\n")
+    sys.stderr.write("maintainer-agent remote: expected `follow N`, `keys`, `stop` or `collected`\n")
     return WRONG_USE
+
+
+def take_keys(place: Path, given: bytes) -> None:
+    """Keep the store's keys where the agent looks for them, readable for their owner alone; it finds the old ones or the new, whole."""
+    new = place / f"{KEYS}.{os.getpid()}"
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - its mode from the first moment
+        file.write(given)
+    new.replace(place / KEYS)
 
 
 def follow(place: Path, seen: int, out: BinaryIO, reader_waits: Callable[[], bool]) -> int:

@@ -28,6 +28,8 @@ VOCABULARY: Mapping[str, Level] = {
     "agent.lost": "error",  # status, reason
     "instance.launched": "info",  # instance, group, type, zone, market, deadline
     "instance.reached": "info",  # instance
+    "keys.given": "debug",  # instance, until: the store's keys, to a machine without a role; empty where they do not end
+    "keys.failed": "warning",  # instance, reason: those that it has go on until they end
     "connection.lost": "warning",  # instance, reason, lines
     "instance.terminated": "info",  # instance, group
     "instance.billed": "info",  # instance, group, type, market, seconds, usd (null: not known, why)

@@ -11,6 +11,8 @@ from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.core.retention import Limits
 
 VERSION = 1
+GIVEN_CREDENTIALS = "/etc/maintainer/credentials"
+"""The credentials file of a machine that has no role: user data writes it, and it leads to the keys that the controller gives over SSH."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import jinja2
 from maintainer.core import job as jobs
 from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.core.gateway import GatewayJob
-from maintainer.core.job import Access, Job
+from maintainer.core.job import GIVEN_CREDENTIALS, Access, Job
 from maintainer.edges.clock import read_offset
 from maintainer.edges.ssh import USER, KeyPair
 
@@ -25,6 +25,8 @@ GATEWAY = "gateway.yaml.j2"
 FORCED = 'restrict,command="/opt/maintainer/bin/maintainer-agent remote"'
 """What the run's key may do: nothing but talk to the agent's keeper."""
 CLOCK = "/etc/maintainer/clock"
+KEYS = "/run/maintainer/keys.json"
+"""Where `maintainer-agent remote` puts the keys that it is given."""
 
 
 def render(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int) -> bytes:
@@ -45,9 +47,11 @@ def render(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int) -> b
     return packed
 
 
-def cloud_config(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int) -> str:
-    """Return the user data as text."""
+def cloud_config(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int, has_role: bool = True) -> str:
+    """Return the user data as text. A machine that `has_role` not waits for the keys of the store, which come over SSH."""
     there, clock = _as_there(jobs.decode(job))
+    if not has_role:
+        there = replace(there, access=replace(there.access, credentials_file=GIVEN_CREDENTIALS))
     return _fill(
         TEMPLATE,
         job=there.encode() + "\n",
@@ -57,6 +61,8 @@ def cloud_config(job: str, *, host_key: KeyPair, login_key: str, deadline_s: int
         user=USER,
         clock=clock,
         clock_file=CLOCK,
+        credentials="" if has_role else f"[default]\ncredential_process = /bin/cat {KEYS}\n",
+        credentials_file=GIVEN_CREDENTIALS,
     )
 
 

@@ -6,6 +6,7 @@ import fcntl
 import io
 import json
 import os
+import stat
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ import pytest
 
 from maintainer.agent import instance, remote
 from maintainer.agent.instance import Keeper
+from maintainer.core.job import GIVEN_CREDENTIALS
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
@@ -128,6 +130,42 @@ def test_an_agent_of_one_of_the_pinned_images_runs(tmp_path: Path, maintained: M
     status, lines = answer(place, "follow 0")
     assert status in {137, 143}
     assert "another image" not in "".join(lines)
+    answer(place, "collected")
+    thread.join(10)
+
+
+KEYS = {"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "the secret"}
+
+
+def test_an_agent_without_a_role_waits_for_its_keys(maintained: Maintained, tmp_path: Path) -> None:
+    job = maintained.job()
+    place, thread = keep(tmp_path, replace(job, access=replace(job.access, credentials_file=GIVEN_CREDENTIALS)).encode())
+    time.sleep(0.3)
+    assert not (place / "events.jsonl").exists()
+    for given in ({**KEYS, "AccessKeyId": "old"}, KEYS):
+        assert remote.answer("keys", place, io.BytesIO(), io.BytesIO(json.dumps(given).encode())) == 0
+    assert json.loads((place / remote.KEYS).read_bytes()) == KEYS
+    assert stat.S_IMODE((place / remote.KEYS).stat().st_mode) == 0o600
+    status, lines = answer(place, "follow 0")
+    assert status != 0  # here the file that leads to them is not
+    assert json.loads(lines[0])["event"] == "run.started"
+    assert "the secret" not in "".join(lines)
+    answer(place, "collected")
+    thread.join(10)
+
+
+@pytest.mark.parametrize(("wish", "status", "why"), [("", 5, "nobody gave this machine the keys"), ("stop", 143, "asked to end before")])
+def test_nobody_who_brings_keys_is_told_and_a_wish_to_stop_ends_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str, status: int, why: str
+) -> None:
+    monkeypatch.setattr(instance, "GIVEN_WITHIN_S", 600 if wish else 0.1)
+    place, thread = keep(tmp_path, json.dumps({"run_id": "r", "access": {"credentials_file": GIVEN_CREDENTIALS}}))
+    if wish:
+        answer(place, wish)
+    ended, (failed, closed) = answer(place, "follow 0")
+    assert ended == status
+    assert why in json.loads(failed)["reason"]
+    assert json.loads(closed)["event"] == "run.closed"
     answer(place, "collected")
     thread.join(10)
 

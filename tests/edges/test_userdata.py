@@ -72,6 +72,16 @@ def test_the_sandbox_s_clock_goes_along(tmp_path: Path) -> None:
     assert parsed["write_files"][1] == {"path": userdata.CLOCK, "permissions": "0644", "content": "+864000"}
 
 
+def test_a_machine_without_a_role_is_told_where_its_keys_will_lie_and_gets_none() -> None:
+    text = userdata.cloud_config(JOB.encode(), host_key=HOST, login_key=LOGIN, deadline_s=3600, has_role=False)
+    parsed = yaml.safe_load(text)
+    assert set(parsed) == ALLOWED
+    job, credentials, _ = parsed["write_files"]
+    assert json.loads(job["content"])["access"]["credentials_file"] == credentials["path"]
+    assert credentials["content"] == "[default]\ncredential_process = /bin/cat /run/maintainer/keys.json\n"
+    assert "aws_" not in text
+
+
 def test_more_than_ec2_takes_is_refused_with_the_way_out() -> None:
     many = replace(JOB, repositories=tuple(replace(JOB.repositories[0], name=generate_key().public) for _ in range(400)))
     with pytest.raises(ConfigurationError, match="split the group"):

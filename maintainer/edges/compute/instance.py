@@ -13,6 +13,7 @@ from typing import Protocol
 from maintainer.core.errors import AccessDeniedError, ConnectionLostError, MaintainerError
 from maintainer.edges import ssh
 from maintainer.edges.clock import Clock
+from maintainer.edges.compute.keys import Keys
 from maintainer.edges.log import Recorder
 from maintainer.edges.ssh import Door
 
@@ -74,13 +75,14 @@ class Bill:
 
 
 class InstanceAgent:
-    """An agent on a machine. Whoever has it must call `wait`, which ends the machine."""
+    """An agent on a machine. Whoever has it must call `wait`, which ends the machine. `keys`: for a machine that has no role."""
 
-    def __init__(self, machine: Machine, door: Door, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, machine: Machine, door: Door, recorder: Recorder, clock: Clock, keys: Keys | None = None) -> None:
         self._machine = machine
         self._door = door
         self._recorder = recorder
         self._clock = clock
+        self._keys = keys
         self.spent: float | None = None
         self.has_died = False
         self._status = LOST_STATUS
@@ -173,6 +175,8 @@ class InstanceAgent:
 
     def _follow(self, session: ssh.Session, seen: int) -> Iterator[str]:
         """Yield the lines after those that were seen, to the end."""
+        if self._keys is not None:
+            self._keys.give(session, self._machine.id)
         stream = session.follow(seen)
         while stream.exit_status is None and not self._hurry.is_set():
             lines = stream.read(READ_S)
@@ -195,6 +199,8 @@ class InstanceAgent:
         return not self._machine.is_gone()
 
     def _pass_on(self, session: ssh.Session) -> None:
+        if self._keys is not None:
+            self._keys.give(session, self._machine.id)
         if self._wish != self._told_wish:
             session.wish(self._wish)
             self._told_wish = self._wish
