@@ -1,10 +1,10 @@
-"""From a group's section to the compute that its agents run on; EC2 and SSH are loaded where one needs them: a third of a second."""
+"""From a group's section to the compute that its agents run on; each but this machine is loaded where one needs it: a third of a second."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from maintainer.core.errors import ConfigurationError, Problem
@@ -17,6 +17,8 @@ from maintainer.settings.load import Settings
 from maintainer.settings.models import GroupSection, LaunchSection
 
 if TYPE_CHECKING:
+    from maintainer.edges.compute.dropletcompute import DropletCompute
+    from maintainer.edges.compute.droplets import Droplets
     from maintainer.edges.compute.ec2 import Ec2
     from maintainer.edges.compute.sshcompute import SshCompute
     from maintainer.edges.ssh import KeyPair
@@ -27,6 +29,8 @@ def of(chosen: Settings, group: GroupSection, reach: Callable[[], Ec2], recorder
     wanted = group.instance
     if group.compute == "ssh":
         return standing(chosen, group, recorder)
+    if group.compute == "digitalocean":
+        return droplets(chosen, group, recorder)
     if group.compute == "local" or wanted is None:
         return LocalCompute()
     from maintainer.edges.compute.ec2compute import Ec2Compute, Way  # noqa: PLC0415 - a third of a second that no local run need wait
@@ -57,6 +61,32 @@ def standing(chosen: Settings, group: GroupSection, recorder: Recorder) -> SshCo
 
     where = {name: getattr(wanted, name) for name in ("address", "port", "user", "host_key", "limit", "profile", "restic")}
     return SshCompute(Standing(owner(chosen), group.name, patience=wanted.try_for, **where), login, recorder, SystemClock())
+
+
+def droplets(chosen: Settings, group: GroupSection, recorder: Recorder) -> DropletCompute:
+    """Return the compute of a group whose machines are droplets."""
+    from maintainer.edges import secrets  # noqa: PLC0415 - as above
+    from maintainer.edges.compute.dropletcompute import DropletCompute, DropletWay  # noqa: PLC0415 - as above
+    from maintainer.edges.compute.droplets import DropletShape  # noqa: PLC0415 - as above
+
+    wanted = group.droplet
+    if wanted is None:
+        raise ValueError(f"group {group.name} has no droplet")
+    what = DropletShape(wanted.image, wanted.image_digest, wanted.sizes, wanted.regions, wanted.vpc, wanted.network)
+    way = DropletWay(owner(chosen), group.name, wanted.ssh_port, wanted.limit, wanted.try_for, wanted.run_budget)
+    read = partial(secrets.read, wanted.credentials, chosen.access())
+    return DropletCompute(digitalocean(chosen, recorder), what, way, read, recorder, SystemClock())
+
+
+def digitalocean(chosen: Settings, recorder: Recorder) -> Droplets:
+    """Return DigitalOcean as this configuration reaches it."""
+    from maintainer.edges import secrets  # noqa: PLC0415 - as above
+    from maintainer.edges.compute.droplets import Droplets  # noqa: PLC0415 - as above
+
+    account = chosen.digitalocean
+    if account is None:
+        raise ValueError("no account of DigitalOcean is configured")
+    return Droplets(partial(secrets.read, account.token, chosen.access()), SystemClock(), recorder.retried, account.endpoint)
 
 
 def shape(wanted: LaunchSection) -> Shape:

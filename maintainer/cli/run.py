@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,7 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
         recorder = Recorder(run_id, "controller", clock, show)
         reach = cache(partial(compute.ec2, chosen, recorder))  # one for all groups: each would read EC2's model anew
         computes = {name: compute.of(chosen, group, reach, recorder) for name, group in groups.items()}
-        if any(group.compute == "ec2" for group in groups.values()):
-            _sweep(reach(), compute.owner(chosen), recorder)
+        _sweep(chosen, {group.compute for group in groups.values()}, reach, recorder)
         jobs = {group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only) for group in groups}
         bills, month = _month(chosen, run_id)
         once = Once(computes, recorder, show, at_once=chosen.run.groups_at_once, month=month)
@@ -89,11 +89,17 @@ def _add(bills: Bills, run_id: str, usd: float | None) -> None:
         diagnostics().warning("this run's cost could not be kept, and month_budget does not know of it", reason=str(error))
 
 
-def _sweep(ec2: Ec2, owner: str, recorder: Recorder) -> None:
+def _sweep(chosen: Settings, used: Collection[str], reach: Callable[[], Ec2], recorder: Recorder) -> None:
     """End what a dead controller left behind: this run settles its work. That looking for it fails is no reason not to run."""
+    if not {"ec2", "digitalocean"} & set(used):
+        return
     from maintainer.controller import sweep  # noqa: PLC0415 - with EC2, a third of a second that no local run need wait
 
+    owner, clock = compute.owner(chosen), SystemClock()
     try:
-        sweep.end(sweep.find(ec2, owner, SystemClock(), kinds=sweep.AT_ONCE).orphans, recorder)
+        if "ec2" in used:
+            sweep.end(sweep.find(reach(), owner, clock, kinds=sweep.AT_ONCE).orphans, recorder)
+        if "digitalocean" in used:
+            sweep.end(sweep.find_droplets(compute.digitalocean(chosen, recorder), owner, clock).orphans, recorder)
     except MaintainerError as error:
         diagnostics().warning("instances left behind could not be looked for", reason=str(error))

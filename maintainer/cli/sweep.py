@@ -1,4 +1,4 @@
-"""`maintainer sweep`: end what was left behind in EC2, and on machines that stay, that no controller follows any more."""
+"""`maintainer sweep`: end what was left behind in EC2, at DigitalOcean and on machines that stay, that no controller follows any more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("sweep", help="end what is ours in EC2, or on a machine that stays, and was left behind")
+    parser = commands.add_parser("sweep", help="end what is ours in EC2, at DigitalOcean or on a machine that stays, and was left behind")
     parser.add_argument("--dry-run", action="store_true", help="only say what")
     text = "all that is this configuration's, also what another machine's controller may still follow"
     parser.add_argument("--all", action="store_true", help=text)
@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it, on every machine that stays and in every region."""
+    """Do it, on every machine that stays, in the account of DigitalOcean and in every region of EC2."""
     from maintainer.controller import sweep  # noqa: PLC0415 - with EC2, a third of a second that no other command need wait
 
     chosen = common.settings(arguments)
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _search(chosen: Settings, recorder: Recorder, *, everything: bool) -> Iterator[tuple[str, Found]]:
-    """Yield what was found on each machine that stays and in each region; EC2 is left out where all groups have such a machine."""
+    """Yield what was found on each machine that stays, at DigitalOcean, and in each region of EC2 where a group uses it."""
     from maintainer.controller import sweep  # noqa: PLC0415 - as above
 
     clock = SystemClock()
@@ -65,7 +65,12 @@ def _search(chosen: Settings, recorder: Recorder, *, everything: bool) -> Iterat
         if group.compute == "ssh":
             machine = compute.standing(chosen, group, recorder)
             yield machine.machine.address, sweep.find_runs(machine, clock, everything=everything)
-    if all(group.compute == "ssh" and group.gateway is None for group in chosen.groups):
+    if chosen.digitalocean is not None:
+        yield (
+            "DigitalOcean",
+            sweep.find_droplets(compute.digitalocean(chosen, recorder), compute.owner(chosen), clock, everything=everything),
+        )
+    if all(group.compute in {"ssh", "digitalocean"} and group.gateway is None for group in chosen.groups):
         return
     for region in dict.fromkeys((chosen.ec2.region, *chosen.ec2.swept_regions)):
         ec2 = compute.ec2(chosen, recorder, region)

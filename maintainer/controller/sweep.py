@@ -1,4 +1,4 @@
-"""Orphans: what is ours in EC2, or on a machine that stays, and no living controller follows or uses."""
+"""Orphans: what is ours in EC2, at DigitalOcean, or on a machine that stays, and no living controller follows or uses."""
 
 from __future__ import annotations
 
@@ -7,58 +7,39 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from maintainer.core.costs import of_volume
+from maintainer.core.costs import of_droplet, of_volume
 from maintainer.core.errors import AccessDeniedError, ExitCode, MaintainerError, first
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute import remains
 from maintainer.edges.compute.controllers import why_orphaned
+from maintainer.edges.compute.droplets import Droplets, name_of
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.remains import KINDS, Remain
 from maintainer.edges.compute.shapes import GATEWAY, Instance, Marks
-from maintainer.edges.compute.sshcompute import Left, SshCompute
+from maintainer.edges.compute.sshcompute import SshCompute
 from maintainer.edges.log import Recorder
 
-INSTANCE, RUN = "instance", "run"
+INSTANCE, RUN, DROPLET = "instance", "run", "droplet"
 AT_ONCE = ("launch-template",)
 """What a run looks for beside instances, before it launches its own; maintainer sweep looks for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """One of them. `why` says how we know; `usd` what it has cost since it was made, None where that is not known; `end` ends it.
+    """One of them, by its provider's name for it. `made`: since when it is there, where that is known. `why` says how we know.
 
-    `region` is EC2's, or the address of a machine that stays.
+    `usd` is what it has cost since then, None where that is not known; `end` ends it. `region` is EC2's, DigitalOcean's, or the address
+    of a machine that stays.
     """
 
     region: str
-    thing: Instance | Remain | Left
+    kind: str
+    id: str
+    marks: Marks
+    made: datetime | None
     why: str
     usd: float | None
     end: Callable[[], None]
-
-    @property
-    def id(self) -> str:
-        """Return EC2's name for it, or the machine's."""
-        return self.thing.run if isinstance(self.thing, Left) else self.thing.id
-
-    @property
-    def marks(self) -> Marks:
-        """Return our tags on it."""
-        return self.thing.marks
-
-    @property
-    def kind(self) -> str:
-        """Return what it is."""
-        if isinstance(self.thing, Left):
-            return RUN
-        return self.thing.kind if isinstance(self.thing, Remain) else INSTANCE
-
-    @property
-    def made(self) -> datetime | None:
-        """Return since when it is there, where that is known."""
-        if isinstance(self.thing, Left):
-            return None
-        return self.thing.made if isinstance(self.thing, Remain) else self.thing.launched
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +75,16 @@ def find(ec2: Ec2, owner: str, clock: Clock, *, everything: bool = False, kinds:
 
     now = clock.now()
     orphans = tuple(
-        Orphan(ec2.region, one, why, _cost(ec2, one, now), partial(end, one))
+        Orphan(
+            ec2.region,
+            one.kind if isinstance(one, Remain) else INSTANCE,
+            one.id,
+            one.marks,
+            one.made if isinstance(one, Remain) else one.launched,
+            why,
+            _cost(ec2, one, now),
+            partial(end, one),
+        )
         for one in things()
         if (why := _judge(one.marks, now, everything=everything))
     )
@@ -109,7 +99,31 @@ def find_runs(compute: SshCompute, clock: Clock, *, everything: bool = False) ->
     except MaintainerError as error:
         return Found((), ((RUN, error.message),))
     orphans = (
-        Orphan(compute.machine.address, one, why, 0.0, partial(compute.end, one.run))
+        Orphan(compute.machine.address, RUN, one.run, one.marks, None, why, 0.0, partial(compute.end, one.run))
+        for one in left
+        if (why := _judge(one.marks, now, everything=everything))
+    )
+    return Found(tuple(orphans), ())
+
+
+def find_droplets(api: Droplets, owner: str, clock: Clock, *, everything: bool = False) -> Found:
+    """Return the owner's orphans among an account's droplets, by the same judgement: one that is switched off costs as before."""
+    now = clock.now()
+    try:
+        left = api.find(owner)
+    except MaintainerError as error:
+        return Found((), ((DROPLET, error.message),))
+    orphans = (
+        Orphan(
+            one.region,
+            DROPLET,
+            name_of(one),
+            one.marks,
+            one.created,
+            why,
+            round(of_droplet(one.usd_hour, one.created, now), 6),
+            partial(api.end, one.tag),
+        )
         for one in left
         if (why := _judge(one.marks, now, everything=everything))
     )

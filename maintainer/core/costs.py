@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 
 SHORTEST = timedelta(seconds=60)
 """Of Linux instances every second is billed, and a minute at least (EC2 user guide, "Billing by the second")."""
+DROPLET_LEAST_USD = 0.01
+"""Of droplets every second is billed since 2026, and a minute or a cent at least, whichever is more (DigitalOcean changelog)."""
 GIB_MONTH = 0.08
 """USD for a GiB of gp3 and month in us-east-1 (Amazon EBS pricing, 2025)."""
 _HOUR = timedelta(hours=1)
@@ -58,6 +60,11 @@ def of_instance(prices: Sequence[Price], launched: datetime, ended: datetime) ->
         total += price.usd_hour * (min(ended - hour, _HOUR) / _HOUR)
         hour += _HOUR
     return total
+
+
+def of_droplet(usd_hour: float, created: datetime, destroyed: datetime) -> float:
+    """Return what a droplet cost, whether it was switched on or not, until it was destroyed."""
+    return max(usd_hour * (max(destroyed - created, SHORTEST) / _HOUR), DROPLET_LEAST_USD)
 
 
 def of_volume(gib: int, made: datetime, now: datetime) -> float:

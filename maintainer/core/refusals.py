@@ -1,12 +1,15 @@
-"""What EC2's refusal of a launch is about, and what to do then: try elsewhere, wait, or give up.
+"""What a provider's refusal of a launch is about, and what to do then: try elsewhere, wait, or give up.
 
-Codes: EC2 API reference, "Error codes for the Amazon EC2 API"; EC2 Fleet and Spot add codes of their own to a fleet's answer.
+EC2's codes: EC2 API reference, "Error codes for the Amazon EC2 API"; EC2 Fleet and Spot add codes of their own to a fleet's answer.
+DigitalOcean has HTTP statuses, and for what it can not process a sentence: those that users quote in the issues of doctl and others.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 
 
 class Reason(StrEnum):
@@ -32,7 +35,7 @@ class Then(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """How one code is taken. `key` of [group.NAME.instance] is what a person would correct; empty where it is none."""
+    """How one code is taken. `key` of the group's section is what a person would correct; empty where it is none."""
 
     reason: Reason
     then: Then
@@ -141,3 +144,28 @@ REFUSALS: dict[str, Refusal] = {
 def judge(code: str) -> Refusal:
     """Return how a code is taken: one that nobody knows is given up, and told as it is."""
     return REFUSALS.get(code.partition(".")[0], Refusal(Reason.UNKNOWN, Then.GIVE_UP))
+
+
+SENTENCES: tuple[tuple[str, Refusal], ...] = (
+    (r"pending event|is (?:currently )?locked|try again later", _BUSY),
+    (r"(?:exceed|reached|over).*\blimit|limit exceeded", Refusal(Reason.QUOTA, Then.WAIT)),  # the account's, wherever it is tried
+    (r"size.*(?:restricted|not authorized)", _QUOTA),
+    (r"image.*not available in the selected region", _mistake("image")),
+    (r"(?:size|region).*(?:not available|unavailable|disabled|sold out|no capacity)", _CAPACITY),
+    (r"\bimage\b", _mistake("image")),
+    (r"\bvpc\b", _mistake("vpc")),
+    (r"\bsize\b", _mistake("sizes")),
+    (r"\bregion\b", _mistake("regions")),
+)
+"""What DigitalOcean says with status 422, as patterns in lower case; the first that is found counts."""
+
+
+def judge_droplet(status: int, sentence: str) -> Refusal:
+    """Return how an answer of DigitalOcean's API is taken; status 0 is none at all."""
+    if status in {0, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS} or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _BUSY
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN}:
+        return _DENIED
+    found = (taken for pattern, taken in SENTENCES if re.search(pattern, sentence.lower()))
+    is_mistake = status == HTTPStatus.UNPROCESSABLE_ENTITY
+    return next(found, Refusal(Reason.CONFIGURATION if is_mistake else Reason.UNKNOWN, Then.GIVE_UP))

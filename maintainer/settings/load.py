@@ -16,6 +16,7 @@ from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
 from maintainer.settings import wording
 from maintainer.settings.models import (
+    DigitalOceanSection,
     Ec2Section,
     GroupSection,
     RepositorySection,
@@ -30,7 +31,7 @@ from maintainer.settings.places import find_places, line_of
 from maintainer.settings.values import Mistake
 
 S = TypeVar("S", bound=BaseModel)
-SECTIONS = ("s3", "ec2", "state", "restic", "run", "sandbox", "group", "repository")
+SECTIONS = ("s3", "ec2", "digitalocean", "state", "restic", "run", "sandbox", "group", "repository")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Settings:
     sandbox: SandboxSection
     groups: tuple[GroupSection, ...]
     repositories: tuple[RepositorySection, ...]
+    digitalocean: DigitalOceanSection | None = None
 
     def access(self) -> Access:
         """Return how S3 is reached."""
@@ -196,6 +198,7 @@ class _Reader:
         restic = self._section(ResticSection, ("restic",), self.raw.get("restic", {}))
         run = self._section(RunSection, ("run",), self.raw.get("run", {}))
         sandbox = self._section(SandboxSection, ("sandbox",), self.raw.get("sandbox", {}))
+        ocean = self._section(DigitalOceanSection, ("digitalocean",), self.raw["digitalocean"]) if "digitalocean" in self.raw else None
         groups = self._groups()
         repositories = self._repositories()
         self._cross_check(state, groups, repositories)
@@ -203,7 +206,7 @@ class _Reader:
             return None
         only = groups[0].name if len(groups) == 1 else ""
         grouped = tuple(one.model_copy(update={"group": one.group or only}) for _, one in repositories)
-        return Settings(self.path, s3, ec2, state, restic, run, sandbox, groups, grouped)
+        return Settings(self.path, s3, ec2, state, restic, run, sandbox, groups, grouped, ocean)
 
     def _groups(self) -> tuple[GroupSection, ...]:
         tables = self.raw.get("group", {})
@@ -219,10 +222,17 @@ class _Reader:
             for compute, name, section, keys, shown in (
                 ("ec2", "instance", group.instance, "image, image_digest, instance_profile and subnets", "the README"),
                 ("ssh", "machine", group.machine, "address, host_key and key", "docs/machines.md"),
+                ("digitalocean", "droplet", group.droplet, "image, image_digest, regions and credentials", "docs/droplets.md"),
             ):
                 if group.compute == compute and section is None:
                     mistake = Mistake(f"no [group.{group.name}.{name}]", keys, f"add it: {shown} shows one")
                     self._add(("group", group.name), mistake)
+            if group.compute == "digitalocean" and "digitalocean" not in self.raw:
+                mistake = Mistake("no [digitalocean]", "token, the source of an API token", "add it: docs/droplets.md shows one")
+                self._add(("group", group.name), mistake)
+            if group.droplet is not None and group.droplet.vpc and len(group.droplet.regions) > 1:
+                mistake = Mistake("a VPC beside several regions", "one region, that of the VPC", "leave the others out")
+                self._add(("group", group.name, "droplet", "vpc"), mistake)
         return groups
 
     def _repositories(self) -> list[tuple[int, RepositorySection]]:
@@ -291,7 +301,7 @@ class _Reader:
 
     def _check_passwords(self, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]) -> None:
         """Find passwords that lie on this machine while their repository is maintained on another."""
-        elsewhere = {group.name for group in groups if group.compute == "ec2"}
+        elsewhere = {group.name for group in groups if group.compute in {"ec2", "digitalocean"}}
         only = groups[0].name if len(groups) == 1 else ""
         for number, one in repositories:
             scheme = one.password.partition(":")[0]

@@ -86,6 +86,13 @@ class Ec2Section(S3Section):
     swept_regions: tuple[Word, ...] = ()
 
 
+class DigitalOceanSection(Section):
+    """`[digitalocean]`: `token` is the source of the API token; `endpoint` another URL than DigitalOcean's own."""
+
+    token: Annotated[str, AfterValidator(values.parse_password)]
+    endpoint: Annotated[str, AfterValidator(values.parse_api)] = "https://api.digitalocean.com"
+
+
 class AlsoSection(Section):
     """`[[group.NAME.instance.also]]`: the image of another architecture, and the types that it runs on."""
 
@@ -149,6 +156,27 @@ class MachineSection(Section):
     restic: Word = "restic"
 
 
+class DropletSection(Section):
+    """`[group.NAME.droplet]`: a short-lived droplet; every size in every region is tried, in order. `limit`: then it powers itself off.
+
+    `image` is a snapshot's id; `image_digest` what its tag and the image itself must say. `network`: by which of its addresses the
+    controller reaches it; with "private" it has no other. `credentials` is the source of the store's keys, which the controller brings
+    to it over SSH: JSON, as a `credential_process` of AWS prints it. `try_for` and `run_budget`: as of an instance.
+    """
+
+    image: Annotated[int, Field(ge=1)]
+    image_digest: Annotated[str, AfterValidator(values.parse_digest)]
+    regions: Types
+    credentials: Annotated[str, AfterValidator(values.parse_password)]
+    sizes: Types = ("s-4vcpu-8gb", "s-4vcpu-8gb-intel", "s-4vcpu-8gb-amd")
+    vpc: Word = ""
+    network: Literal["public", "private"] = "public"
+    limit: Duration = timedelta(hours=12)
+    ssh_port: Port = 22
+    try_for: Duration = timedelta(minutes=30)
+    run_budget: Dollars = 0
+
+
 class GatewaySection(LaunchSection):
     """`[group.NAME.gateway]`: an append-only server for hosts that hold no key of the bucket; a folder below `location` for each.
 
@@ -201,13 +229,15 @@ class HostsSection(Section):
 class GroupSection(Section):
     """`[group.NAME]`: one classification of data.
 
-    `local`: this machine is the maintenance instance; `ec2`: a short-lived one is; `ssh`: a machine that is there already.
+    `local`: this machine is the maintenance instance; `ec2`: a short-lived one is; `ssh`: a machine that is there already;
+    `digitalocean`: a short-lived droplet.
     """
 
     name: Name
-    compute: Literal["local", "ec2", "ssh"]
+    compute: Literal["local", "ec2", "ssh", "digitalocean"]
     instance: InstanceSection | None = None
     machine: MachineSection | None = None
+    droplet: DropletSection | None = None
     gateway: GatewaySection | None = None
     hosts: HostsSection | None = None
 

@@ -69,6 +69,14 @@ def parse_endpoint(url: str) -> str:
     return url.rstrip("/")
 
 
+def parse_api(url: str) -> str:
+    """Check the URL of an API that takes a token: without TLS only on this machine."""
+    checked = parse_endpoint(url)
+    if checked.startswith("http:") and urlsplit(checked).hostname not in {"127.0.0.1", "localhost", "::1"}:
+        raise Mistake(repr(url), "`https://host`", "a token is sent there: use TLS")
+    return checked
+
+
 def parse_name(name: str) -> str:
     """Check a name that becomes part of keys and file names."""
     if not _NAME.fullmatch(name):

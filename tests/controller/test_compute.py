@@ -1,4 +1,4 @@
-"""The contract of a compute: this machine, an instance and a machine that stays keep it alike; what only EC2 is asked for follows."""
+"""The contract of a compute: this machine, an instance, a droplet and a machine that stays keep it alike; then what only EC2 is asked."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from maintainer.edges.log import Recorder
 from maintainer.edges.statestore import new_run_id
 from maintainer.settings.load import Settings, load
 from tests.support.instances import Fleet
+from tests.support.ocean import configure, ocean
 from tests.support.repositories import RESTIC
 from tests.support.standing import standing
 
@@ -49,9 +50,16 @@ def chosen_compute(park: Fleet) -> Compute:
     return compute.of(chosen, chosen.groups[0], partial(compute.ec2, chosen, recorder), recorder)
 
 
-@pytest.fixture(params=["local", "ec2", "ssh"])
+@pytest.fixture(params=["local", "ec2", "ssh", "digitalocean"])
 def any_compute(request: pytest.FixtureRequest, park: Fleet, tmp_path: Path) -> Iterator[Compute]:
     """A kind of machine; one that stays is no instance that a run could leave behind."""
+    if request.param == "digitalocean":
+        with ocean(park) as sea:
+            configure(park, sea, tmp_path)
+            yield chosen_compute(park)
+            assert not sea.droplets
+            assert len(sea.tags) <= 2, "a run's own tag goes with it"
+        return
     if request.param != "ssh":
         yield LocalCompute() if request.param == "local" else chosen_compute(park)
         return

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maintainer.core.costs import Price, StorePrices, month_spent, of_instance, total
+from maintainer.core.costs import Price, StorePrices, month_spent, of_droplet, of_instance, total
 
 START = datetime(2026, 11, 30, 3, tzinfo=UTC)
 
@@ -61,3 +61,8 @@ def test_a_sum_with_an_unknown_part_is_unknown() -> None:
 )
 def test_what_is_not_known_of_a_month_counts_as_the_dearest_that_is(bills: list[float | None], spent: float) -> None:
     assert month_spent(bills) == spent
+
+
+@pytest.mark.parametrize(("minutes", "usd"), [(0, 0.01), (1, 0.01), (60, 0.25), (90, 0.375)])
+def test_a_droplet_is_billed_by_the_second_and_a_cent_at_least(minutes: float, usd: float) -> None:
+    assert of_droplet(0.25, START, at(minutes)) == pytest.approx(usd)

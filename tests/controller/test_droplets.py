@@ -1,0 +1,166 @@
+"""Droplets, by DigitalOcean's API as it is described: whole runs, lost answers, full regions, refusals, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maintainer.cli import compute
+from maintainer.edges.compute import droplets
+from tests.controller.test_compute import chosen_compute, job, settings
+from tests.support.instances import Fleet, shown, until
+from tests.support.ocean import IMAGE, LOST, TOKEN, Ocean, configure, ocean
+
+CREATE = "POST /v2/droplets"
+
+
+@pytest.fixture
+def sea(park: Fleet, tmp_path: Path) -> Iterator[Ocean]:
+    park.repository()
+    with ocean(park) as sea:
+        configure(park, sea, tmp_path)
+        yield sea
+
+
+def created(sea: Ocean) -> list[tuple[str, str]]:
+    return [(body["size"], body["region"]) for method, path, body in sea.asked if (method, path) == ("POST", "/v2/droplets")]
+
+
+def test_a_run_on_a_droplet_commits_and_nothing_of_it_is_left(park: Fleet, sea: Ocean, tmp_path: Path) -> None:
+    code, events = park.run()
+    assert code == 0, shown(events)
+    names = [event.event for event in events]
+    assert names.index("instance.launched") < names.index("keys.given") < names.index("run.started", names.index("instance.launched"))
+    (billed,) = [event.fields for event in events if event.event == "instance.billed"]
+    assert (billed["type"], billed["market"], billed["usd"]) == ("s-2vcpu-4gb", "droplet", 0.01)
+    assert not sea.droplets
+    park.nothing_is_left()
+    # The droplet had no role, and neither its user data nor any event the store's keys: they came by SSH.
+    secrets = [TOKEN, *json.loads((tmp_path / "keys.json").read_text()).values()]
+    said = json.dumps([event.fields for event in events]) + json.dumps([body for _, _, body in sea.asked])
+    assert not [one for one in secrets if one in said]
+
+
+def test_what_no_emulator_would_notice_is_in_the_request(park: Fleet, sea: Ocean) -> None:
+    assert park.run()[0] == 0
+    ((_, _, body),) = [one for one in sea.asked if one[:2] == ("POST", "/v2/droplets")]
+    assert (body["image"], body["with_droplet_agent"], body["ipv6"]) == (IMAGE, False, False)
+    assert "ssh_keys" not in body
+    assert body["tags"][0] == "maintainer"
+    assert "poweroff" in body["user_data"]
+
+
+def test_a_place_without_room_is_passed_over_and_none_at_all_is_told(park: Fleet, sea: Ocean) -> None:
+    sea.full = {("s-2vcpu-4gb", "fra1"), ("s-2vcpu-4gb", "ams3")}
+    assert park.run()[0] == 0
+    assert created(sea) == [("s-2vcpu-4gb", "fra1"), ("s-2vcpu-4gb", "ams3"), ("s-4vcpu-8gb", "fra1")]
+    sea.full |= {("s-4vcpu-8gb", "fra1"), ("s-4vcpu-8gb", "ams3")}
+    park.configure("[group.sandbox.droplet]\n", '[group.sandbox.droplet]\ntry_for = "0m"\n')
+    code, events = park.run()
+    assert code == 5
+    assert "s-4vcpu-8gb in ams3: capacity: 422 Size is not available in this region." in shown(events)
+    park.nothing_is_left()
+
+
+@pytest.mark.parametrize("blow", [LOST, 503])
+def test_an_answer_that_was_lost_makes_no_second_droplet(park: Fleet, sea: Ocean, blow: int) -> None:
+    sea.blows = {CREATE: [blow], "DELETE /v2/droplets/{droplet_id}": [blow], "GET /v2/droplets/{droplet_id}": [blow, blow]}
+    agent = chosen_compute(park).launch(job(park))
+    assert len(sea.droplets) == 1
+    assert len(created(sea)) == (1 if blow == LOST else 2)
+    agent.signal(signal.SIGKILL)
+    list(agent.lines())
+    agent.wait()
+    assert not sea.droplets
+    park.nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        ("token", (2, "Unable to authenticate you")),
+        ("digest", (2, "carries 0000")),
+        ("image", (2, "no image 7 in this account")),
+        ("regions", (2, "is not in fra1, ams3")),
+        ("limit", (5, "will exceed your droplet limit")),
+        ("sentence", (2, "something new")),
+        ("keys", (2, "not what was expected")),
+        ("no keys", (2, "can not be read")),
+    ],
+)
+def test_a_mistake_is_told_before_anything_costs(park: Fleet, sea: Ocean, tmp_path: Path, mistake: str, told: tuple[int, str]) -> None:
+    code, why = told
+    park.configure("[group.sandbox.droplet]\n", '[group.sandbox.droplet]\ntry_for = "0m"\n')
+    match mistake:
+        case "token":
+            (tmp_path / "token").write_text("dop_v1_other")
+        case "digest":
+            sea.digest = "0" * 64
+        case "image":
+            park.configure(f"image = {IMAGE}", "image = 7")
+        case "regions":
+            sea.image_regions = ("nyc1",)
+        case "limit":
+            sea.sentences = ["creating this/these droplet(s) will exceed your droplet limit"] * 99
+        case "sentence":
+            sea.sentences = ["something new"]
+        case "keys":
+            (tmp_path / "keys.json").write_text("my secret key")
+        case "no keys":
+            (tmp_path / "keys.json").unlink()
+    ended, events = park.run()
+    assert (ended, why in shown(events)) == (code, True), shown(events)
+    assert "my secret key" not in shown(events)
+    assert "dop_v1" not in shown(events)
+    assert not sea.droplets
+    assert park.instances(living=False) == []
+
+
+def test_a_droplet_that_powers_itself_off_is_destroyed_and_another_takes_its_place(park: Fleet, sea: Ocean) -> None:
+    process = park.start("run", "--once", "--json")
+    park.hold_agent("check").let_go()
+    (machine,) = park.machines()
+    os.kill(park.state_of(machine).init, signal.SIGKILL)
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output + errors
+    assert "attempt.started" in output
+    assert not sea.droplets
+    park.nothing_is_left()
+
+
+def test_sweep_destroys_what_a_killed_controller_left(park: Fleet, sea: Ocean) -> None:
+    process = park.start("run", "--once", "--json")
+    until(lambda: bool(park.machines()), 60)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if process.stdout and process.stderr:
+        process.stdout.close()
+        process.stderr.close()
+    (left,) = sea.droplets
+    code, said, _ = park.call("sweep", "--dry-run")
+    assert code == 0
+    assert f"droplet {left} of run " in said
+    assert "the controller that launched it is dead" in said
+    assert park.call("sweep")[0] == 0
+    assert not sea.droplets
+    assert len(sea.tags) == 2
+    park.nothing_is_left()
+
+
+def test_every_page_of_a_list_is_read(park: Fleet, sea: Ocean, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(droplets, "PAGE", 1)
+    made = chosen_compute(park)
+    agents = [made.launch(one) for one in (job(park), job(park), job(park))]
+    assert len(made.api.find(compute.owner(settings(park)))) == 3  # type: ignore[attr-defined]
+    assert len([path for method, path, _ in sea.asked if (method, path) == ("GET", "/v2/droplets")]) == 3
+    for agent in agents:
+        agent.signal(signal.SIGKILL)
+        list(agent.lines())
+        agent.wait()
+    assert not sea.droplets
+    park.nothing_is_left()
