@@ -1,10 +1,12 @@
 #!/bin/sh
-# Provisions an instance's image on a fresh Debian 13, as root: `provision.sh base DIR`, then `provision.sh agent DIR`.
+# Provisions an instance's image on a fresh Debian 13, as root: `provision.sh base DIR [DATASOURCE]`, then `provision.sh agent DIR`.
+# DATASOURCE is what cloud-init asks for its user data: Ec2, or DigitalOcean.
 # DIR holds this folder's *.lock, wheels/ (what requirements.lock names, and for `agent` maintainer's own) and for `agent` image.json.
 # The sandbox's image and an AMI are both made by it, so that what is rehearsed is what runs.
 set -eu
 step=$1
 given=$2
+datasource=${3:-Ec2}
 export DEBIAN_FRONTEND=noninteractive PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -46,10 +48,10 @@ PermitRootLogin no
 DisableForwarding yes
 HostKey /etc/ssh/ssh_host_ed25519_key
 CONF
-    cat > /etc/cloud/cloud.cfg.d/50-maintainer.cfg <<'CONF'
+    cat > /etc/cloud/cloud.cfg.d/99-maintainer.cfg <<CONF
 # What the image decides, whatever user data says later. An instance boots once: nothing is upgraded. That no password opens it sshd's own
 # configuration says above: said here, it would make cloud-init start sshd again in the middle of the boot, under whoever is logging in.
-datasource_list: [Ec2]
+datasource_list: [$datasource]
 disable_root: true
 package_update: false
 package_upgrade: false
@@ -68,7 +70,10 @@ CONF
 ForwardToConsole=yes
 MaxLevelConsole=info
 CONF
-    apt-get purge -qq -y unattended-upgrades 2>/dev/null || true
+    # Nothing upgrades by itself, and no provider's agent lets anybody in.
+    for package in unattended-upgrades droplet-agent do-agent; do
+        apt-get purge -qq -y "$package" 2>/dev/null || true
+    done
     for unit in apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service; do
         ln -sf /dev/null "/etc/systemd/system/$unit"
     done
@@ -87,5 +92,5 @@ agent() {
 
 case $step in
     base | agent) "$step" ;;
-    *) echo "usage: provision.sh base|agent DIR" >&2; exit 2 ;;
+    *) echo "usage: provision.sh base|agent DIR [DATASOURCE]" >&2; exit 2 ;;
 esac

@@ -78,6 +78,7 @@ def _found(chosen: Settings, repository: RepositorySection, host: Path | None) -
         place = seen.job.place
         yield ask_plainly(job.access, place, without_tls(place.endpoint))
         yield from _machine(chosen, repository)
+        yield from _droplet(chosen, repository)
         seen.state.probe()
         yield Capability("conditional put, in the state store", True, "a second put is refused", "", is_needed=True)
         yield _who_backs_up(seen)
@@ -110,6 +111,25 @@ def _machine(chosen: Settings, repository: RepositorySection) -> Iterator[Capabi
     oldest = ".".join(map(str, OLDEST))
     do = f"install {oldest} or newer there, or name it: restic of [group.{group.name}.machine]"
     yield Capability(f"{where}: restic", fit, told["restic"] or f"no {group.machine.restic} that runs", do, is_needed=True)
+
+
+def _droplet(chosen: Settings, repository: RepositorySection) -> Iterator[Capability]:
+    """Yield whether the group's droplets could be launched: the account lets us in, the image is the pinned one, the keys are keys."""
+    group = next(one for one in chosen.groups if one.name == repository.group)
+    if group.compute != "digitalocean":
+        return
+    made = compute.droplets(chosen, group, Recorder("doctor", "controller", SystemClock(), lambda _: None))
+    for what, ask, found in (
+        ("DigitalOcean: the pinned image", lambda: made.api.check_image(made.shape), "in every region that is named"),
+        ("DigitalOcean: the keys that droplets are given", made.fetch_keys, "can be read"),
+    ):
+        try:
+            ask()
+        except MaintainerError as error:
+            for reason, do in error.reasons():
+                yield Capability(what, False, reason, do, is_needed=True)
+        else:
+            yield Capability(what, True, found, "", is_needed=True)
 
 
 def _who_backs_up(seen: Run) -> Capability:

@@ -164,3 +164,17 @@ def test_every_page_of_a_list_is_read(park: Fleet, sea: Ocean, monkeypatch: pyte
         agent.wait()
     assert not sea.droplets
     park.nothing_is_left()
+
+
+def test_doctor_says_whether_a_droplet_could_be_launched(park: Fleet, sea: Ocean, tmp_path: Path) -> None:
+    code, said, errors = park.call("doctor")
+    assert "the pinned image" in said, errors
+    assert "the keys that droplets are given" in said
+    assert "carries" not in said
+    sea.digest = "0" * 64
+    (tmp_path / "keys.json").write_text("my secret key")
+    again, said, _ = park.call("doctor")
+    assert (again, f"carries {sea.digest}" in said, "not what was expected" in said) == (2, True, True), (code, said)
+    assert "my secret key" not in said
+    (tmp_path / "token").write_text("dop_v1_other")
+    assert "Unable to authenticate you" in park.call("doctor")[1]

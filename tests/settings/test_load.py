@@ -64,6 +64,14 @@ address = "vault.example.com"
 host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGVRgUb7x1xBW3mPDt5Tjes1FPvxVmNP3C8BH07YBhlx root@vault"
 key = "file:/etc/maintainer/machine.key"
 """
+DROPLET = """[digitalocean]
+token = "file:/etc/maintainer/digitalocean"
+[group.servers.droplet]
+image = 152601987
+image_digest = "{}"
+regions = ["fra1", "ams3"]
+credentials = "command:keys"
+"""
 HOSTS = '[group.servers.hosts]\nlocation = "s3:https://s3.amazonaws.com/acme-backups"\npasswords = "{}"\nthrough = "{}"\n'
 GATEWAY = """[group.{}.gateway]
 address = "{}"
@@ -128,6 +136,25 @@ MISTAKES = [
     ("compute", GOOD.replace('"local"', '"lambda"'), "'local'"),
     ("ssh without a machine", GOOD.replace('"local"', '"ssh"'), "address, host_key and key\n    → add it: docs/machines.md shows one"),
     ("no host key", GOOD + MACHINE.replace("ssh-ed25519 AAAA", "ssh-rsa AAAA"), "ssh_host_ed25519_key.pub on the machine itself"),
+    ("a droplet without its section", GOOD.replace('"local"', '"digitalocean"'), "image, image_digest, regions and credentials"),
+    (
+        "no account",
+        GOOD.replace('"local"', '"digitalocean"') + "[group" + DROPLET.format(DIGEST).partition("[group")[2],
+        "no [digitalocean]",
+    ),
+    (
+        "a password that a droplet can not read",
+        GOOD.replace('"local"', '"digitalocean"') + DROPLET.format(DIGEST),
+        "repository[web].password: a source on this machine (file:)",
+    ),
+    ("a token itself", GOOD + DROPLET.format(DIGEST).replace("file:/etc", "dop_v1_0123"), "digitalocean.token: no source of a secret"),
+    (
+        "a token without TLS",
+        GOOD + DROPLET.format(DIGEST).replace("[group", 'endpoint = "http://api.example.com"\n[group'),
+        "a token is sent there: use TLS",
+    ),
+    ("a VPC in two regions", GOOD + DROPLET.format(DIGEST) + 'vpc = "v"\n', "servers.droplet.vpc: a VPC beside several regions"),
+    ("an image's name", GOOD + DROPLET.format(DIGEST).replace("152601987", '"maintainer"'), "servers.droplet.image"),
     ("the key itself", GOOD + MACHINE.replace("file:/etc", "-----BEGIN"), "servers.machine.key: no source of a secret"),
     (
         "passwords that another machine can not read",

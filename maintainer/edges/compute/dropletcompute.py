@@ -65,10 +65,15 @@ class DropletCompute:
             if one.marks.group == self.way.group and (one.marks.run_id == run_id or one.marks.run_id.startswith(f"{run_id}-")):
                 self.api.end(one.tag)
 
-    def launch(self, job: Job, refused: int = 0) -> InstanceAgent:  # noqa: ARG002 - the API remembers no answer
-        """Create a droplet whose user data starts an agent on the job. SecretError, and what `Droplets` raises."""
+    def fetch_keys(self) -> Keys:
+        """Read the keys of the store, to be given to a droplet. SecretError."""
         keys = Keys(self.keys, self.clock, self.recorder)
         keys.fetch()
+        return keys
+
+    def launch(self, job: Job, refused: int = 0) -> InstanceAgent:  # noqa: ARG002 - the API remembers no answer
+        """Create a droplet whose user data starts an agent on the job. SecretError, and what `Droplets` raises."""
+        keys = self.fetch_keys()
         self.api.check_image(self.shape)
         host, login = ssh.generate_key(), ssh.generate_key()
         deadline = to_text(self.clock.now() + self.way.limit)
