@@ -80,6 +80,23 @@ def test_an_answer_that_was_lost_makes_no_second_droplet(park: Fleet, sea: Ocean
     park.nothing_is_left()
 
 
+def test_a_twin_that_turns_up_late_never_has_keys_and_goes_with_the_run(park: Fleet, sea: Ocean, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(droplets, "SHOWN_WITHIN_S", 0)
+    sea.blows, sea.blind = {CREATE: [LOST]}, 1
+    agent = chosen_compute(park).launch(job(park))
+    twin, followed = (one["instance"] for one in sea.droplets.values())
+    lines = agent.lines()
+    next(lines)
+    until(lambda: park.inside(twin, "ls", "/run/maintainer") != "", 60)
+    assert "keys.json" in park.inside(followed, "ls", "/run/maintainer")
+    assert "keys.json" not in park.inside(twin, "ls", "/run/maintainer")
+    agent.signal(signal.SIGKILL)
+    list(lines)
+    agent.wait()
+    assert not sea.droplets
+    park.nothing_is_left()
+
+
 @pytest.mark.parametrize(
     ("mistake", "told"),
     [

@@ -42,12 +42,13 @@ def unprocessable(sentence: str) -> tuple[int, dict[str, str]]:
 class Ocean:
     """The API at `url`. `full` are sizes in regions without room; `blows` are statuses that the next calls are answered with instead.
 
-    `asked` are the requests: method, path and body. `digest`: what the image's tag says.
+    `asked` are the requests: method, path and body. `digest`: what the image's tag says. `blind` lists show nothing yet.
     """
 
     park: Fleet
     url: str = ""
     digest: str = ""
+    blind: int = 0
     image_regions: tuple[str, ...] = REGIONS
     full: set[tuple[str, str]] = field(default_factory=set)
     blows: dict[str, list[int]] = field(default_factory=dict)
@@ -88,7 +89,8 @@ class Ocean:
             case "POST", "/v2/droplets":
                 return self._create(body)
             case "GET", "/v2/droplets":
-                found = [one for one in self.droplets.values() if query.get("tag_name") in {None, *one["tags"]}]
+                self.blind, is_blind = max(0, self.blind - 1), self.blind > 0
+                found = [one for one in self.droplets.values() if not is_blind and query.get("tag_name") in {None, *one["tags"]}]
                 page, size = int(query.get("page", 1)), int(query.get("per_page", 20))
                 more = {"pages": {"next": f"{self.url}/v2/droplets?page={page + 1}"}} if len(found) > page * size else {}
                 shown = [self._shown(one) for one in found[(page - 1) * size : page * size]]
