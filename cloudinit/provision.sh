@@ -1,6 +1,7 @@
 #!/bin/sh
 # Provisions an instance's image on a fresh Debian 13, as root: `provision.sh base DIR [DATASOURCE]`, then `provision.sh agent DIR`.
-# DATASOURCE is what cloud-init asks for its user data: Ec2, or DigitalOcean.
+# DATASOURCE is what cloud-init asks for its user data: Ec2, or DigitalOcean. `provision.sh verify DIR` then says whether the image is what
+# it should be; `provision.sh seal DIR` removes what only the builder needed, and is the last thing that is done there.
 # DIR holds this folder's *.lock, wheels/ (what requirements.lock names, and for `agent` maintainer's own) and for `agent` image.json.
 # The sandbox's image and an AMI are both made by it, so that what is rehearsed is what runs.
 set -eu
@@ -90,7 +91,54 @@ agent() {
     install -D -m 0644 "$given/image.json" /usr/lib/maintainer/image.json
 }
 
+wrong() {
+    echo "this image is not what it should be: $*" >&2
+    exit 1
+}
+
+verify() {
+    work=$(mktemp -d)
+    ssh-keygen -q -t ed25519 -N '' -f "$work/key"
+    mkdir -p /run/sshd
+    /usr/sbin/sshd -T -h "$work/key" > "$work/sshd"
+    for line in 'passwordauthentication no' 'kbdinteractiveauthentication no' 'permitrootlogin no' 'authenticationmethods publickey' \
+        'allowusers maintainer' 'disableforwarding yes'; do
+        grep -qxi "$line" "$work/sshd" || wrong "sshd does not say: $line"
+    done
+    rm -r "$work"
+    open=$(awk -F: '$2 !~ /^[!*]/ { print $1 }' /etc/shadow)
+    [ -z "$open" ] || wrong "a password, or none, opens $open"
+
+    version=$(awk '!/^#/ { print $1; exit }' "$given/restic.lock")
+    restic version | grep -q "^restic ${version%%[-+]*} " || wrong "restic is not $version"
+    /opt/maintainer/bin/pip --isolated check > /dev/null || wrong "its Python packages do not fit together"
+    /opt/maintainer/bin/python3 -c 'import maintainer.agent.main, maintainer.gateway.main' || wrong "the agent can not be started"
+    cmp -s "$given/image.json" /usr/lib/maintainer/image.json || wrong "its digest is not the kit's"
+
+    [ ! -e /usr/bin/unattended-upgrade ] || wrong "it upgrades itself"
+    for unit in apt-daily.timer apt-daily-upgrade.timer; do
+        [ "$(readlink "/etc/systemd/system/$unit")" = /dev/null ] || wrong "$unit is not masked"
+    done
+    for line in "datasource_list: \[$datasource\]" 'package_upgrade: false' 'users: \[\]'; do
+        grep -qx "$line" /etc/cloud/cloud.cfg.d/99-maintainer.cfg || wrong "cloud-init is not told: $line"
+    done
+}
+
+seal() {
+    # Who built it has no account in it. The shell that asks for this may be theirs: it ends by itself.
+    for user in $(awk -F: '$3 >= 1000 && $3 < 60000 && $1 != "maintainer" { print $1 }' /etc/passwd); do
+        userdel --force --remove "$user" 2> /dev/null || true
+        ! id "$user" 2> /dev/null || wrong "the account $user can not be removed"
+    done
+    rm -f /etc/sudoers.d/90-cloud-init-users /root/.ssh/authorized_keys /etc/ssh/ssh_host_* /home/*/.ssh/authorized_keys
+    cloud-init clean --logs --machine-id
+    find /var/log -type f -exec truncate -s 0 {} +
+    apt-get clean
+    rm -rf /var/lib/apt/lists/* "$given"
+    sync
+}
+
 case $step in
-    base | agent) "$step" ;;
-    *) echo "usage: provision.sh base|agent DIR [DATASOURCE]" >&2; exit 2 ;;
+    base | agent | verify | seal) "$step" ;;
+    *) echo "usage: provision.sh base|agent|verify|seal DIR [DATASOURCE]" >&2; exit 2 ;;
 esac

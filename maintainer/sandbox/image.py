@@ -188,7 +188,9 @@ def _build_agent(source: Path, base: Path, made: Path, digest: str) -> None:
         give_agent(source, given, work, {"image_id": made.name, "digest": digest, "base": base.name})
         prepare(state)
         environment, directories = surroundings(state, (str(base),), "00000000-0000-4000-8000-000000000000", shared=given)
-        _inside(work, ["sh", "/proc/self/fd/10/enter", "sh", "/mnt/provision.sh", "agent", "/mnt"], environment, directories)
+        shutil.copy(source / "cloudinit/restic.lock", given)
+        steps = "for step in agent verify; do sh /mnt/provision.sh $step /mnt || exit; done"
+        _inside(work, ["sh", "/proc/self/fd/10/enter", "sh", "-c", steps], environment, directories)
         shutil.copy(given / "image.json", state)
         for name in ("work", "root"):
             remove(state / name)
