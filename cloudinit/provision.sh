@@ -131,7 +131,9 @@ seal() {
         ! id "$user" 2> /dev/null || wrong "the account $user can not be removed"
     done
     rm -f /etc/sudoers.d/90-cloud-init-users /root/.ssh/authorized_keys /etc/ssh/ssh_host_* /home/*/.ssh/authorized_keys
-    cloud-init clean --logs --machine-id
+    cloud-init clean --logs
+    # Empty, not cloud-init's "uninitialized": that is a first boot, and systemd would enable by its presets what the image has not.
+    : > /etc/machine-id
     find /var/log -type f -exec truncate -s 0 {} +
     apt-get clean
     rm -rf /var/lib/apt/lists/* "$given"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from maintainer.edges.compute.local import LocalCompute
 from maintainer.edges.compute.shapes import Pinned, Shape
 from maintainer.edges.log import Recorder
 from maintainer.settings.load import Settings
-from maintainer.settings.models import GroupSection, LaunchSection
+from maintainer.settings.models import BuilderSection, GroupSection, LaunchSection
 
 if TYPE_CHECKING:
+    from maintainer.controller.builder import Builder
     from maintainer.edges.compute.dropletcompute import DropletCompute
     from maintainer.edges.compute.droplets import Droplets
     from maintainer.edges.compute.ec2 import Ec2
@@ -107,11 +109,29 @@ def shape(wanted: LaunchSection) -> Shape:
     )
 
 
-def ec2(chosen: Settings, recorder: Recorder, region: str = "") -> Ec2:
-    """Return EC2 as this configuration reaches it, in its own region or another."""
+def ec2(chosen: Settings, recorder: Recorder, region: str = "", profile: str | None = None) -> Ec2:
+    """Return EC2 as this configuration reaches it, in its own region or another, and by its own profile or another."""
     from maintainer.edges.compute.ec2 import Ec2  # noqa: PLC0415 - a third of a second that no local run need wait
 
-    return Ec2(chosen.ec2_access(region), SystemClock(), recorder.retried)
+    access = chosen.ec2_access(region)
+    return Ec2(access if profile is None else replace(access, profile=profile), SystemClock(), recorder.retried)
+
+
+def builder(chosen: Settings, wanted: BuilderSection) -> Builder:
+    """Return what makes an image. Not on the spot market: a spot instance can not be stopped to make an image of it."""
+    from maintainer.controller.builder import Builder  # noqa: PLC0415 - as above
+
+    what = Shape(
+        images=(Pinned(wanted.image, "", wanted.types),),
+        instance_profile="",
+        subnets=wanted.subnets,
+        security_groups=wanted.security_groups,
+        market=("on-demand",),
+        by_fleet=False,
+        disk_gib=wanted.disk_gib,
+        public=wanted.public,
+    )
+    return Builder(what, owner(chosen), wanted.user, wanted.ssh_port, wanted.limit, wanted.instance_connect_endpoint)
 
 
 def owner(chosen: Settings) -> str:

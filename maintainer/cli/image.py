@@ -1,18 +1,22 @@
-"""`maintainer image build | list | kit`: what the sandbox's machines boot from, and instances; and the controller's container image."""
+"""`maintainer image build | list | kit`: what the sandbox's machines boot from, and EC2's; and the controller's container image."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import tarfile
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from maintainer.cli import common, compute
-from maintainer.cli.output import say
-from maintainer.core.errors import ExitCode
+from maintainer.cli.output import event_printer, say
+from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
+from maintainer.edges.statestore import new_run_id
 from maintainer.sandbox import image, oci
 from maintainer.settings.load import Settings
 
@@ -26,9 +30,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "list": "list the images in the cache, the newest first",
     }
     made = {name: actions.add_parser(name, help=text) for name, text in helps.items()}
-    made["build"].add_argument("--json", action="store_true", help="print JSON")
     text = "instead write the controller's container image of this checkout to an OCI archive; prints its digest"
     made["build"].add_argument("--oci", type=Path, metavar="FILE", help=text)
+    text = "instead make the image in EC2, on an instance that [builder] describes; prints its id and digest"
+    made["build"].add_argument("--ec2", action="store_true", help=text)
+    again = "with --ec2: make it also where an image of this checkout is there already, such as for Debian's own updates"
+    made["build"].add_argument("--again", action="store_true", help=again)
+    made["build"].add_argument("--profile", metavar="NAME", help="the AWS profile that may make images (default: what [ec2] says)")
+    common.add_config(made["build"])
     text = "instead list the account's images in EC2, who pins them, and which may be removed"
     made["list"].add_argument("--ec2", action="store_true", help=text)
     common.add_config(made["list"])
@@ -43,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         digest = oci.build(arguments.oci)
         say(json.dumps({"archive": str(arguments.oci), "digest": digest}, indent=2) if arguments.json else digest)
         return ExitCode.COMMITTED
+    if arguments.action == "build" and arguments.ec2:
+        return _build_in_ec2(arguments)
     if arguments.action == "build":
         made = image.build(image.cache())
         say(json.dumps(asdict(made), indent=2) if arguments.json else _line(made))
@@ -65,6 +76,45 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _line(one: image.Image) -> str:
     return f"{one.image_id}  sha256:{one.digest}"
+
+
+def _build_in_ec2(arguments: argparse.Namespace) -> int:
+    """Make this checkout's image in the account, or find it there; print it, and what is to be pinned."""
+    from maintainer.controller import builder  # noqa: PLC0415 - with EC2, a third of a second that nothing else here need wait
+    from maintainer.edges.compute import images  # noqa: PLC0415 - as above
+
+    chosen = common.settings(arguments)
+    section = chosen.builder
+    if section is None:
+        do = "add it: terraform/modules/image/README.md shows one"
+        raise ConfigurationError((Problem("[builder]", "no such section", "image and subnets", do),))
+    clock = SystemClock()
+    run_id = new_run_id(to_text(clock.now()))
+    recorder = Recorder(run_id, "controller", clock, event_printer(as_json=arguments.json))
+    ec2 = compute.ec2(chosen, recorder, profile=arguments.profile)
+    machine = images.architecture(ec2, section.image)
+    with TemporaryDirectory(prefix="maintainer-") as folder:
+        kit = Path(folder) / "kit"
+        digest = image.kit(kit, machine)
+        with tarfile.open(Path(folder) / "kit.tgz", "w:gz", compresslevel=1) as packed:
+            packed.add(kit, ".", filter=_as_root)
+        given = (Path(folder) / "kit.tgz").read_bytes()
+    there = [one.id for one in images.find(ec2, compute.owner(chosen)) if (one.digest, one.machine) == (digest, machine)]
+    there = [] if arguments.again else there
+    made = there[0] if there else builder.build(compute.builder(chosen, section), given, digest, run_id, ec2, clock, recorder)
+    if arguments.json:
+        say(json.dumps({"image_id": made, "digest": digest, "is_new": not there}))
+        return ExitCode.COMMITTED
+    say(f"{made}  sha256:{digest}" + ("  was there already" if there else ""))
+    say(f'pin it: image = "{made}"   image_digest = "{digest}"; then `maintainer image list --ec2` names what is old')
+    return ExitCode.COMMITTED
+
+
+def _as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave out who packed it."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member
 
 
 def _list_in_ec2(chosen: Settings, *, as_json: bool) -> int:

@@ -37,6 +37,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             action.add_argument("--no-machines", dest="machines", action="store_false", help=alone)
             script = "machines whose PID 1 is a script; without this it is systemd, wherever a control group can be had"
             action.add_argument("--no-systemd", dest="systemd", action="store_false", help=script)
+            own = "also what `maintainer image build --ec2` needs: Debian's own image, which is made the first time, and a subnet for it"
+            action.add_argument("--builder", action="store_true", help=own)
             far = "hold every answer of the store back so long, as if it were as far away as yours"
             action.add_argument("--latency", dest="latency_ms", metavar="MS", type=_latency, default=0, help=far)
         if name == "password":
@@ -52,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     clock = SystemClock()
     match arguments.action:
         case "start":
-            wanted = daemon.Wanted(machines=arguments.machines, systemd=arguments.systemd, latency_ms=arguments.latency_ms)
+            wanted = daemon.Wanted(
+                machines=arguments.machines, systemd=arguments.systemd, latency_ms=arguments.latency_ms, builder=arguments.builder
+            )
             sandbox = daemon.start(directory, clock, wanted)
             say(sandbox.encode() if arguments.json else _how_to_use(sandbox))
         case "stop":

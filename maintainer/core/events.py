@@ -34,6 +34,8 @@ VOCABULARY: Mapping[str, Level] = {
     "instance.terminated": "info",  # instance, group
     "instance.billed": "info",  # instance, group, type, market, seconds, usd (null: not known, why)
     "termination.failed": "error",  # instance, group, reason
+    "image.step": "info",  # instance, step, seconds
+    "image.made": "info",  # image, digest, instance, seconds
     "gateway.launched": "info",  # group, instance, type, zone, market
     "gateway.answered": "info",  # group, instance, seconds
     "gateway.moved": "info",  # group, instance, address: it serves from now on

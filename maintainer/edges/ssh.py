@@ -195,7 +195,8 @@ class Session:
         with self._ask(command) as channel, channel.makefile("rb") as words:
             channel.settimeout(within_s)
             try:
-                channel.sendall(given)
+                for at in range(0, len(given), CHUNK):  # paramiko copies all that is left for each packet
+                    channel.sendall(given[at : at + CHUNK])
                 channel.shutdown_write()
                 said = bytes(words.read())
             except OSError as error:

@@ -1,4 +1,4 @@
-"""User data: the cloud-config of one run or of a gateway, rendered from cloudinit/ and compressed."""
+"""User data: the cloud-config of one run, of a gateway or of an image's builder, rendered from cloudinit/ and compressed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ LIMIT = 16 * 1024
 
 TEMPLATE = "user-data.yaml.j2"
 GATEWAY = "gateway.yaml.j2"
+BUILDER = "builder.yaml.j2"
 FORCED = 'restrict,command="/opt/maintainer/bin/maintainer-agent remote"'
 """What the run's key may do: nothing but talk to the agent's keeper."""
 CLOCK = "/etc/maintainer/clock"
@@ -70,6 +71,12 @@ def render_gateway(job: GatewayJob) -> bytes:
     """Return the compressed user data for a gateway; the same job gives the same bytes."""
     access, clock = _access_there(job.access)
     text = _fill(GATEWAY, job=replace(job, access=access).encode() + "\n", user=USER, clock=clock, clock_file=CLOCK)
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def render_builder(*, host_key: KeyPair, login_key: str, deadline_s: int) -> bytes:
+    """Return the compressed user data for an instance on which an image is made; the same input gives the same bytes."""
+    text = _fill(BUILDER, host_key=host_key, login_key=login_key, deadline_s=deadline_s)
     return gzip.compress(text.encode(), mtime=0)
 
 

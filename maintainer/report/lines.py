@@ -108,6 +108,8 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     ),
     "instance.launched": lambda f: f"{f['group']}: launched {f['instance']}{_made_of(f)}; it ends by {f['deadline'][:16]}Z",
     "instance.reached": lambda f: f"{f['instance']} answers",
+    "image.step": lambda f: f"{f['instance']}: {f['step']} took {f['seconds']} s",
+    "image.made": lambda f: f"{f['image']} was made from {f['instance']} in {f['seconds']} s",
     "keys.given": lambda f: f"{f['instance']} has keys of the store" + (f" until {f['until']}" if f["until"] else ""),
     "keys.failed": lambda f: f"no new keys of the store for {f['instance']}: {f['reason']}",
     "connection.lost": lambda f: f"the connection to {f['instance']} was cut after {f['lines']} lines ({f['reason']}): trying again",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from maintainer.core.errors import SandboxError
 from maintainer.edges.clock import Clock, read_offset, write_offset
-from maintainer.sandbox import image, plant, processes
+from maintainer.sandbox import image, plant, processes, snapshots
 from maintainer.sandbox.provision import BUCKET, LOCAL, REGION, STATE_BUCKET, Credentials, provision, write_files
 
 STOP_LIMIT_S = 10
@@ -41,11 +41,12 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a sandbox is to have. The store holds every answer back for `latency_ms`."""
+    """What a sandbox is to have. The store holds every answer back for `latency_ms`. `builder`: also what makes an image in EC2."""
 
     machines: bool = True
     systemd: bool = True
     latency_ms: int = 0
+    builder: bool = False
 
 
 def default_directory() -> Path:
@@ -75,6 +76,7 @@ def start(directory: Path, clock: Clock, wanted: Wanted = Wanted()) -> Sandbox:
         return alive
     stop(directory, clock)
     built = image.build(image.cache()) if wanted.machines else None
+    stock = snapshots.stock(image.cache()) if wanted.builder else None
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
     directory.chmod(0o700)
     (directory / "owner").write_text("maintainer sandbox\n", encoding="utf-8")
@@ -85,7 +87,7 @@ def start(directory: Path, clock: Clock, wanted: Wanted = Wanted()) -> Sandbox:
     try:
         processes.wait_until_healthy(f"{endpoint}/_ministack/health", pid, clock, directory / "endpoint.log")
         credentials = provision(endpoint)
-        compute = plant.start(directory, endpoint, built, clock, systemd=wanted.systemd) if built else None
+        compute = plant.start(directory, endpoint, built, clock, systemd=wanted.systemd, stock=stock) if built else None
         config = write_files(directory, endpoint, credentials, compute.section() if compute else LOCAL)
         ec2_endpoint = compute.ec2_endpoint if compute else ""
         made = Sandbox(endpoint, REGION, BUCKET, STATE_BUCKET, credentials, str(config), str(directory), pid, ec2_endpoint)

@@ -23,6 +23,7 @@ from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.responses import EC2Response
+from moto.ec2.responses.amis import AmisResponse
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 from moto.ec2.responses.fleets import Fleets
 from moto.ec2.responses.general import General
@@ -33,7 +34,10 @@ from moto.iam.models import IAMBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
-from maintainer.sandbox import processes
+from maintainer.core.errors import SandboxError
+from maintainer.edges.clock import SystemClock
+from maintainer.edges.log import diagnostics
+from maintainer.sandbox import processes, snapshots
 from maintainer.sandbox.given import Given
 from maintainer.sandbox.plant import CHANGED
 from maintainer.sandbox.prices import Prices
@@ -83,6 +87,32 @@ def show_consoles(general: Any, machines: Path) -> None:
         return ActionResult({"InstanceId": instance.id, "Timestamp": utcnow(), "Output": base64.b64encode(text.encode()).decode()})
 
     general.get_console_output = get_console_output
+
+
+def make_images_of_machines(responses: Any, directory: Path) -> None:
+    """Make an image of what a machine wrote, in the background; moto 5.2.5 makes a name alone, and tags no snapshot."""
+
+    def create_image(self: Any) -> Any:
+        instance, tags = self._get_param("InstanceId"), self._get_param("TagSpecifications", [])
+        of_image = [one for one in tags if one["ResourceType"] == "image"]
+        made = self.ec2_backend.create_image(instance, self._get_param("Name"), self._get_param("Description", ""), of_image)
+        for pair in (pair for one in tags if one["ResourceType"] == "snapshot" for pair in one["Tags"]):
+            made.ebs_snapshot.add_tag(pair["Key"], pair["Value"])
+        made.state = "pending"
+
+        def make() -> None:
+            try:
+                snapshots.make(directory, instance, made.id, SystemClock())
+            except (SandboxError, OSError) as error:
+                made.state = "failed"
+                diagnostics().error("no image was made", instance=instance, reason=str(error))
+            else:
+                made.state = "available"
+
+        threading.Thread(target=make, name="image", daemon=True).start()
+        return ActionResult({"ImageId": made.id})
+
+    responses.create_image = create_image
 
 
 def show_spot_prices(responses: Any, prices: Prices) -> None:
@@ -320,9 +350,11 @@ def main() -> None:
         (InstanceResponse, "run_instances"),
         (Fleets, "create_fleet"),
         (InstanceResponse, "terminate_instances"),
+        (InstanceResponse, "stop_instances"),
         (ElasticIPAddresses, "associate_address"),
     ):
         tell_of_changes(responses, action, directory / CHANGED)
+    make_images_of_machines(AmisResponse, directory)
     show_consoles(General, directory / "machines")
     application = one_at_a_time(DomainDispatcherApplication(create_backend_app))
     run_simple("127.0.0.1", port, Refusals(prices.served_by(application), directory), threaded=True)

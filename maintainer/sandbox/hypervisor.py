@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import diagnostics
-from maintainer.sandbox import image, processes
+from maintainer.sandbox import image, processes, snapshots
 from maintainer.sandbox.machine import ELASTIC, Specification, hold_up, read_state
 from maintainer.sandbox.plant import CHANGED, Plant
 
@@ -29,7 +29,9 @@ LOOK_S = 5.0
 """EC2 is asked at least so often; otherwise when it says that something has changed."""
 START_S = 10.0
 """How long a supervisor may take until it holds its lock and tells of its machine."""
-WANTED = ["pending", "running"]
+STOPPED = ["stopping", "stopped"]
+WANTED = ["pending", "running", *STOPPED]
+MIRROR = "deb.debian.org:80"
 
 
 class Supervisors:
@@ -91,13 +93,16 @@ class Hypervisor:
         self._clock = SystemClock()
         self._seen: tuple[int, float] | None = None
         self._wanted: dict[str, dict[str, Any]] = {}
+        self._stopped: set[str] = set()
         self._elastic: dict[str, str] = {}
 
     def turn(self) -> None:
         """Make the machines agree with EC2, once."""
         changed, now = self._changed(), self._clock.monotonic()
         if self._seen is None or changed != self._seen[0] or now > self._seen[1] + LOOK_S:
-            self._wanted, self._elastic = self._look(), self._addresses()
+            found, self._elastic = self._look(), self._addresses()
+            self._wanted = {name: one for name, one in found.items() if one["State"]["Name"] not in STOPPED}
+            self._stopped = set(found) - set(self._wanted)
             self._seen = changed, now
         for name, instance in self._wanted.items():
             home = self._machines / name
@@ -109,7 +114,7 @@ class Hypervisor:
                 self._lead_to(home, self._elastic.get(name, ""))
         for home in self._machines.iterdir():
             if home.name not in self._wanted and not home.suffix:
-                self._end(home)
+                self._end(home, keep=home.name in self._stopped)
 
     def _is_dead(self, home: Path) -> bool:
         """Tell whether a machine's supervisor has ended: also one that died before it had told anything of its machine."""
@@ -123,7 +128,7 @@ class Hypervisor:
         return file.stat().st_mtime_ns if file.exists() else 0
 
     def _look(self) -> dict[str, dict[str, Any]]:
-        """Return the instances that are to run, by id."""
+        """Return the instances that are to run, or may be made images of, by id."""
         # Not those that have ended: they are shown for an hour, and each look would cost more than the one before.
         pages = self._client.get_paginator("describe_instances").paginate(Filters=[{"Name": "instance-state-name", "Values": WANTED}])
         return {one["InstanceId"]: one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]}
@@ -156,7 +161,7 @@ class Hypervisor:
 
     def _boot(self, home: Path, instance: dict[str, Any]) -> None:
         name = instance["InstanceId"]
-        chosen = next((one for one in image.built(Path(self._plant.images)) if one.image_id == instance["ImageId"]), None)
+        chosen = snapshots.find(self._directory, Path(self._plant.images), instance["ImageId"])
         if chosen is None:
             diagnostics().error("no such image in the cache", instance=name, image=instance["ImageId"])
             self._client.terminate_instances(InstanceIds=[name])
@@ -179,6 +184,7 @@ class Hypervisor:
             role=self._role_of(instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2]),
             endpoints=(self._plant.endpoint,),
             reaches_endpoints=self._has_way_to_s3(instance["SubnetId"]),
+            mirror=MIRROR if self._has_way_out(instance["SubnetId"]) else "",
             systemd=self._plant.systemd,
             ports=self._let_in(instance),
         )
@@ -205,12 +211,17 @@ class Hypervisor:
         leading = {table for endpoint in endpoints["VpcEndpoints"] for table in endpoint.get("RouteTableIds", [])}
         return any(table["RouteTableId"] in leading for table in tables)
 
-    def _end(self, home: Path) -> None:
+    def _has_way_out(self, subnet: str) -> bool:
+        """Tell whether the subnet's own route table leads to the internet."""
+        tables = self._client.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [subnet]}])["RouteTables"]
+        return any(route.get("GatewayId", "").startswith("igw-") for table in tables for route in table["Routes"])
+
+    def _end(self, home: Path, *, keep: bool) -> None:
         if processes.is_held(home / "lock"):
             state = read_state(home)
             if state is None or state.power != "shutting-down":
                 processes.signal_holder(home / "lock", signal.SIGTERM)
-        elif (home / "disk").exists():
+        elif (home / "disk").exists() and not keep:
             image.remove(home / "disk")  # what it said on its console stays
 
 

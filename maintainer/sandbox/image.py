@@ -64,8 +64,11 @@ def built(folder: Path) -> list[Image]:
     return [Image(path.parent.name, json.loads(path.read_bytes())["digest"], _layers(folder, path.parent)) for path in found]
 
 
-def kit(directory: Path) -> str:
-    """Fill a new directory with all that provision.sh takes for this checkout's image, on whatever Debian 13; return the image's digest."""
+def kit(directory: Path, machine: str = "") -> str:
+    """Fill a new directory with all that provision.sh takes for this checkout's image, on whatever Debian 13; return the image's digest.
+
+    `machine` is the kernel's name of the architecture; this machine's where it is left out.
+    """
     source = checkout()
     base_digest, digest = _digests(source)
     try:
@@ -73,7 +76,7 @@ def kit(directory: Path) -> str:
     except OSError as error:
         raise SandboxError(f"{directory}: {error.strerror}", guidance="name a directory that can be made, and is not there yet") from error
     with work_below(directory) as work:
-        give_base(source / "cloudinit", directory, work)
+        give_base(source / "cloudinit", directory, work, machine)
         give_agent(source, directory, work, {"image_id": "", "digest": digest, "base": base_digest})
     return digest
 
@@ -131,11 +134,11 @@ def _digest(source: Path, what: list[str], before: str) -> str:
     return hashed.hexdigest()
 
 
-def give_base(cloudinit: Path, given: Path, work: Path) -> None:
+def give_base(cloudinit: Path, given: Path, work: Path, machine: str = "") -> None:
     """Put there what `provision.sh base` takes."""
     for name in ("provision.sh", "requirements.lock", "restic.lock"):
         shutil.copy(cloudinit / name, given)
-    platforms = [f"--platform=manylinux{glibc}_{os.uname().machine}" for glibc in _GLIBC]
+    platforms = [f"--platform=manylinux{glibc}_{machine or os.uname().machine}" for glibc in _GLIBC]
     wanted = ["--only-binary=:all:", f"--python-version={PYTHON}", *platforms, "--no-deps", "--require-hashes"]
     _pip(work, "download", "-r", str(given / "requirements.lock"), *wanted, "--dest", str(given / "wheels"))
 
@@ -153,13 +156,8 @@ def _build_base(cloudinit: Path, base: Path) -> None:
         given.mkdir()
         give_base(cloudinit, given, work)
         bootstrap(work, given, 'chroot "$1" sh /srv/given/provision.sh base /srv/given', work / "base.tar")
-        root = work / "root"
-        root.mkdir(mode=0o755)
-        _own(root)
-        # Unpacked by the machines' own root, so that every file has an owner that they know.
-        unpack = ["tar", "-C", "/proc/self/fd/10", "-xpf", "/proc/self/fd/11/base.tar", "--numeric-owner", "--exclude=./dev/*"]
-        _inside(work, unpack, {"PATH": PATH}, [root, work])
-        root.rename(base)
+        unpack(work, work / "base.tar", work / "root")
+        (work / "root").rename(base)
 
 
 def bootstrap(work: Path, given: Path, hook: str, target: Path, *more: str, env: Mapping[str, str] | None = None) -> None:
@@ -179,6 +177,14 @@ def bootstrap(work: Path, given: Path, hook: str, target: Path, *more: str, env:
         str(target),
         env=env,
     )
+
+
+def unpack(work: Path, archive: Path, root: Path) -> None:
+    """Unpack a tar, in a work directory, by the machines' own root, so that every file has an owner that they know."""
+    root.mkdir(mode=0o755)
+    _own(root)
+    tar = ["tar", "-C", "/proc/self/fd/10", "-xpf", f"/proc/self/fd/11/{archive.name}", "--numeric-owner", "--exclude=./dev/*"]
+    _inside(work, tar, {"PATH": PATH}, [root, work])
 
 
 def _build_agent(source: Path, base: Path, made: Path, digest: str) -> None:
@@ -289,6 +295,8 @@ def seed(folder: Path) -> None:
         for name in ("dhcpcd", "dhclient", "udhcpc"):
             # cloud-init would ask for a lease for half a minute: a client that can not be executed is none.
             _give(layer, f"usr/sbin/{name}", Path(os.devnull), 0o644)
+        # Of use in a builder alone, whose subnet has a way to a mirror of Debian's.
+        _give(layer, "etc/apt/apt.conf.d/90-sandbox", GUEST / "90-sandbox.apt", 0o644)
     _give(folder / "script", "usr/sbin/sandbox-init", GUEST / "init")
     for name in _POWER:
         _give(folder / "script", f"usr/sbin/{name}", GUEST / "poweroff")

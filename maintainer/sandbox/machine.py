@@ -31,6 +31,8 @@ from maintainer.sandbox.imds import Description, Metadata
 from maintainer.sandbox.provision import root_client
 
 METADATA = ("169.254.169.254", 80)
+PROXY = ("127.0.0.1", 3142)
+"""As guest/90-sandbox.apt says."""
 SSH = 22
 REBOOTED = (10, -signal.SIGHUP)
 """How a PID 1 ends that wants to boot again: our script's own word, and reboot(2) in a PID namespace."""
@@ -66,6 +68,8 @@ class Specification:
     systemd: bool
     ports: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """What its security groups let in beside SSH: a port, and the networks that may come."""
+    mirror: str = ""
+    """Host and port of a mirror of Debian's that it reaches as its apt's proxy; empty where it reaches none."""
 
     def encode(self) -> str:
         """Write it as JSON."""
@@ -186,6 +190,11 @@ class Machine:
                 continue
             dial, inside = partial(asyncio.open_connection, host, port), sockets.listening(host, port)
             servers.append(await asyncio.start_server(partial(_forward, dial), sock=inside))
+        if self._wanted.mirror:
+            # A mirror takes requests as a proxy does: with the whole URL (RFC 9112, 3.2.2). So no name need be known inside.
+            mirror, _, at = self._wanted.mirror.partition(":")
+            dial = partial(asyncio.open_connection, mirror, int(at))
+            servers.append(await asyncio.start_server(partial(_forward, dial), sock=sockets.listening(*PROXY)))
         metadata = Metadata(
             self._description(), (self._directory / "user-data").read_bytes(), self._credentials, self._directory / "notices", SystemClock()
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.shapes import DIGEST
-from maintainer.sandbox import cgroups, image, processes
+from maintainer.sandbox import cgroups, image, processes, snapshots
 from maintainer.sandbox.image import Image
 from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.provision import ACCOUNT, BUCKET, GATEWAY_ROLE, REGION, ROLE, root_client
@@ -19,6 +19,8 @@ from maintainer.sandbox.provision import ACCOUNT, BUCKET, GATEWAY_ROLE, REGION, 
 NETWORK = "127.8.0.0/16"
 """Loopback, so that a machine's address is one that the hypervisor may listen on, and nobody else's."""
 ZONES = {"us-east-1a": "127.8.1.0/24", "us-east-1b": "127.8.2.0/24"}
+OUTSIDE = "127.8.3.0/24"
+"""Of the subnet in which a builder may be."""
 HERE = "127.0.0.0/24"
 """Where connections of this machine come from."""
 GATEWAY = "127.9.0.1"
@@ -66,6 +68,17 @@ passwords = "ssm:/maintainer/sandbox"
 """
 
 
+_BUILDER = """\
+
+[builder]
+image = "{image}"
+subnets = ["{subnet}"]
+security_groups = ["{group}"]
+ssh_port = {port}
+instance_connect_endpoint = "{connect}"
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Plant:
     """What there is to launch with. `ssh_port` is the one on which every machine answers; `images` is the cache's directory.
@@ -90,6 +103,9 @@ class Plant:
     connect: str = ""
     """The id of an EC2 Instance Connect Endpoint: through it the controller follows its instances."""
     region: str = REGION
+    stock: str = ""
+    """Debian's own image, where a builder is wanted, and the subnet from which a way leads to a mirror."""
+    outside: str = ""
 
     @classmethod
     def read(cls, directory: Path) -> Plant:
@@ -99,7 +115,7 @@ class Plant:
 
     def section(self) -> str:
         """Return what a configuration says that launches here."""
-        return _SECTION.format(
+        text = _SECTION.format(
             endpoint=self.ec2_endpoint,
             region=self.region,
             image=self.image_id,
@@ -117,16 +133,21 @@ class Plant:
             gateway_role=GATEWAY_ROLE,
             gateway_group=self.gateway_group,
         )
+        if self.stock:
+            text += _BUILDER.format(
+                image=self.stock, subnet=self.outside, group=self.security_group, port=self.ssh_port, connect=self.connect
+            )
+        return text
 
     def client(self, service: str) -> Any:
         """Return a client, as root: of EC2's endpoint, or of the other where that service is."""
         return root_client(service, self.ec2_endpoint if service == "ec2" else self.endpoint)
 
 
-def start(directory: Path, endpoint: str, built: Image, clock: Clock, *, systemd: bool) -> Plant:
-    """Start EC2 with one image, two subnets and an instance profile, and then the hypervisor."""
+def start(directory: Path, endpoint: str, built: Image, clock: Clock, *, systemd: bool, stock: Image | None = None) -> Plant:
+    """Start EC2 with one image, two subnets and an instance profile, and then the hypervisor. `stock`: and what a builder needs."""
     amis = directory / "amis.json"
-    amis.write_text(json.dumps([_ami(built)]), encoding="utf-8")
+    amis.write_text(json.dumps([_ami(built), *([_stock_ami(stock)] if stock else [])]), encoding="utf-8")
     port = processes.free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -150,7 +171,7 @@ def start(directory: Path, endpoint: str, built: Image, clock: Clock, *, systemd
         systemd,
         processes.free_port(),
     )
-    made = _fill(bare)
+    made = _fill(replace(bare, stock=stock.image_id if stock else ""))
     image.seed(directory / "seed")
     (directory / "plant.json").write_text(json.dumps(asdict(made)), encoding="utf-8")
     start_hypervisor(directory)
@@ -176,6 +197,7 @@ def stop(directory: Path, clock: Clock) -> None:
         image.remove(home / "disk")
     processes.end(directory / "ec2.lock", clock, GENTLY_S)
     image.remove(directory / "seed")
+    snapshots.remove(directory)
 
 
 def _fill(bare: Plant) -> Plant:
@@ -197,8 +219,31 @@ def _fill(bare: Plant) -> Plant:
     ec2.authorize_security_group_ingress(GroupId=front, IpPermissions=[{**port, "IpRanges": [{"CidrIp": HERE}]}])
     allocation = ec2.allocate_address(Domain="vpc", Address=GATEWAY)["AllocationId"]
     connect = ec2.create_instance_connect_endpoint(SubnetId=subnets[0])["InstanceConnectEndpoint"]["InstanceConnectEndpointId"]
-    made = {"subnets": subnets, "security_group": group, "gateway_group": front, "allocation": allocation, "connect": connect}
+    outside = _way_out(ec2, network) if bare.stock else ""
+    made = {
+        "outside": outside,
+        "subnets": subnets,
+        "security_group": group,
+        "gateway_group": front,
+        "allocation": allocation,
+        "connect": connect,
+    }
     return Plant(**{**asdict(bare), **made})
+
+
+def _way_out(ec2: Any, network: str) -> str:
+    """Return a subnet from which a way leads to the internet."""
+    subnet = str(ec2.create_subnet(VpcId=network, CidrBlock=OUTSIDE, AvailabilityZone=next(iter(ZONES)))["Subnet"]["SubnetId"])
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network)
+    table = ec2.create_route_table(VpcId=network)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    return subnet
+
+
+def _stock_ami(stock: Image) -> dict[str, Any]:
+    return {**_ami(stock), "name": "debian-13-amd64", "description": "Debian 13", "owner_id": snapshots.DEBIAN, "public": True}
 
 
 def _ami(built: Image) -> dict[str, Any]:

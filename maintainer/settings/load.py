@@ -16,6 +16,7 @@ from maintainer.core.errors import ConfigurationError, Problem
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
 from maintainer.settings import wording
 from maintainer.settings.models import (
+    BuilderSection,
     DigitalOceanSection,
     Ec2Section,
     GroupSection,
@@ -31,7 +32,7 @@ from maintainer.settings.places import find_places, line_of
 from maintainer.settings.values import Mistake
 
 S = TypeVar("S", bound=BaseModel)
-SECTIONS = ("s3", "ec2", "digitalocean", "state", "restic", "run", "sandbox", "group", "repository")
+SECTIONS = ("s3", "ec2", "digitalocean", "builder", "state", "restic", "run", "sandbox", "group", "repository")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Settings:
     groups: tuple[GroupSection, ...]
     repositories: tuple[RepositorySection, ...]
     digitalocean: DigitalOceanSection | None = None
+    builder: BuilderSection | None = None
 
     def access(self) -> Access:
         """Return how S3 is reached."""
@@ -199,6 +201,7 @@ class _Reader:
         run = self._section(RunSection, ("run",), self.raw.get("run", {}))
         sandbox = self._section(SandboxSection, ("sandbox",), self.raw.get("sandbox", {}))
         ocean = self._section(DigitalOceanSection, ("digitalocean",), self.raw["digitalocean"]) if "digitalocean" in self.raw else None
+        builder = self._section(BuilderSection, ("builder",), _with_tuples(self.raw["builder"])) if "builder" in self.raw else None
         groups = self._groups()
         repositories = self._repositories()
         self._cross_check(state, groups, repositories)
@@ -206,7 +209,7 @@ class _Reader:
             return None
         only = groups[0].name if len(groups) == 1 else ""
         grouped = tuple(one.model_copy(update={"group": one.group or only}) for _, one in repositories)
-        return Settings(self.path, s3, ec2, state, restic, run, sandbox, groups, grouped, ocean)
+        return Settings(self.path, s3, ec2, state, restic, run, sandbox, groups, grouped, ocean, builder)
 
     def _groups(self) -> tuple[GroupSection, ...]:
         tables = self.raw.get("group", {})

@@ -138,6 +138,25 @@ class InstanceSection(LaunchSection):
     run_budget: Dollars = 0
 
 
+class BuilderSection(Section):
+    """`[builder]`: the instance on which `maintainer image build --ec2` makes an image, and which ends with it.
+
+    `image` is Debian 13's own, and `user` the account that it lets in. Its subnets have a way to the internet: it downloads packages.
+    `public`: it has a public address, and is reached by that. `limit`: then it powers itself off.
+    """
+
+    image: Word
+    subnets: Annotated[tuple[Word, ...], Field(min_length=1)]
+    security_groups: tuple[Word, ...] = ()
+    types: Types = ("t3.small", "t3a.small", "t3.medium")
+    user: Word = "admin"
+    public: bool = False
+    ssh_port: Port = 22
+    instance_connect_endpoint: Word = ""
+    disk_gib: Annotated[int, Field(ge=8)] = 8
+    limit: Duration = timedelta(hours=1)
+
+
 class MachineSection(Section):
     """`[group.NAME.machine]`: a machine that is there already, and stays; its account's key may do nothing but run agents.
 

@@ -136,6 +136,7 @@ MISTAKES = [
     ("compute", GOOD.replace('"local"', '"lambda"'), "'local'"),
     ("ssh without a machine", GOOD.replace('"local"', '"ssh"'), "address, host_key and key\n    → add it: docs/machines.md shows one"),
     ("no host key", GOOD + MACHINE.replace("ssh-ed25519 AAAA", "ssh-rsa AAAA"), "ssh_host_ed25519_key.pub on the machine itself"),
+    ("a builder without a place", GOOD + '[builder]\nimage = "ami-1"\n', "builder.subnets"),
     ("a droplet without its section", GOOD.replace('"local"', '"digitalocean"'), "image, image_digest, regions and credentials"),
     (
         "no account",

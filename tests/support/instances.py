@@ -29,6 +29,7 @@ from tests.support.commands import command
 from tests.support.processes import runs_restic, stop
 from tests.support.repositories import Repository
 
+MACHINES = daemon.Wanted()
 COMMAND = Path(sys.executable).with_name("maintainer")
 
 
@@ -209,11 +210,11 @@ class Fleet:
 
 
 @contextmanager
-def fleet() -> Iterator[Fleet]:
+def fleet(wanted: daemon.Wanted = MACHINES) -> Iterator[Fleet]:
     """Start a sandbox with machines; all of it is gone at the end."""
     root = Path(tempfile.mkdtemp(prefix="maintainer-"))
     try:
-        sandbox = daemon.start(root / "sandbox", SystemClock())
+        sandbox = daemon.start(root / "sandbox", SystemClock(), wanted)
         yield Fleet(sandbox, Plant.read(root / "sandbox"), root)
     finally:
         if sys.exc_info()[0] is not None:

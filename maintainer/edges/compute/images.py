@@ -1,12 +1,19 @@
-"""The images of EC2 that are ours: by the tag that says what was provisioned into them."""
+"""The images of EC2 that are ours: by the tag that says what was provisioned into them; and the making of one, from an instance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from maintainer.core.errors import ConfigurationError, NoInstanceError, Problem
+from maintainer.edges.clock import Clock
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.shapes import DIGEST, tags_of
+
+LOOK_EVERY_S = 1.0
+STOPPED_WITHIN_S = 300.0
+AVAILABLE_WITHIN_S = 3600.0
+"""What a first snapshot of a volume may take: EC2 promises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +25,11 @@ class OwnImage:
     architecture: str
     made: str
     used_by: tuple[str, ...]
+
+    @property
+    def machine(self) -> str:
+        """Return its architecture, as the kernel names it."""
+        return _machine(self.architecture)
 
 
 def find(ec2: Ec2, owner: str) -> list[OwnImage]:
@@ -31,3 +43,47 @@ def _read(shown: dict[str, Any], living: list[tuple[str, str]]) -> OwnImage:
     identity = shown["ImageId"]
     users = tuple(instance for image, instance in living if image == identity)
     return OwnImage(identity, tags_of(shown["Tags"])[DIGEST], shown.get("Architecture", ""), shown.get("CreationDate", ""), users)
+
+
+def architecture(ec2: Ec2, image: str) -> str:
+    """Return an image's architecture, as the kernel names it. ConfigurationError where there is no such image."""
+    shown = ec2.call("DescribeImages", but=lambda error: "InvalidAMIID" in str(error), ImageIds=[image]).get("Images")
+    if not shown:
+        do = "name one of Debian's own for Debian 13: its account is 136693071363"
+        raise ConfigurationError((Problem("[builder] image", f"no image {image} here", "an image of this region", do),))
+    return _machine(str(shown[0].get("Architecture")))
+
+
+def _machine(architecture: str) -> str:
+    return {"arm64": "aarch64"}.get(architecture, architecture)
+
+
+def make(ec2: Ec2, instance: str, digest: str, named: str, clock: Clock) -> str:
+    """Stop an instance, make an image of it that carries the digest, and return its id once it is available. NoInstanceError, as EC2 says.
+
+    An image that fails is removed again.
+    """
+    ec2.call("StopInstances", InstanceIds=[instance])
+    until = clock.monotonic() + STOPPED_WITHIN_S
+    while (state := _state(ec2, instance)) != "stopped":
+        if state in {"", "terminated"} or clock.monotonic() > until:
+            raise NoInstanceError(f"{instance} did not stop: {state or 'it is gone'}", guidance="look at its console; build again")
+        clock.sleep(LOOK_EVERY_S)
+    tags = [{"Key": DIGEST, "Value": digest}, {"Key": "Name", "Value": named}]
+    marked = [{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")]
+    made = str(ec2.call("CreateImage", InstanceId=instance, Name=named, TagSpecifications=marked)["ImageId"])
+    until = clock.monotonic() + AVAILABLE_WITHIN_S
+    while True:
+        shown: dict[str, Any] = next(iter(ec2.call("DescribeImages", ImageIds=[made])["Images"]), {})
+        if (state := shown.get("State", "pending")) == "available":
+            return made
+        if state != "pending" or clock.monotonic() > until:
+            ec2.call("DeregisterImage", ImageId=made)
+            why = shown.get("StateReason", {}).get("Message", state)
+            raise NoInstanceError(f"the image {made} did not come to be: {why}", guidance="build again")
+        clock.sleep(LOOK_EVERY_S)
+
+
+def _state(ec2: Ec2, instance: str) -> str:
+    found = ec2.look(instance)
+    return found.state if found else ""

@@ -22,7 +22,10 @@ OWNER, RUN, GROUP, DEADLINE, CONTROLLER, DIGEST = (
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """An image, the digest that it must carry, and the types that it runs on, in order of preference: those of one architecture."""
+    """An image, the digest that it must carry, and the types that it runs on, in order of preference: those of one architecture.
+
+    The digest is empty where an image is to be made of it.
+    """
 
     image: str
     digest: str
