@@ -7,16 +7,14 @@ from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from maintainer.cli import common, compute, service
+from maintainer.cli import bills, common, compute, service
 from maintainer.cli.output import events_shown
 from maintainer.controller.once import Month, Once
 from maintainer.core.errors import MaintainerError
 from maintainer.core.moments import to_text
 from maintainer.edges import restic
-from maintainer.edges.bills import Bills
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder, diagnostics
-from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import new_run_id
 from maintainer.settings.load import Settings
 
@@ -62,35 +60,20 @@ def launch(arguments: argparse.Namespace, *, plan_only: bool) -> int:
         recorder = Recorder(run_id, "controller", clock, show)
         reach = cache(partial(compute.ec2, chosen, recorder))  # one for all groups: each would read EC2's model anew
         computes = {name: compute.of(chosen, group, reach, recorder) for name, group in groups.items()}
-        _sweep(chosen, {group.compute for group in groups.values()}, reach, recorder)
+        kept = bills.of(chosen)
+        _sweep(chosen, {group.compute for group in groups.values()}, reach, partial(bills.add, kept), recorder)
         jobs = {group: chosen.job(run_id, [one for one in repositories if one.group == group], plan_only=plan_only) for group in groups}
-        bills, month = _month(chosen, run_id)
+        month = None if kept is None else Month(chosen.run.month_budget, kept.spent(run_id))
         once = Once(computes, recorder, show, at_once=chosen.run.groups_at_once, month=month)
         code = once.run(jobs)
-        if bills is not None:
-            _add(bills, run_id, once.usd)
+        bills.add(kept, run_id, once.usd)
         return code
 
 
-def _month(chosen: Settings, run_id: str) -> tuple[Bills | None, Month | None]:
-    """Return where bills are kept, and what the month has cost: nothing where there is no budget for it."""
-    if not chosen.run.month_budget:
-        return None, None
-    place = chosen.state_place()
-    bills = Bills(S3(chosen.access(), place.endpoint), place)
-    return bills, Month(chosen.run.month_budget, bills.spent(run_id))
-
-
-def _add(bills: Bills, run_id: str, usd: float | None) -> None:
-    """Keep the run's bill. That it can not be kept changes nothing of how the run ended, and must be known: the budget is wrong then."""
-    try:
-        bills.add(run_id, usd)
-    except MaintainerError as error:
-        diagnostics().warning("this run's cost could not be kept, and month_budget does not know of it", reason=str(error))
-
-
-def _sweep(chosen: Settings, used: Collection[str], reach: Callable[[], Ec2], recorder: Recorder) -> None:
-    """End what a dead controller left behind: this run settles its work. That looking for it fails is no reason not to run."""
+def _sweep(
+    chosen: Settings, used: Collection[str], reach: Callable[[], Ec2], add: Callable[[str, float | None], None], recorder: Recorder
+) -> None:
+    """End what a dead controller left behind, and keep its bill: this run settles its work. That looking fails is no reason not to run."""
     if not {"ec2", "digitalocean"} & set(used):
         return
     from maintainer.controller import sweep  # noqa: PLC0415 - with EC2, a third of a second that no local run need wait
@@ -98,8 +81,8 @@ def _sweep(chosen: Settings, used: Collection[str], reach: Callable[[], Ec2], re
     owner, clock = compute.owner(chosen), SystemClock()
     try:
         if "ec2" in used:
-            sweep.end(sweep.find(reach(), owner, clock, kinds=sweep.AT_ONCE).orphans, recorder)
+            sweep.end(sweep.find(reach(), owner, clock, kinds=sweep.AT_ONCE).orphans, recorder, add)
         if "digitalocean" in used:
-            sweep.end(sweep.find_droplets(compute.digitalocean(chosen, recorder), owner, clock).orphans, recorder)
+            sweep.end(sweep.find_droplets(compute.digitalocean(chosen, recorder), owner, clock).orphans, recorder, add)
     except MaintainerError as error:
         diagnostics().warning("instances left behind could not be looked for", reason=str(error))

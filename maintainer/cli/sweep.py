@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from maintainer.cli import common, compute
+from maintainer.cli import bills, common, compute
 from maintainer.cli.output import event_printer, say
 from maintainer.core.errors import ExitCode, first
 from maintainer.core.moments import to_text
@@ -37,13 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     chosen = common.settings(arguments)
     recorder = Recorder(new_run_id(to_text(SystemClock().now())), "controller", SystemClock(), event_printer(as_json=arguments.json))
+    kept = None if arguments.dry_run else bills.of(chosen)
     told: list[dict[str, Any]] = []
     unseen: list[tuple[str, str, str]] = []
     codes: list[ExitCode] = []
     for where, found in _search(chosen, recorder, everything=arguments.all):
         told += [_told(one) for one in found.orphans]
         unseen += [(where, kind, why) for kind, why in found.unseen]
-        codes += [] if arguments.dry_run else [sweep.end(found.orphans, recorder)]
+        codes += [] if arguments.dry_run else [sweep.end(found.orphans, recorder, partial(bills.add, kept))]
     if arguments.dry_run and arguments.json:
         say(json.dumps(told, indent=2))
     elif arguments.dry_run:

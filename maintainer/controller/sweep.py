@@ -20,6 +20,7 @@ from maintainer.edges.compute.sshcompute import SshCompute
 from maintainer.edges.log import Recorder
 
 INSTANCE, RUN, DROPLET = "instance", "run", "droplet"
+PAID = (INSTANCE, DROPLET)
 AT_ONCE = ("launch-template",)
 """What a run looks for beside instances, before it launches its own; maintainer sweep looks for all."""
 
@@ -143,8 +144,11 @@ def _cost(ec2: Ec2, thing: Instance | Remain, now: datetime) -> float | None:
     return round(of_volume(thing.gib, thing.made, now), 6) if thing.gib and thing.made else 0.0
 
 
-def end(orphans: Iterable[Orphan], recorder: Recorder) -> ExitCode:
-    """End them, and tell of each; one that can not be ended keeps no other from its end. Return the worst outcome."""
+def end(orphans: Iterable[Orphan], recorder: Recorder, add: Callable[[str, float | None], None]) -> ExitCode:
+    """End them, and tell of each; one that can not be ended keeps no other from its end. Return the worst outcome.
+
+    `add` keeps a bill under a name that begins with the run's id: whoever launched it did not live to do that.
+    """
     codes: list[ExitCode] = []
     for one in orphans:
         try:
@@ -153,6 +157,8 @@ def end(orphans: Iterable[Orphan], recorder: Recorder) -> ExitCode:
             recorder.record("termination.failed", instance=one.id, group=one.marks.group, reason=error.message)
             codes.append(error.exit_code)
             continue
+        if one.kind in PAID:
+            add(f"{one.marks.run_id}-{one.id.replace(' ', '-')}", one.usd)
         what = {"id": one.id, "kind": one.kind, "region": one.region, "usd": one.usd}
         recorder.record("orphan.ended", **what, group=one.marks.group, run=one.marks.run_id, reason=one.why)
     return first(codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from maintainer.core.errors import AccessDeniedError
 from maintainer.edges.bills import Bills
 from tests.controller.test_wrong_input import refused
 from tests.support.buckets import client
-from tests.support.instances import Fleet, shown
+from tests.support.instances import Fleet, shown, until
 
 
 @pytest.fixture
@@ -94,6 +95,27 @@ def test_a_month_s_budget_stops_launches_and_says_until_when(park: Fleet) -> Non
     code, output, errors = park.call("run", "--once")
     assert code == 0, output + errors
     assert f"the month's budget is 5.00 USD, {first['usd']:.4f} spent before" in output
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_killed_controller_s_instances_are_on_the_month_s_bill_too(park: Fleet, *, by_hand: bool) -> None:
+    prices = park.directory / "prices.json"
+    prices.write_text(json.dumps({"spot m5.large": "3.6"}))
+    Path(park.sandbox.config).write_text("[run]\nmonth_budget = 0.05\n" + Path(park.sandbox.config).read_text())
+    park.configure("[group.sandbox.instance]\n", '[group.sandbox.instance]\nmarket = ["spot"]\ntypes = ["m5.large"]\n')
+    process = park.start("run", "--once", "--json")
+    until(lambda: bool(park.instances()), 60)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if by_hand:
+        assert park.call("sweep")[0] == 0
+    launched = len(park.instances(living=False))
+    code, events = park.run()
+    prices.unlink()
+    (refused_for,) = [str(event.fields["reason"]) for event in events if event.event == "run.failed"]
+    assert (code, len(park.instances(living=False))) == (5, launched)
+    assert "this month's runs have cost 0.06" in refused_for  # a minute at least
+    park.nothing_is_left()
 
 
 def test_a_bill_that_can_not_be_kept_is_told_and_costs_no_run(park: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
