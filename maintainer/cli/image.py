@@ -13,6 +13,7 @@ from typing import Any
 from maintainer.cli import common, compute
 from maintainer.cli.output import event_printer, say
 from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.images import old
 from maintainer.core.moments import to_text
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
@@ -124,11 +125,8 @@ def _list_in_ec2(chosen: Settings, *, as_json: bool) -> int:
     recorder = Recorder("image", "controller", SystemClock(), lambda _: None)
     pinned = _pinned(chosen)
     found = images.find(compute.ec2(chosen, recorder), compute.owner(chosen))
-    newest = max((one.made for one in found if one.id in pinned), default="")  # what was made since is to be pinned yet
-    told = [
-        {**asdict(one), "pinned_by": pinned.get(one.id, []), "old": one.id not in pinned and not one.used_by and one.made < newest}
-        for one in found
-    ]
+    unneeded = old(found, pinned)
+    told = [{**asdict(one), "pinned_by": pinned.get(one.id, []), "old": one.id in unneeded} for one in found]
     if as_json:
         say(json.dumps(told, indent=2))
         return ExitCode.COMMITTED

@@ -83,6 +83,9 @@ def _sweep(
         if "ec2" in used:
             sweep.end(sweep.find(reach(), owner, clock, kinds=sweep.AT_ONCE).orphans, recorder, add)
         if "digitalocean" in used:
-            sweep.end(sweep.find_droplets(compute.digitalocean(chosen, recorder), owner, clock).orphans, recorder, add)
+            found = sweep.find_droplets(compute.digitalocean(chosen, recorder), owner, clock)
+            sweep.end(found.orphans, recorder, add)
+            for kind, why in found.unseen:
+                diagnostics().warning("what may be left behind could not be looked for", kind=kind, reason=why)
     except MaintainerError as error:
         diagnostics().warning("instances left behind could not be looked for", reason=str(error))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from maintainer.cli import compute
+from maintainer.core.events import decode
 from maintainer.edges.compute import droplets
 from tests.controller.test_compute import chosen_compute, job, settings
 from tests.support.instances import Fleet, shown, until
@@ -130,7 +131,8 @@ def test_a_mistake_is_told_before_anything_costs(park: Fleet, sea: Ocean, tmp_pa
             (tmp_path / "keys.json").write_text("my secret key")
         case "no keys":
             (tmp_path / "keys.json").unlink()
-    ended, events = park.run()
+    ended, output, _ = park.call("run", "--once", "--json")  # which also says that what may be left could not be looked for
+    events = [decode(line) for line in output.splitlines()]
     assert (ended, why in shown(events)) == (code, True), shown(events)
     assert "my secret key" not in shown(events)
     assert "dop_v1" not in shown(events)

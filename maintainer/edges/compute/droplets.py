@@ -133,7 +133,7 @@ class Droplets:
             **({"public_networking": False} if shape.network == "private" else {}),
         }
         try:
-            return self._active(self._at_some_place(shape, body, tag))
+            return self._active(self._at_some_place(shape, body, tag), shape.network)
         except BaseException:
             with suppress(MaintainerError):  # the first error is the one to tell; what is left now, maintainer sweep finds
                 self.end(tag)
@@ -180,14 +180,15 @@ class Droplets:
                 return None
             self._clock.sleep(LOOK_EVERY_S)
 
-    def _active(self, made: Droplet) -> Droplet:
+    def _active(self, made: Droplet, network: str) -> Droplet:
+        """Return it once it has an address in that network."""
         until = self._clock.monotonic() + ACTIVE_WITHIN_S
         while self._clock.monotonic() < until:
-            if (found := self.look(made.id)) is not None and found.status == "active" and found.addresses:
+            if (found := self.look(made.id)) is not None and found.status == "active" and network in found.addresses:
                 return found
             self._clock.sleep(LOOK_EVERY_S)
-        do = "look for it in the control panel: it is destroyed now"
-        raise NoInstanceError(f"droplet {made.id} was created and is not active after {ACTIVE_WITHIN_S:.0f} s", guidance=do, may_pass=True)
+        what = f"droplet {made.id} was created, and has no {network} address after {ACTIVE_WITHIN_S:.0f} s"
+        raise NoInstanceError(what, guidance="it is destroyed now; the next run tries again", may_pass=True)
 
     def look(self, droplet_id: int) -> Droplet | None:
         """Return a droplet, or None where there is none."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from maintainer.core.errors import ConfigurationError, NoInstanceError, Problem
+from maintainer.core.images import OwnImage, machine_of
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.shapes import DIGEST, tags_of
@@ -14,22 +14,6 @@ LOOK_EVERY_S = 1.0
 STOPPED_WITHIN_S = 300.0
 AVAILABLE_WITHIN_S = 3600.0
 """What a first snapshot of a volume may take: EC2 promises nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnImage:
-    """One of them. `made` is EC2's time, in ISO 8601; `used_by` are living instances that were launched from it."""
-
-    id: str
-    digest: str
-    architecture: str
-    made: str
-    used_by: tuple[str, ...]
-
-    @property
-    def machine(self) -> str:
-        """Return its architecture, as the kernel names it."""
-        return _machine(self.architecture)
 
 
 def find(ec2: Ec2, owner: str) -> list[OwnImage]:
@@ -51,11 +35,7 @@ def architecture(ec2: Ec2, image: str) -> str:
     if not shown:
         do = "name one of Debian's own for Debian 13: its account is 136693071363"
         raise ConfigurationError((Problem("[builder] image", f"no image {image} here", "an image of this region", do),))
-    return _machine(str(shown[0].get("Architecture")))
-
-
-def _machine(architecture: str) -> str:
-    return {"arm64": "aarch64"}.get(architecture, architecture)
+    return machine_of(str(shown[0].get("Architecture")))
 
 
 def make(ec2: Ec2, instance: str, digest: str, named: str, clock: Clock) -> str:
