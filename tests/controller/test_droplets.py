@@ -14,6 +14,7 @@ from maintainer.cli import compute
 from maintainer.core.events import decode
 from maintainer.edges.compute import droplets
 from tests.controller.test_compute import chosen_compute, job, settings
+from tests.controller.test_end import follow_to
 from tests.support.instances import Fleet, shown, until
 from tests.support.ocean import IMAGE, LOST, TOKEN, Ocean, configure, ocean
 
@@ -140,16 +141,21 @@ def test_a_mistake_is_told_before_anything_costs(park: Fleet, sea: Ocean, tmp_pa
     assert park.instances(living=False) == []
 
 
-def test_a_droplet_that_powers_itself_off_is_destroyed_and_another_takes_its_place(park: Fleet, sea: Ocean) -> None:
-    process = park.start("run", "--once", "--json")
-    park.hold_agent("check").let_go()
+@pytest.mark.parametrize("step", ["survey", "admit", "check"])
+def test_a_droplet_that_dies_is_destroyed_and_another_takes_its_place(park: Fleet, sea: Ocean, step: str) -> None:
+    slow = park.repository("slow", fast=False)
+    process = park.start("run", "--once", "--json", "--repository", "slow")
+    follow_to(process, "step.started", step)
     (machine,) = park.machines()
     os.kill(park.state_of(machine).init, signal.SIGKILL)
-    output, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, output + errors
+    assert process.stdout is not None
+    output = process.stdout.read()
+    assert process.wait(240) == 0, output
     assert "attempt.started" in output
+    assert len(created(sea)) == 2
     assert not sea.droplets
     park.nothing_is_left()
+    slow.verify(next(iter(slow.trees)))
 
 
 def test_sweep_destroys_what_a_killed_controller_left(park: Fleet, sea: Ocean) -> None:

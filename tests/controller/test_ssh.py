@@ -120,6 +120,34 @@ def test_a_keeper_that_is_killed_is_lost_its_agent_is_ended_and_the_next_run_set
     rack.is_well()
 
 
+@pytest.mark.parametrize("step", ["survey", "admit", "check"])
+def test_a_machine_that_boots_again_in_the_middle_is_lost_and_the_next_run_settles_it(rack: Rack, step: str) -> None:
+    process = rack.park.start("run", "--once", "--json")
+    follow_to(process, "step.started", step)
+    rack.park.inside(rack.machine.id, "reboot")
+    assert process.stdout is not None
+    events = [json.loads(line) for line in process.stdout]
+    assert process.wait(240) == 6
+    (lost,) = (one for one in events if one["event"] == "agent.lost")
+    assert lost["status"] == 255
+    assert rack.runs() == []
+    rack.is_well()
+
+
+@pytest.mark.parametrize("step", ["survey", "revert", "admit", "freeze", "forget", "check", "commit", "mark"])
+def test_an_agent_that_is_killed_at_a_step_costs_nothing_but_the_run(rack: Rack, step: str) -> None:
+    process = rack.park.start("run", "--once", "--json")
+    follow_to(process, "step.started", step)
+    for agent in rack.agents():
+        os.kill(agent, signal.SIGKILL)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    # The last two steps take some milliseconds: it may have ended before.
+    assert process.wait(120) in ({0, 6} if step in {"commit", "mark"} else {6}), output
+    assert rack.runs() == []
+    rack.is_well()
+
+
 @pytest.mark.parametrize(
     ("found", "wanted", "code", "said"),
     [

@@ -62,7 +62,7 @@ class DropletCompute:
     def clear(self, run_id: str) -> None:
         """Destroy every droplet that is left of a run and this group, whatever the attempt."""
         for one in self.api.find(self.way.owner):
-            if one.marks.group == self.way.group and (one.marks.run_id == run_id or one.marks.run_id.startswith(f"{run_id}-")):
+            if one.marks.is_of(self.way.group, run_id):
                 self.api.end(one.tag)
 
     def fetch_keys(self) -> Keys:

@@ -62,9 +62,7 @@ class Ec2Compute:
 
     def clear(self, run_id: str) -> None:
         """End every instance that is left of a run and this group, whatever the attempt."""
-        found = [one for one in self.ec2.find(self.way.owner) if one.marks.group == self.way.group]
-        left = [one.id for one in found if one.marks.run_id == run_id or one.marks.run_id.startswith(f"{run_id}-")]
-        self.ec2.terminate(left)
+        self.ec2.terminate([one.id for one in self.ec2.find(self.way.owner) if one.marks.is_of(self.way.group, run_id)])
 
     def launch(self, job: Job, refused: int = 0) -> InstanceAgent:
         """Launch an instance whose user data starts an agent on the job. NoInstanceError, AccessDeniedError, ConfigurationError."""

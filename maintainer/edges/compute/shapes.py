@@ -74,6 +74,10 @@ class Marks:
     deadline: str
     controller: str
 
+    def is_of(self, group: str, run_id: str) -> bool:
+        """Tell whether it was launched for a group's part of this run, whatever the attempt."""
+        return self.group == group and (self.run_id == run_id or self.run_id.startswith(f"{run_id}-"))
+
     def tags(self) -> list[dict[str, str]]:
         """Return them as EC2 takes them."""
         pairs = {

@@ -88,7 +88,7 @@ class SshCompute:
     def clear(self, run_id: str) -> None:
         """End what is left there of a run of this group, or of its earlier attempts."""
         for one in self.left():
-            if one.marks.run_id == run_id or one.marks.run_id.startswith(f"{run_id}-"):
+            if one.marks.is_of(self.machine.group, run_id):
                 self.end(one.run)
 
     def left(self, tries: int = TRIES) -> list[Left]:
