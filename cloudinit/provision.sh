@@ -128,12 +128,13 @@ seal() {
     # Who built it has no account in it. The shell that asks for this may be theirs: it ends by itself.
     for user in $(awk -F: '$3 >= 1000 && $3 < 60000 && $1 != "maintainer" { print $1 }' /etc/passwd); do
         userdel --force --remove "$user" 2> /dev/null || true
-        ! id "$user" 2> /dev/null || wrong "the account $user can not be removed"
+        ! id "$user" > /dev/null 2>&1 || wrong "the account $user can not be removed"
     done
     rm -f /etc/sudoers.d/90-cloud-init-users /root/.ssh/authorized_keys /etc/ssh/ssh_host_* /home/*/.ssh/authorized_keys
     cloud-init clean --logs
     # Empty, not cloud-init's "uninitialized": that is a first boot, and systemd would enable by its presets what the image has not.
     : > /etc/machine-id
+    rm -rf /var/log/journal/*
     find /var/log -type f -exec truncate -s 0 {} +
     apt-get clean
     rm -rf /var/lib/apt/lists/* "$given"

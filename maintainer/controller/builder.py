@@ -23,6 +23,8 @@ GROUP = "/builder"
 KIT = "/var/tmp/kit"  # noqa: S108 - on a machine of our own, where nobody else is
 STEPS = ("base", "agent", "verify", "seal")
 STEP_S = 1800.0
+REFUSED_S = 1.0
+"""Before the next try, where it answers and does not let us in yet: sshd punishes haste."""
 KEPT = 2_000
 
 
@@ -88,6 +90,7 @@ def _reached(door: Door, instance: Instance, ec2: Ec2, clock: Clock) -> Iterator
                 session = opened.enter_context(ssh.connect(door, clock))
             except ConnectionLostError as error:
                 why = error.message
+                is_refused = not isinstance(error, ssh.NobodyAnswersError)
             else:
                 yield session
                 return
@@ -95,8 +98,7 @@ def _reached(door: Door, instance: Instance, ec2: Ec2, clock: Clock) -> Iterator
                 looked = clock.monotonic()
                 found = ec2.look(instance.id)
                 is_gone = found is None or found.is_ended
-            # Whoever was refused has to wait: sshd punishes haste.
-            clock.sleep(max(knock_pause(clock.monotonic() - began), 1.0 if "uthenticat" in why else 0.0))
+            clock.sleep(REFUSED_S if is_refused else knock_pause(clock.monotonic() - began))
         console = ""
         with suppress(MaintainerError):
             console = ec2.console(instance.id)[-KEPT:]
