@@ -18,7 +18,7 @@ from pathlib import Path
 from maintainer.core.errors import ExitCode
 from maintainer.edges.clock import read_offset
 from maintainer.edges.restic import OOM_SCORE
-from maintainer.sandbox import daemon, imds, processes, refusals, tunnels
+from maintainer.sandbox import daemon, imds, processes, refusals, snapshots, tunnels
 from tests.support.instances import Fleet, agents_of, processes_of, until
 from tests.support.repositories import Repository
 
@@ -29,6 +29,7 @@ IMPATIENT = (
 )
 """The command, with less patience than five minutes for a machine that does not answer: the same decisions, sooner."""
 AGENT, SSHD = "opt/maintainer/bin/maintainer-agent", "usr/sbin/sshd"
+OTHER_KEY = f"#!/bin/sh\n[ -e /run/other ] || ssh-keygen -q -t ed25519 -N '' -f /run/other\nexec /{SSHD}-real -h /run/other \"$@\"\n"
 NO_AGENT = (
     '#!/bin/sh\n[ "$1" = run ] && exit 1\n'
     "exec /opt/maintainer/bin/python3 -c 'import sys; from maintainer.agent.command import main; sys.exit(main())' \"$@\"\n"
@@ -134,18 +135,28 @@ def full(code: str) -> Around:
 
 
 @contextmanager
-def broken_program(park: Fleet, path: str, script: str) -> Iterator[None]:
+def broken_program(park: Fleet, path: str, script: str | bytes) -> Iterator[None]:
     """Machines that boot meanwhile have another program in the place of one of theirs."""
     made = [park.directory / "seed" / layer / path for layer in ("systemd", "script")]
     for one in made:
         one.parent.mkdir(parents=True, exist_ok=True)
-        one.write_text(script)
+        one.write_bytes(script if isinstance(script, bytes) else script.encode())
         one.chmod(0o755)
     try:
         yield
     finally:
         for one in made:
             one.unlink()
+
+
+@contextmanager
+def another_host_key(park: Fleet) -> Iterator[None]:
+    """Machines that boot meanwhile answer with a host key that is not their run's."""
+    built = snapshots.find(park.directory, Path(park.plant.images), park.plant.image_id)
+    assert built is not None
+    real = (Path(built.layers[-1]) / SSHD).read_bytes()
+    with broken_program(park, f"{SSHD}-real", real), broken_program(park, SSHD, OTHER_KEY):
+        yield
 
 
 def kill_machine(park: Fleet, _: subprocess.Popen[str]) -> None:
@@ -310,6 +321,7 @@ FAULTS = (
         "the instance runs and does not answer",
         lambda park: broken_program(park, SSHD, "#!/bin/sh\nexit 255\n"),
     ),
+    Fault("somebody else answers, with another host key", LOST, "answered with another host key", another_host_key),
     Fault(
         "the metadata service falls silent",
         USAGE,
