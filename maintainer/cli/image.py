@@ -94,21 +94,26 @@ def _build_in_ec2(arguments: argparse.Namespace) -> int:
     recorder = Recorder(run_id, "controller", clock, event_printer(as_json=arguments.json))
     ec2 = compute.ec2(chosen, recorder, profile=arguments.profile)
     machine = images.architecture(ec2, section.image)
-    with TemporaryDirectory(prefix="maintainer-") as folder:
-        kit = Path(folder) / "kit"
-        digest = image.kit(kit, machine)
-        with tarfile.open(Path(folder) / "kit.tgz", "w:gz", compresslevel=1) as packed:
-            packed.add(kit, ".", filter=_as_root)
-        given = (Path(folder) / "kit.tgz").read_bytes()
-    there = [one.id for one in images.find(ec2, compute.owner(chosen)) if (one.digest, one.machine) == (digest, machine)]
-    there = [] if arguments.again else there
-    made = there[0] if there else builder.build(compute.builder(chosen, section), given, digest, run_id, ec2, clock, recorder)
+    digest = image.digest()
+    known = () if arguments.again else images.find(ec2, compute.owner(chosen))
+    there = [one.id for one in known if (one.digest, one.machine) == (digest, machine)]
+    made = there[0] if there else builder.build(compute.builder(chosen, section), _kit(machine), digest, run_id, ec2, clock, recorder)
     if arguments.json:
         say(json.dumps({"image_id": made, "digest": digest, "is_new": not there}))
         return ExitCode.COMMITTED
     say(f"{made}  sha256:{digest}" + ("  was there already" if there else ""))
     say(f'pin it: image = "{made}"   image_digest = "{digest}"; then `maintainer image list --ec2` names what is old')
     return ExitCode.COMMITTED
+
+
+def _kit(machine: str) -> bytes:
+    """Return all that provision.sh takes for this checkout's image, as a compressed tar."""
+    with TemporaryDirectory(prefix="maintainer-") as folder:
+        kit, packed = Path(folder) / "kit", Path(folder) / "kit.tgz"
+        image.kit(kit, machine)
+        with tarfile.open(packed, "w:gz", compresslevel=1) as tar:
+            tar.add(kit, ".", filter=_as_root)
+        return packed.read_bytes()
 
 
 def _as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:

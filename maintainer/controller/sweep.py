@@ -123,7 +123,7 @@ def find_droplets(api: Droplets, owner: str, clock: Clock, *, everything: bool =
             one.created,
             why,
             round(of_droplet(one.usd_hour, one.created, now), 6),
-            partial(api.end, one.tag),
+            partial(api.end, one),
         )
         for one in left
         if (why := _judge(one.marks, now, everything=everything))

@@ -81,6 +81,11 @@ def kit(directory: Path, machine: str = "") -> str:
     return digest
 
 
+def digest() -> str:
+    """Return the digest of this checkout's image."""
+    return _digests(checkout())[1]
+
+
 def build(folder: Path, source: Path | None = None) -> Image:
     """Build this checkout's image, or return it from the cache. SandboxError where the machine lacks something, or a step fails."""
     source = source or checkout()

@@ -203,3 +203,31 @@ def test_doctor_says_whether_a_droplet_could_be_launched(park: Fleet, sea: Ocean
     assert "my secret key" not in said
     (tmp_path / "token").write_text("dop_v1_other")
     assert "Unable to authenticate you" in park.call("doctor")[1]
+
+
+def another(sea: Ocean) -> int:
+    """Create a droplet that is somebody else's."""
+    body = {"name": "shop", "size": "s-2vcpu-4gb", "region": "fra1", "image": IMAGE, "tags": ["shop"], "user_data": "#cloud-config"}
+    return int(sea.answer("POST", "/v2/droplets", f"Bearer {TOKEN}", body)[1]["droplet"]["id"])
+
+
+def test_a_run_whose_droplet_shows_no_tags_destroys_that_one_alone(park: Fleet, sea: Ocean) -> None:
+    shop = another(sea)
+    sea.late = True
+    code, events = park.run()
+    assert code == 0, shown(events)
+    assert list(sea.droplets) == [shop]
+
+
+def test_sweep_of_all_destroys_one_that_has_lost_its_run_s_tag_and_nobody_else_s(park: Fleet, sea: Ocean) -> None:
+    shop = another(sea)
+    process = park.start("run", "--once", "--json")
+    until(lambda: len(sea.droplets) == 2, 60)
+    process.kill()
+    process.communicate()
+    (ours,) = (one for one in sea.droplets.values() if one["id"] != shop)
+    ours["tags"] = ours["tags"][:2]  # those of all that are an owner's
+    assert park.call("sweep")[0] == 0
+    assert len(sea.droplets) == 2, "of whose controller nothing is known may be followed"
+    assert park.call("sweep", "--all")[0] == 0
+    assert list(sea.droplets) == [shop]

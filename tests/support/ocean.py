@@ -42,13 +42,15 @@ def unprocessable(sentence: str) -> tuple[int, dict[str, str]]:
 class Ocean:
     """The API at `url`. `full` are sizes in regions without room; `blows` are statuses that the next calls are answered with instead.
 
-    `asked` are the requests: method, path and body. `digest`: what the image's tag says. `blind` lists show nothing yet.
+    `asked` are the requests: method, path and body. `digest`: what the image's tag says. `blind` lists show nothing yet. `late`: no droplet shows its
+    tags yet, which are applied after it was made.
     """
 
     park: Fleet
     url: str = ""
     digest: str = ""
     blind: int = 0
+    late: bool = False
     image_regions: tuple[str, ...] = REGIONS
     full: set[tuple[str, str]] = field(default_factory=set)
     blows: dict[str, list[int]] = field(default_factory=dict)
@@ -185,7 +187,7 @@ class Ocean:
             "size_slug": one["size"],
             "networks": {"v4": [] if status == "new" else networks, "v6": []},
             "region": {"name": one["region"], "slug": one["region"], "features": [], "available": True, "sizes": list(SIZES)},
-            "tags": one["tags"],
+            "tags": [] if self.late else one["tags"],
             "vpc_uuid": "760e09ef-dc84-11e8-981e-3cfdfeaae000",
         }
 

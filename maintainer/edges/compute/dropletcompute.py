@@ -12,7 +12,7 @@ from maintainer.core.job import Job
 from maintainer.core.moments import to_text
 from maintainer.edges import ssh, userdata
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute import controllers
+from maintainer.edges.compute import controllers, instance
 from maintainer.edges.compute.droplets import Droplet, Droplets, DropletShape, name_of
 from maintainer.edges.compute.instance import Bill, InstanceAgent
 from maintainer.edges.compute.keys import Keys
@@ -63,7 +63,7 @@ class DropletCompute:
         """Destroy every droplet that is left of a run and this group, whatever the attempt."""
         for one in self.api.find(self.way.owner):
             if one.marks.is_of(self.way.group, run_id):
-                self.api.end(one.tag)
+                self.api.end(one)
 
     def fetch_keys(self) -> Keys:
         """Read the keys of the store, to be given to a droplet. SecretError."""
@@ -85,22 +85,10 @@ class DropletCompute:
             found = f"a group whose job takes {len(data.encode())} bytes of user data"
             raise ConfigurationError((Problem("[[repository]]", found, f"at most {LIMIT} bytes", "split the group into two"),))
         droplet = self.api.create(self.shape, marks, data)
-        machine = DropletMachine(self.api, droplet, self.way.group, self.clock)
-        try:
-            self.recorder.record(
-                "instance.launched",
-                instance=machine.id,
-                group=self.way.group,
-                type=droplet.size,
-                zone=droplet.region,
-                market=MARKET,
-                deadline=deadline,
-            )
-            door = Door(droplet.addresses[self.shape.network], self.way.ssh_port, host.public, login)
-            return InstanceAgent(machine, door, self.recorder, self.clock, keys)
-        except BaseException:  # nobody else knows of it yet
-            machine.end()
-            raise
+        machine = DropletMachine(self.api, droplet, self.clock)
+        door = Door(droplet.addresses[self.shape.network], self.way.ssh_port, host.public, login)
+        about = {"type": droplet.size, "zone": droplet.region, "market": MARKET, "deadline": deadline}
+        return instance.follow(machine, door, about, self.recorder, self.clock, keys=keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +97,6 @@ class DropletMachine:
 
     api: Droplets
     droplet: Droplet
-    group: str
     clock: Clock
 
     @property
@@ -117,10 +104,14 @@ class DropletMachine:
         """Return its name for people and logs."""
         return name_of(self.droplet)
 
+    @property
+    def group(self) -> str:
+        """Return the group whose run it is for."""
+        return self.droplet.marks.group
+
     def end(self) -> None:
         """Destroy it, and a twin that a lost answer may have left: that one never had keys."""
-        self.api.destroy(self.droplet.id)
-        self.api.end(self.droplet.tag)
+        self.api.end(self.droplet)
 
     def is_gone(self) -> bool:
         """Tell whether it is destroyed, or has powered itself off."""

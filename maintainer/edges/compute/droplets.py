@@ -7,20 +7,18 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import product
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-import tenacity
-
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, MaintainerError, NoInstanceError, Problem
 from maintainer.core.moments import from_text, to_text
 from maintainer.core.refusals import Reason, Then, judge_droplet
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute.ec2calls import ATTEMPTS, LONGEST_WAIT_S, OnRetry
+from maintainer.edges.compute.ec2calls import OnRetry, patiently
 from maintainer.edges.compute.shapes import Marks
 
 API = "https://api.digitalocean.com"
@@ -55,7 +53,7 @@ class DropletShape:
 
 @dataclass(frozen=True, slots=True)
 class Droplet:
-    """A droplet as the API describes it. `tag` is the one that carries its marks; `addresses` by network; it may have none yet."""
+    """A droplet as the API describes it. `tag` is the one that carries its marks, if it shows one; `addresses` by network."""
 
     id: int
     status: str
@@ -133,11 +131,12 @@ class Droplets:
             **({"public_networking": False} if shape.network == "private" else {}),
         }
         try:
-            return self._active(self._at_some_place(shape, body, tag), shape.network)
+            made = self._active(self._at_some_place(shape, body, tag), shape.network)
         except BaseException:
             with suppress(MaintainerError):  # the first error is the one to tell; what is left now, maintainer sweep finds
-                self.end(tag)
+                self._end_tagged(tag)
             raise
+        return replace(made, tag=tag, marks=marks)  # it gets its tags after it was made, and may not show them yet
 
     def _at_some_place(self, shape: DropletShape, body: dict[str, Any], tag: str) -> Droplet:
         refused: list[str] = []
@@ -201,15 +200,23 @@ class Droplets:
 
     def tagged(self, tag: str) -> list[Droplet]:
         """Return the droplets that carry a tag."""
+        if not tag:  # the API would list, and we destroy, every droplet of the account
+            raise ValueError("no tag to look for")
         return [_droplet(one) for one in self._pages("droplets.list", self._client.droplets.list, "droplets", tag_name=tag)]
 
-    def end(self, tag: str) -> None:
-        """Destroy what carries a mark's tag, and remove the tag; repeating it does no harm."""
+    def end(self, one: Droplet) -> None:
+        """Destroy a droplet, and a twin that a lost answer may have left; repeating it does no harm."""
+        self._destroy(one.id)
+        if one.tag:
+            self._end_tagged(one.tag)
+
+    def _end_tagged(self, tag: str) -> None:
+        """Destroy what carries a mark's tag, and remove the tag."""
         for one in self.tagged(tag):
-            self.destroy(one.id)
+            self._destroy(one.id)
         self._repeat("tags.delete", lambda: self._client.tags.delete(tag, **self._how), gone={})
 
-    def destroy(self, droplet_id: int) -> None:
+    def _destroy(self, droplet_id: int) -> None:
         """Destroy a droplet; one that is gone already is as wished."""
         self._repeat("droplets.destroy", lambda: self._client.droplets.destroy(droplet_id, **self._how), gone={})
 
@@ -264,19 +271,10 @@ class Droplets:
             raise translate(name, error) from None
 
     def _patient(self, name: str, ask: Callable[[], T]) -> T:
-        def report(state: tenacity.RetryCallState) -> None:
-            reason = str(state.outcome.exception()) if state.outcome else ""
-            self._on_retry(name, state.attempt_number, reason[:200], round(state.upcoming_sleep, 1))
+        def may_pass(error: BaseException) -> bool:
+            return isinstance(error, ApiError) and error.taken.reason is Reason.BUSY
 
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, ApiError) and error.taken.reason is Reason.BUSY),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_random_exponential(multiplier=1, min=1, max=LONGEST_WAIT_S),
-            sleep=self._clock.sleep,
-            before_sleep=report,
-            reraise=True,
-        )
-        return attempts(ask)
+        return patiently(name, ask, may_pass, clock=self._clock, on_retry=self._on_retry)
 
 
 def translate(name: str, error: ApiError) -> MaintainerError:

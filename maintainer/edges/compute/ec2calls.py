@@ -33,23 +33,30 @@ class RefusedError(MaintainerError):
 
 def call(name: str, ask: Callable[[], Answer], *, clock: Clock, on_retry: OnRetry) -> Answer:
     """Ask EC2, again where the failure may pass; `ask` must be safe to repeat. Errors are ours: see `translate`."""
+    try:
+        return patiently(name, ask, _may_pass, clock=clock, on_retry=on_retry)
+    except (ClientError, BotoCoreError, ResponseParserError) as error:
+        raise translate(name, error) from error
+
+
+def patiently(
+    name: str, ask: Callable[[], Answer], may_pass: Callable[[BaseException], bool], *, clock: Clock, on_retry: OnRetry
+) -> Answer:
+    """Ask a provider's API, again where `may_pass` says so of the failure; `ask` must be safe to repeat. Raises what it raised last."""
 
     def report(state: tenacity.RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""
         on_retry(name, state.attempt_number, reason[:200], round(state.upcoming_sleep, 1))
 
     attempts = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_may_pass),
+        retry=tenacity.retry_if_exception(may_pass),
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_random_exponential(multiplier=1, min=1, max=LONGEST_WAIT_S),
         sleep=clock.sleep,
         before_sleep=report,
         reraise=True,
     )
-    try:
-        return attempts(ask)
-    except (ClientError, BotoCoreError, ResponseParserError) as error:
-        raise translate(name, error) from error
+    return attempts(ask)
 
 
 def code_of(error: BaseException | None) -> str:

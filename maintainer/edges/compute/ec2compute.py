@@ -10,7 +10,7 @@ from maintainer.core.job import Job
 from maintainer.core.moments import to_text
 from maintainer.edges import metadata, ssh, userdata
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute import controllers
+from maintainer.edges.compute import controllers, instance
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.instance import Bill, InstanceAgent
 from maintainer.edges.compute.shapes import Instance, Marks, Shape
@@ -73,22 +73,10 @@ class Ec2Compute:
         marks = Marks(self.way.owner, pinned.run_id, self.way.group, deadline, controllers.here())
         seconds = int(self.way.limit.total_seconds())
         data = userdata.render(pinned.encode(), host_key=host, login_key=login.public, deadline_s=seconds)
-        instance = self.ec2.launch(self.shape, marks, data, refused)
-        try:
-            self.recorder.record(
-                "instance.launched",
-                instance=instance.id,
-                group=self.way.group,
-                type=instance.instance_type,
-                zone=instance.zone,
-                market=instance.lifecycle,
-                deadline=deadline,
-            )
-            door = Door(instance.address, self.way.ssh_port, host.public, login, endpoint)
-            return InstanceAgent(Ec2Machine(self.ec2, instance, self.clock), door, self.recorder, self.clock)
-        except BaseException:  # nobody else knows of it yet
-            self.ec2.terminate([instance.id])
-            raise
+        made = self.ec2.launch(self.shape, marks, data, refused)
+        door = Door(made.address, self.way.ssh_port, host.public, login, endpoint)
+        about = {"type": made.instance_type, "zone": made.zone, "market": made.lifecycle, "deadline": deadline}
+        return instance.follow(Ec2Machine(self.ec2, made, self.clock), door, about, self.recorder, self.clock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,8 +74,23 @@ class Bill:
     why: str = ""
 
 
+def follow(
+    machine: Machine, door: Door, about: Mapping[str, str], recorder: Recorder, clock: Clock, *, keys: Keys | None = None
+) -> InstanceAgent:
+    """Tell of a machine that was just launched, and return its agent. Whatever is raised, it is ended: nobody else knows of it yet.
+
+    `about`: its type, zone, market and deadline. `keys`: for a machine that has no role.
+    """
+    try:
+        recorder.record("instance.launched", instance=machine.id, group=machine.group, **about)
+        return InstanceAgent(machine, door, recorder, clock, keys)
+    except BaseException:
+        machine.end()
+        raise
+
+
 class InstanceAgent:
-    """An agent on a machine. Whoever has it must call `wait`, which ends the machine. `keys`: for a machine that has no role."""
+    """An agent on a machine. Whoever has it must call `wait`, which ends the machine."""
 
     def __init__(self, machine: Machine, door: Door, recorder: Recorder, clock: Clock, keys: Keys | None = None) -> None:
         self._machine = machine

@@ -16,7 +16,7 @@ from maintainer.core.job import Access, Job
 from maintainer.core.moments import to_text
 from maintainer.edges import ssh
 from maintainer.edges.clock import Clock
-from maintainer.edges.compute import controllers
+from maintainer.edges.compute import controllers, instance
 from maintainer.edges.compute.instance import Bill, InstanceAgent
 from maintainer.edges.compute.shapes import Marks
 from maintainer.edges.log import Recorder
@@ -82,8 +82,8 @@ class SshCompute:
         self._end_dead()
         self._ask(f"begin {run}", json.dumps(there).encode())
         name = f"{run} on {one.address}"
-        self.recorder.record("instance.launched", instance=name, group=one.group, type="", zone="", market="ssh", deadline=deadline)
-        return InstanceAgent(StandingMachine(self, run, name, began), self._door(run), self.recorder, self.clock)
+        about = {"type": "", "zone": "", "market": "ssh", "deadline": deadline}
+        return instance.follow(StandingMachine(self, run, name, began), self._door(run), about, self.recorder, self.clock)
 
     def clear(self, run_id: str) -> None:
         """End what is left there of a run of this group, or of its earlier attempts."""
