@@ -13,6 +13,8 @@ from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
 from tests.support.instances import Fleet, fleet
 
+pytest_plugins = ["tests.support.processortime"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, then those with machines: what begins last ends last, and one worker alone with it."""
