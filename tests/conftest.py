@@ -13,7 +13,7 @@ from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
 from tests.support.instances import Fleet, fleet
 
-pytest_plugins = ["tests.support.processortime"]
+pytest_plugins = ["tests.support.matrices", "tests.support.processortime"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,6 +86,7 @@ def settles(maintained: Maintained) -> None:
         repository.verify(snapshot)
 
 
+@pytest.mark.matrix
 @BOTH
 def test_a_kill_after_every_step_one_night_after_the_other(maintained: Maintained, restic: str) -> None:
     maintained.repository.binary = restic

@@ -27,6 +27,7 @@ def repository(timed_sandbox: Sandbox, tmp_path: Path) -> Repository:
     return made
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("seed", [1, 2])
 def test_503s_and_cut_connections_are_repeated_and_told(repository: Repository, seed: int) -> None:
     grow(repository, 3)
@@ -54,6 +55,7 @@ def test_a_store_that_is_gone_in_the_middle_is_told_and_nothing_is_lost(reposito
     whole(repository)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("whose", [b"X-Amz-Signature=", b"/data/", b"versions"], ids=["restic's reads", "all of packs", "listings"])
 def test_a_store_that_stalls_in_the_middle_of_an_answer_is_asked_again(
     repository: Repository, monkeypatch: pytest.MonkeyPatch, whose: bytes
@@ -183,6 +185,7 @@ def test_a_new_key_is_reported_and_never_shown_until_a_person_accepts_it(reposit
     ],
     ids=["killed", "no processes", "no memory"],
 )
+@pytest.mark.matrix(kind=lambda fails, said, word: word)
 @pytest.mark.parametrize("word", ["repair", "check"])
 def test_a_machine_on_which_restic_can_do_nothing_condemns_no_honest_pack(
     repository: Repository, tmp_path: Path, fails: str, said: str, word: str

@@ -290,6 +290,7 @@ def test_attack_31_an_incomplete_snapshot_writes_nothing_night_after_night_and_k
     repository.verify(list(repository.trees)[-1])
 
 
+@pytest.mark.matrix
 @BOTH
 def test_attack_19_an_emptied_state_store_stops_every_deletion_and_healing_goes_on(repository: Repository, restic: str) -> None:
     repository.binary = restic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from maintainer.core.records import State
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
-from tests.support.killing import When, run_and_kill
+from tests.support.killing import When, run_and_kill, writes_of
+from tests.support.matrices import Rows
 from tests.support.repositories import Repository
 
 pytestmark = pytest.mark.timeout(900)  # some seventy runs of the agent, one after the other, while other tests run beside them
@@ -80,9 +82,19 @@ def is_tagged(maintained: Maintained) -> None:
     assert len(tagged) > LEAST
 
 
+def numbers_of(rows: Rows, maintained: Maintained, when: When) -> Sequence[int]:
+    """Return the writes to be killed at, and at the end one that no run comes to: one of each call and folder, or every one."""
+    day(maintained, STEADY)
+    status, writes = writes_of(maintained.job().encode())
+    assert status in (0, 3)
+    assert len(writes) > LEAST, "the runs do not do all that the matrix is about"
+    return range(MOST) if rows.everything else [*rows.of(f"writes, {when}", range(len(writes)), lambda number: writes[number]), MOST]
+
+
 @pytest.mark.long
+@pytest.mark.matrix
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_at_any_write(timed_sandbox: Sandbox, tmp_path: Path, when: When) -> None:
+def test_a_kill_at_any_write(timed_sandbox: Sandbox, tmp_path: Path, when: When, rows: Rows) -> None:
     maintained = begun(timed_sandbox, tmp_path)
     repository = maintained.repository
     for number in range(STEADY):
@@ -91,16 +103,15 @@ def test_a_kill_at_any_write(timed_sandbox: Sandbox, tmp_path: Path, when: When)
         assert ran.code in (0, 3), ran.why()
     kept = sum(1 for key in maintained.fold().having(State.ADMITTED) if key.startswith("snapshots/"))
     assert kept == 5
-    for number in range(MOST):
-        day(maintained, STEADY + number)
-        status = run_and_kill(maintained.job().encode(), number, when)
+    for number, write in enumerate(numbers_of(rows, maintained, when)):
+        day(maintained, STEADY + 1 + number)
+        status = run_and_kill(maintained.job().encode(), write, when)
         ran = maintained.run()
         assert ran.code in (0, 3), ran.why()
         holds(maintained, list(repository.trees)[-kept:])
         if status is not None:
             break
     assert status in (0, 3)
-    assert number > LEAST, "the runs did not do all that the matrix is about"
     ran = maintained.run()
     assert (ran.code, ran.named("object.healed"), ran.named("object.marked")) == (0, [], [])
     is_tagged(maintained)
@@ -109,6 +120,7 @@ def test_a_kill_at_any_write(timed_sandbox: Sandbox, tmp_path: Path, when: When)
     assert repository.restic("check", "--read-data").returncode == 0
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_at_any_write_of_first_contact(timed_sandbox: Sandbox, tmp_path: Path, when: When) -> None:
     for number in range(MOST):

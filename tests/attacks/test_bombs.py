@@ -60,6 +60,7 @@ def measured(maintained: Maintained) -> tuple[Ran, int]:
     return ran, most
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("attack", "kind"), BOMBS.values(), ids=BOMBS)
 def test_a_bomb_is_set_aside_in_little_memory(maintained: Maintained, attack: Callable[[Target], None], kind: str) -> None:
     attack(maintained.repository)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import time
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,6 +20,7 @@ from maintainer.drill.catalogue import CATALOGUE, Attack
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
+from tests.support.matrices import Rows
 from tests.support.repositories import BOTH, NEWEST, RESTIC, Repository
 
 BOMB = 22
@@ -81,15 +80,11 @@ def settles(maintained: Maintained) -> None:
 
 
 PAIRS = ((Repository, RESTIC), (Wide, NEWEST), (Repository, NEWEST), (Wide, RESTIC))
-ROWS = [
-    (attack, kind, restic)
-    for attack in CATALOGUE
-    for kind, restic in PAIRS[: 4 if os.environ.get("CROSS") else 2]
-    if kind is Wide or not attack.wide
-]
-"""Each attack with both keys and both restics; with CROSS=1 in the environment, each key with each of them."""
+ROWS = [(attack, kind, restic) for attack in CATALOGUE for kind, restic in PAIRS if kind is Wide or not attack.wide]
+"""Each attack with each key and each restic."""
 
 
+@pytest.mark.matrix(kind=lambda attack, kind, restic: attack.number)
 @pytest.mark.usefixtures("timed_sandbox")
 @pytest.mark.parametrize(
     ("attack", "kind", "restic"),
@@ -97,7 +92,6 @@ ROWS = [
     ids=[f"{a.number}: {a.name}, {'a wide' if kind is Wide else 'the host'}'s key, {Path(restic).name}" for a, kind, restic in ROWS],
 )
 def test_attack(four_days: Repository, tmp_path: Path, attack: Attack, kind: type[Repository], restic: str) -> None:
-    """With each key another restic: the older one, and the newest."""
     maintained = copy_of(four_days, tmp_path, kind, restic)
     attack.act(maintained.repository, now(maintained))
     ran = maintained.run()
@@ -132,13 +126,12 @@ def test_attack_15_junk_that_may_not_be_deleted_covers_nothing_for_long(own_sand
 
 @pytest.mark.long
 @pytest.mark.usefixtures("timed_sandbox")
+@pytest.mark.matrix
 @BOTH
-def test_all_attacks_at_once(four_days: Repository, tmp_path: Path, restic: str) -> None:
-    """In an order by chance, but that what needs the true files to forge others comes before they are overwritten."""
+def test_all_attacks_at_once(four_days: Repository, tmp_path: Path, restic: str, rows: Rows) -> None:
+    """In an order that the seed chooses, but that what needs the true files to forge others comes before they are overwritten."""
     maintained = copy_of(four_days, tmp_path, Wide, restic)
-    seed = time.time_ns()
-    print(f"seed {seed}")
-    attacks = random.Random(seed).sample(CATALOGUE, len(CATALOGUE))
+    attacks = random.Random(rows.seed).sample(CATALOGUE, len(CATALOGUE))
     destructive = {damage.overwrite_everything, damage.hide_everything, damage.replace_config, damage.meddle_with_keys}
     for attack in sorted(attacks, key=lambda one: one.act in destructive or one.number == BOMB):
         with suppress(ValueError, IndexError, ClientError):  # an earlier one may have taken away what this one works on
@@ -152,6 +145,7 @@ def test_all_attacks_at_once(four_days: Repository, tmp_path: Path, restic: str)
 
 @pytest.mark.long
 @pytest.mark.usefixtures("timed_sandbox")
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", ["revert", "admit", "forget", "prune", "check", "commit", "mark"])
 def test_attack_17_whatever_comes_while_a_run_is_going_on(four_days: Repository, tmp_path: Path, step: str) -> None:
     """The run sees what it froze, and ends well; the next finds what came, and heals it."""

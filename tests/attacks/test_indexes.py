@@ -37,6 +37,7 @@ def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
     return made
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_a_poisoned_index_costs_nothing(maintained: Maintained, attack: Callable[[Target], None]) -> None:
     """Attack 24: a backup that trusts the poison is incomplete at worst, and told; the next is whole; the policy goes on."""

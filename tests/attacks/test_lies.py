@@ -84,6 +84,7 @@ LIES: dict[str, tuple[Lie, str]] = {
 }
 
 
+@pytest.mark.matrix(kind=lambda lie, kind: kind)
 @pytest.mark.parametrize(("lie", "kind"), LIES.values(), ids=LIES)
 def test_a_lie_pushes_nothing_out(timed_sandbox: Sandbox, tmp_path: Path, lie: Lie, kind: str) -> None:
     one = guarded(timed_sandbox, tmp_path, Keep(last=4))
@@ -105,6 +106,7 @@ def test_a_lie_pushes_nothing_out(timed_sandbox: Sandbox, tmp_path: Path, lie: L
 RULES = [Keep(last=4), Keep(daily=4), Keep(weekly=4), Keep(monthly=4), Keep(yearly=4), Keep(hourly=4), Keep(within="3d")]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("keep", RULES, ids=["last", "daily", "weekly", "monthly", "yearly", "hourly", "within"])
 def test_attack_7_whatever_the_rule(timed_sandbox: Sandbox, tmp_path: Path, keep: Keep) -> None:
     """By itself restic would forget the honest ones for those of the future."""

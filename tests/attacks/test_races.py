@@ -23,6 +23,7 @@ RESTIC_COMMAND = (RESTIC, "--no-cache", "-o", "s3.bucket-lookup=path")
 
 
 @pytest.mark.long
+@pytest.mark.matrix
 @pytest.mark.parametrize("locks", ["its locks stay", "its locks are deleted"])
 def test_a_real_backup_that_lasts_three_weeks_is_whole(timed_sandbox: Sandbox, tmp_path: Path, locks: str) -> None:
     """It relies on data that is forgotten, pruned and marked meanwhile, and so are the packs that it puts itself."""

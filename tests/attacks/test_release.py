@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from maintainer.core.job import Keep
 from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_lies import guarded
@@ -63,6 +65,7 @@ def test_what_was_forgotten_and_healed_expires_in_its_time_and_nothing_else(time
     one.prove_whole()
 
 
+@pytest.mark.matrix
 @BOTH
 def test_attack_27_what_maintenance_did_not_see_never_expires(timed_sandbox: Sandbox, tmp_path: Path, restic: str) -> None:
     one = guarded(timed_sandbox, tmp_path, Keep(last=4), restic)

@@ -141,6 +141,7 @@ def test_a_mistake_is_told_before_anything_costs(park: Fleet, sea: Ocean, tmp_pa
     assert park.instances(living=False) == []
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", ["survey", "admit", "check"])
 def test_a_droplet_that_dies_is_destroyed_and_another_takes_its_place(park: Fleet, sea: Ocean, step: str) -> None:
     slow = park.repository("slow", fast=False)

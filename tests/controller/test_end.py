@@ -21,6 +21,7 @@ from maintainer.edges.ssh import generate_key
 from maintainer.sandbox import daemon, processes
 from tests.support.agents import UNGUARDED
 from tests.support.instances import Fleet, agents_of, shown, until
+from tests.support.matrices import Rows
 from tests.support.repositories import Repository
 
 
@@ -253,13 +254,15 @@ def test_the_deadline_and_the_agent_are_units_where_systemd_is_pid_1_and_session
 
 
 @pytest.mark.long
+@pytest.mark.matrix
 @pytest.mark.parametrize("killed", ["machine", "controller"])
-def test_attack_18_killed_at_each_step_every_good_snapshot_stays(park: Fleet, killed: str) -> None:
+def test_attack_18_killed_at_each_step_every_good_snapshot_stays(park: Fleet, killed: str, rows: Rows) -> None:
     repository = park.repository("killed", more=f"{UNGUARDED}[repository.keep]\nlast = 1\n")
     repository.write("another", 150_000, 99)
     repository.backup()
     assert park.run("--repository", "killed")[0] == 0
-    for number, step in enumerate(("survey", "revert", "admit", "forget", "prune", "check", "commit", "mark")):
+    steps = ("survey", "revert", "admit", "forget", "prune", "check", "commit", "mark")
+    for number, step in enumerate(rows.of("steps to be killed at", steps, lambda step: step in ("commit", "mark"))):
         packs = repository.objects("data/")
         repository.put(packs[number % len(packs)], b"garbage")
         process = park.start("run", "--once", "--json", "--repository", "killed")
@@ -298,23 +301,21 @@ def kill_controller(_: Fleet, controller: subprocess.Popen[str]) -> None:
     controller.kill()
 
 
-KILLS = int(os.environ.get("KILLS", "6"))
+KILLS, ALL_KILLS = 2, 6
 """More of them find more; a suite must end."""
 
 
 @pytest.mark.long
-@pytest.mark.timeout(100 + 20 * KILLS)
-def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_no_good_snapshot(park: Fleet) -> None:
-    seed = time.time_ns()
-    print(f"seed {seed}")
-    chance = random.Random(seed)
+@pytest.mark.timeout(100 + 20 * ALL_KILLS)
+def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_no_good_snapshot(park: Fleet, rows: Rows) -> None:
+    chance = random.Random(rows.seed)
     repository = park.repository("anytime", more=f"{UNGUARDED}[repository.keep]\nlast = 1\n")
     repository.write("another", 150_000, 99)
     repository.backup()
     started = time.monotonic()
     assert park.run("--repository", "anytime")[0] == 0
     length = time.monotonic() - started
-    for _ in range(KILLS):
+    for _ in range(ALL_KILLS if rows.everything else KILLS):
         repository.put(chance.choice(repository.objects("data/")), b"garbage")
         process = park.start("run", "--once", "--json", "--repository", "anytime")
         moment = chance.uniform(0, length)

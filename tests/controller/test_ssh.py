@@ -120,6 +120,7 @@ def test_a_keeper_that_is_killed_is_lost_its_agent_is_ended_and_the_next_run_set
     rack.is_well()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", ["survey", "admit", "check"])
 def test_a_machine_that_boots_again_in_the_middle_is_lost_and_the_next_run_settles_it(rack: Rack, step: str) -> None:
     process = rack.park.start("run", "--once", "--json")
@@ -134,6 +135,7 @@ def test_a_machine_that_boots_again_in_the_middle_is_lost_and_the_next_run_settl
     rack.is_well()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("step", ["survey", "revert", "admit", "freeze", "forget", "check", "commit", "mark"])
 def test_an_agent_that_is_killed_at_a_step_costs_nothing_but_the_run(rack: Rack, step: str) -> None:
     process = rack.park.start("run", "--once", "--json")

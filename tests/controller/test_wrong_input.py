@@ -180,6 +180,7 @@ RIGHTS = {
 }
 
 
+@pytest.mark.matrix(kind=lambda launch, call: launch)
 @pytest.mark.parametrize(("launch", "call"), [(launch, call) for launch, calls in RIGHTS.items() for call in calls])
 def test_a_right_that_is_missing_is_named_and_leaves_nothing(park: Fleet, launch: str, call: str) -> None:
     with configured(park, "[group.sandbox.instance]\n", f'[group.sandbox.instance]\nlaunch = "{launch}"\n'), refused(park, call):

@@ -8,6 +8,7 @@ from tests.support.faults import FAULTS, Fault, suffer
 from tests.support.instances import Fleet
 
 
+@pytest.mark.matrix(kind=lambda fault: fault.kind)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_after_a_fault_nothing_is_left_and_nothing_is_lost(park: Fleet, fault: Fault) -> None:
     repository = fault.repository(park)

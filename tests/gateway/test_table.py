@@ -218,6 +218,7 @@ def made(request: pytest.FixtureRequest, timed_sandbox: Sandbox, tmp_path: Path)
         yield SetUp(repository, bucket, served)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("made", [0, 1, 2], ids=[re.sub(r"\W+", "-", name) for name in SETUPS], indirect=True)
 def test_each_cell_says_what_becomes_of_the_attack(made: SetUp, request: pytest.FixtureRequest) -> None:
     column = int(request.node.callspec.params["made"])

@@ -230,6 +230,7 @@ def test_again_it_changes_nothing_and_dry_it_changes_nothing_ever(office: Office
     assert office.everything() == made
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("lost", ["passwords/web1", "web1/offsite.env", "web1", "maintainer.toml"])
 def test_what_was_lost_on_the_way_is_made_anew(office: Office, lost: str) -> None:
     office.enroll()
@@ -324,6 +325,7 @@ EFFECTS = 10
 """What an enrolment does that lasts: a password, a user, its key, the files, what restic makes and tries, first contact, the configuration."""
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("after", range(1, EFFECTS + 1))
 def test_an_enrolment_that_was_cut_off_is_finished_by_the_same_command(office: Office, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     done = 0

@@ -42,6 +42,7 @@ def brought(folder: Path) -> str:
     return f"write_files: {json.dumps(files)}"
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "cron"])
 def test_its_timers_run_and_each_repository_does_without_the_other(office: Office, sandbox: Sandbox, tmp_path: Path, systemd: bool) -> None:
     office.call(

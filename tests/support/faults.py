@@ -52,6 +52,8 @@ class Fault:
     at: str = ""
     blow: Blow = lambda *_: None
     settings: str = ""
+    kind: str = ""
+    """What faults have in common of which a run of all tests takes one."""
     is_patient: bool = False
     """Whether the command keeps its own patience; see IMPATIENT."""
 
@@ -260,68 +262,89 @@ def kill_restic(park: Fleet, _: subprocess.Popen[str]) -> None:
 
 
 def _killed_restic(step: str, code: int, says: str) -> Fault:
-    return Fault(f"restic is killed at {step}, as for want of memory", code, says, at=f"step.started {step}", blow=kill_restic)
+    name = f"restic is killed at {step}, as for want of memory"
+    return Fault(name, code, says, at=f"step.started {step}", blow=kill_restic, kind="memory")
 
 
 def _dies(step: str, says: str = '"attempt.started"') -> Fault:
-    return Fault(f"the instance dies at {step}", OK, says, at=f"step.started {step}", blow=kill_machine)
+    return Fault(f"the instance dies at {step}", OK, says, at=f"step.started {step}", blow=kill_machine, kind="death")
 
 
 def _noticed(step: str, *, quietly: bool = False) -> Fault:
     """Return a notice at a step; `quietly`, where no restic is at work that could be kept from its end: the run is over before the two minutes."""
     at, says, blow = f"step.started {step}", "run.committed" if quietly else '"run.interrupted"', notice if quietly else take_back
-    return Fault(f"notice of an interruption at {step}", OK, says, at=at, blow=blow)
+    return Fault(f"notice of an interruption at {step}", OK, says, at=at, blow=blow, kind="notice")
 
 
 def _killed(name: str, at: str) -> Fault:
-    return Fault(f"the controller is killed {name}", KILLED, "", at=at, blow=kill_controller)
+    return Fault(f"the controller is killed {name}", KILLED, "", at=at, blow=kill_controller, kind="controller")
 
 
 KILLED = -signal.SIGKILL
 AT_ONCE = 'try_for = "0m"'
 FAULTS = (
     Fault(
-        "EC2 throttles every call, twice", OK, '"call.retried"', ec2_says(all={"code": "RequestLimitExceeded", "status": 503, "times": 2})
+        "EC2 throttles every call, twice",
+        OK,
+        '"call.retried"',
+        ec2_says(all={"code": "RequestLimitExceeded", "status": 503, "times": 2}),
+        kind="EC2",
     ),
-    Fault("EC2 fails in every call, twice", OK, '"call.retried"', ec2_says(all={"code": "InternalError", "status": 500, "times": 2})),
-    Fault("EC2's answer to every call is lost, once", OK, '"call.retried"', ec2_says(all={"lose": True, "times": 1})),
-    Fault("EC2 answers every call 3 s late, once", OK, "", ec2_says(all={"wait_s": 3, "times": 1})),
+    Fault(
+        "EC2 fails in every call, twice",
+        OK,
+        '"call.retried"',
+        ec2_says(all={"code": "InternalError", "status": 500, "times": 2}),
+        kind="EC2",
+    ),
+    Fault("EC2's answer to every call is lost, once", OK, '"call.retried"', ec2_says(all={"lose": True, "times": 1}), kind="EC2"),
+    Fault("EC2 answers every call 3 s late, once", OK, "", ec2_says(all={"wait_s": 3, "times": 1}), kind="EC2"),
     Fault(
         "EC2 throttles every launch, for ever",
         NONE,
         "CreateFleet: RequestLimitExceeded",
         ec2_says(CreateFleet={"code": "RequestLimitExceeded", "status": 503}),
         settings=AT_ONCE,
+        kind="EC2",
     ),
-    Fault("no pool has room", NONE, "capacity: InsufficientInstanceCapacity", full("InsufficientInstanceCapacity"), settings=AT_ONCE),
-    Fault("the account's quota is used up", NONE, "raise the account's quota", full("MaxSpotInstanceCountExceeded"), settings=AT_ONCE),
-    Fault("no right to launch", USAGE, "allow ec2:CreateFleet", ec2_says(CreateFleet="UnauthorizedOperation")),
-    Fault("no right to terminate", OK, '"termination.failed"', ec2_says(TerminateInstances="UnauthorizedOperation")),
-    Fault("the instance dies at boot", LOST, "the instance has ended by itself", at="instance.launched", blow=kill_booting),
+    Fault(
+        "no pool has room",
+        NONE,
+        "capacity: InsufficientInstanceCapacity",
+        full("InsufficientInstanceCapacity"),
+        settings=AT_ONCE,
+        kind="room",
+    ),
+    Fault(
+        "the account's quota is used up",
+        NONE,
+        "raise the account's quota",
+        full("MaxSpotInstanceCountExceeded"),
+        settings=AT_ONCE,
+        kind="room",
+    ),
+    Fault("no right to launch", USAGE, "allow ec2:CreateFleet", ec2_says(CreateFleet="UnauthorizedOperation"), kind="EC2"),
+    Fault("no right to terminate", OK, '"termination.failed"', ec2_says(TerminateInstances="UnauthorizedOperation"), kind="EC2"),
+    Fault("the instance dies at boot", LOST, "the instance has ended by itself", at="instance.launched", blow=kill_booting, kind="death"),
     *(_dies(step) for step in ("survey", "revert", "admit", "freeze", "forget", "prune", "check")),
     # Over before it is dead, maybe: then nothing is done again.
     *(_dies(step, "run.committed") for step in ("commit", "mark")),
     *(_noticed(step) for step in ("survey", "revert", "admit", "freeze", "forget", "prune", "check")),
     *(_noticed(step, quietly=True) for step in ("commit", "mark")),
-    Fault("the agent is killed, as for want of memory", LOST, "status", at="step.started check", blow=kill_agent),
+    Fault("the agent is killed, as for want of memory", LOST, "status", at="step.started check", blow=kill_agent, kind="memory"),
     # Packs are proved again by halves, the others' verdicts are not: the run is held.
     _killed_restic("admit", OK, "run.committed"),
     *(_killed_restic(step, HELD, "or by the kernel, for want of memory") for step in ("prune", "check")),
-    Fault(
-        "the agent's keeper is killed",
-        LOST,
-        '"status":255',
-        at="step.started check",
-        blow=kill_keeper,
-    ),
-    Fault("cloud-init starts no agent", LOST, "its agent said nothing", lambda park: broken_program(park, AGENT, NO_AGENT)),
+    Fault("the agent's keeper is killed", LOST, '"status":255', at="step.started check", blow=kill_keeper, kind="memory"),
+    Fault("cloud-init starts no agent", LOST, "its agent said nothing", lambda park: broken_program(park, AGENT, NO_AGENT), kind="boot"),
     Fault(
         "sshd never comes up",
         LOST,
         "the instance runs and does not answer",
         lambda park: broken_program(park, SSHD, "#!/bin/sh\nexit 255\n"),
+        kind="boot",
     ),
-    Fault("somebody else answers, with another host key", LOST, "answered with another host key", another_host_key),
+    Fault("somebody else answers, with another host key", LOST, "answered with another host key", another_host_key, kind="boot"),
     Fault(
         "the metadata service falls silent",
         USAGE,
@@ -329,10 +352,13 @@ FAULTS = (
         lambda park: without(park, imds.SILENT),
         "instance.reached",
         fails(imds.SILENT),
+        kind="metadata",
     ),
-    Fault("the metadata service is silent for 3 s", OK, "run.committed", at="instance.reached", blow=fails(imds.SILENT, 3)),
-    Fault("the network is cut for 1 s", OK, '"connection.lost"', at="step.started check", blow=fails(tunnels.CUT, 1)),
-    Fault("the network is cut for 5 s", OK, '"connection.lost"', at="step.started check", blow=fails(tunnels.CUT, 5)),
+    Fault(
+        "the metadata service is silent for 3 s", OK, "run.committed", at="instance.reached", blow=fails(imds.SILENT, 3), kind="metadata"
+    ),
+    Fault("the network is cut for 1 s", OK, '"connection.lost"', at="step.started check", blow=fails(tunnels.CUT, 1), kind="network"),
+    Fault("the network is cut for 5 s", OK, '"connection.lost"', at="step.started check", blow=fails(tunnels.CUT, 5), kind="network"),
     Fault(
         "the network is cut for 1 min",
         OK,
@@ -340,6 +366,7 @@ FAULTS = (
         at="step.started survey",
         blow=fails(tunnels.CUT, 60),
         is_patient=True,
+        kind="network",
     ),
     Fault(
         "the network is cut for ever",
@@ -348,14 +375,16 @@ FAULTS = (
         lambda park: without(park, tunnels.CUT),
         "step.started survey",
         fails(tunnels.CUT),
+        kind="network",
     ),
-    Fault("the instance's disk is full", HELD, "no space is left", at="instance.reached", blow=fill_disk),
+    Fault("the instance's disk is full", HELD, "no space is left", at="instance.reached", blow=fill_disk, kind="instance"),
     Fault(
         "the instance's clock is an hour behind",
         USAGE,
         "this machine's clock: 60 minutes behind the store's",
         at="instance.launched",
         blow=move_clock,
+        kind="instance",
     ),
     _killed("at the launch", "instance.launched"),
     _killed("when it has logged in", "instance.reached"),

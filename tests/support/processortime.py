@@ -1,8 +1,8 @@
 """A pytest plugin: the processor time of a test run, by kind of process, printed at its end.
 
 Tests start servers, agents, restic and whole machines, most of which are no children of pytest. So /proc is read twice a second, and
-every process that began since the run did is counted. A process that lives for less than half a second may be missed: what no sample
-saw is printed as its own row, beside whatever else the machine did.
+every process that began since the run did is counted. A process that ends between two samples is missed. Its parent's account has its
+time, if the parent waited for it: that is a row of its own, by the kind of the parent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import re
 import threading
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,23 @@ def busy_ticks() -> int:
     return user + nice + system + irq + softirq
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a process has used, in ticks: itself, and its children that ended and that it waited for."""
+
+    kind: str
+    parent: int
+    own: int
+    reaped: int
+
+
 class Sampler:
     """Reads what each process has used, until it is asked for the sums."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
-        self._spent: dict[tuple[int, int], tuple[str, int]] = {}
+        self._spent: dict[tuple[int, int], Spent] = {}
+        self._living: set[tuple[int, int]] = set()
         self._began = self._started_at(os.getpid())
         self._busy = busy_ticks()
         self._own_namespace = self._namespace("self")
@@ -65,47 +77,54 @@ class Sampler:
         self._stop.set()
         self._thread.join()
         sums: defaultdict[str, float] = defaultdict(float)
-        for kind, ticks in self._spent.values():
-            sums[kind] += ticks / TICKS_A_SECOND
-        unseen = (busy_ticks() - self._busy) / TICKS_A_SECOND - sum(sums.values())
-        return dict(sorted(sums.items(), key=lambda item: -item[1])) | {"seen by no sample": max(unseen, 0.0)}
+        seen_by_parent: defaultdict[int, int] = defaultdict(int)
+        for key, spent in self._spent.items():
+            sums[spent.kind] += spent.own / TICKS_A_SECOND
+            if key not in self._living:
+                seen_by_parent[spent.parent] += spent.own + spent.reaped
+        for (pid, _), spent in self._spent.items():
+            if (unseen := spent.reaped - seen_by_parent[pid]) > 0:
+                sums[f"{spent.kind}: short children"] += unseen / TICKS_A_SECOND
+        rest = (busy_ticks() - self._busy) / TICKS_A_SECOND - sum(sums.values())
+        return dict(sorted(sums.items(), key=lambda item: -item[1])) | {"all else on this machine": max(rest, 0.0)}
 
     def _sample_until_stopped(self) -> None:
         while not self._stop.wait(PERIOD_S):
             self._sample()
 
     def _sample(self) -> None:
+        living = set()
         for entry in os.listdir("/proc"):  # noqa: PTH208 - half of the time of a Path a process
             if not entry.isdigit():
                 continue
             try:
-                started, ticks = self._stat(entry)
+                started, spent = self._stat(entry)
                 if started < self._began:
                     continue
                 key = int(entry), started
-                kind, before = self._spent.get(key, ("", -1))
-                if ticks == before:
-                    continue
+                living.add(key)
+                kind = before.kind if (before := self._spent.get(key)) else ""
                 # Until its exec a process has its parent's command line.
-                if not kind or ticks < TICKS_A_SECOND:
+                if not kind or spent.own < TICKS_A_SECOND:
                     command = Path(f"/proc/{entry}/cmdline").read_bytes().decode(errors="replace")
                     kind = kind_of(command, in_machine=self._namespace(entry) != self._own_namespace) if command else kind or "others"
-                self._spent[key] = kind, ticks
+                self._spent[key] = replace(spent, kind=kind)
             except (OSError, ValueError, IndexError):  # it ended while it was read
                 continue
+        self._living = living
 
     @staticmethod
-    def _stat(pid: str) -> tuple[int, int]:
-        """Return when a process started and what it used, in ticks: proc(5), fields 22, 14 and 15."""
+    def _stat(pid: str) -> tuple[int, Spent]:
+        """Return when a process started and what it used, in ticks: proc(5), fields 22, 4, and 14 to 17."""
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return int(fields[19]), int(fields[11]) + int(fields[12])
+        return int(fields[19]), Spent("", int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]))
 
     def _started_at(self, pid: int) -> int:
         return self._stat(str(pid))[0]
 
     @staticmethod
     def _namespace(pid: str) -> str:
-        return os.readlink(f"/proc/{pid}/ns/pid")
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
 
 
 @pytest.hookimpl(trylast=True)

@@ -73,6 +73,7 @@ def loosened_by_hand(root: Root, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.matrix(name="examples of terraform")
 def test_the_minimal_example_heals_a_repository_and_goes_without_the_backups(own_sandbox: Sandbox, tmp_path: Path) -> None:
     root = Root.of("examples/minimal", tmp_path / "terraform", own_sandbox, name="acme", s3_endpoint=own_sandbox.endpoint)
     root.apply()
@@ -168,6 +169,7 @@ def wrong_of_the_gateway(account: Account) -> list[str]:
 
 
 @pytest.mark.long
+@pytest.mark.matrix(name="examples of terraform")
 def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) -> None:
     with fleet() as own:
         root = Root.with_machines(
@@ -219,6 +221,7 @@ def test_the_complete_example_heals_on_an_instance_of_its_own(tmp_path: Path) ->
 
 
 @pytest.mark.long
+@pytest.mark.matrix(name="examples of terraform")
 def test_an_existing_network_gets_a_way_to_s3_and_keeps_all_else(tmp_path: Path) -> None:
     with fleet() as own:
         ec2 = own.plant.client("ec2")
@@ -245,6 +248,7 @@ def test_an_existing_network_gets_a_way_to_s3_and_keeps_all_else(tmp_path: Path)
 
 
 @pytest.mark.long
+@pytest.mark.matrix(name="examples of terraform")
 def test_storage_in_an_account_of_its_own_outlives_the_compute_account(tmp_path: Path) -> None:
     with fleet() as own:
         compute, storage = Account(own.sandbox, tmp_path), Account.another(own.sandbox, tmp_path, "111111111111")
