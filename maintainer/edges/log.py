@@ -6,12 +6,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import structlog
+from typing import TYPE_CHECKING
 
 from maintainer.core.events import VOCABULARY, Event, Json, Source
 from maintainer.core.moments import to_text
 from maintainer.edges.clock import Clock
+from maintainer.edges.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import structlog
+else:
+    structlog = LazyModule("structlog")
 
 
 class Recorder:

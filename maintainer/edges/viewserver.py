@@ -14,15 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from types import TracebackType
-from typing import Protocol, Self
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Protocol, Self
 
 from maintainer.core.errors import MaintainerError
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
+from maintainer.edges.lazy import LazyModule
 from maintainer.edges.scratch import Scratch
+
+if TYPE_CHECKING:
+    from aiohttp import web
+else:
+    web = LazyModule("aiohttp.web")
 
 LIST_TYPE = "application/vnd.x.restic.rest.v2"
 CONTENT = frozenset({FileType.PACK, FileType.INDEX, FileType.SNAPSHOT})

@@ -36,7 +36,7 @@ Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Section(BaseModel):
     """A table of the file. Unknown keys are mistakes; so are values of another type."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class S3Section(Section):
