@@ -21,17 +21,22 @@ from maintainer.edges.viewserver import ViewServer
 PROGRESS_S = 5.0
 
 
-def check(run: Run, server: ViewServer, opened: Opened, view: View) -> dict[str, int]:
+def check(run: Run, server: ViewServer, opened: Opened, view: View, *, before_prune: bool = False) -> dict[str, int]:
     """Check the view as it now is; return what was read of its packs in this run, and how much there is.
 
     CheckFailedError if anything is wrong. Where only what is new is read, the structure of everything is checked all the same.
+    After a check `before_prune` that read everything, another reads what has been put since.
     """
     started = run.clock.monotonic()
     packs = partial(view.standing, f"{FileType.PACK.value}/")
     there = _sum(packs())
-    if run.job.read_data == "always" or reading.is_due(run.fold.readings, run.job.reread, run.now):
+    is_due = run.job.read_data == "always" or reading.is_due(run.fold.readings, run.job.reread, run.now)
+    is_again = run.has_read_everything
+    if is_due and not is_again:
         with _progress(run, server, *there):
             _ask(run, server, opened, read_data=True)
+        run.read.update((key, version.version_id) for key, version in packs())
+        run.has_read_everything = True
         read = there
     else:
         _ask(run, server, opened, read_data=False)
@@ -41,7 +46,8 @@ def check(run: Run, server: ViewServer, opened: Opened, view: View) -> dict[str,
         read = _sum((key, version) for key, version in packs() if run.read.get(key) == version.version_id)
     checked = {"packs": read[0], "bytes": read[1], "of_packs": there[0], "of_bytes": there[1]}
     before = run.fold.readings[0].at if read < there else ""
-    run.recorder.record("check.finished", **checked, before=before, seconds=round(run.clock.monotonic() - started, 3))
+    order = "before the prune" if before_prune else "again" if is_again else ""
+    run.recorder.record("check.finished", **checked, before=before, order=order, seconds=round(run.clock.monotonic() - started, 3))
     return checked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -111,7 +112,7 @@ def _look_at_lifecycle(run: Run) -> None:
 def _check_first(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     """After a run that did not commit, check before the prune: one that fails night after night must not write night after night."""
     try:
-        check(run, server, opened, work.view)
+        check(run, server, opened, work.view, before_prune=True)
     except CheckFailedError:
         run.recorder.record("prune.skipped", reason="the run before did not commit, and the check still fails")
         raise
@@ -217,8 +218,16 @@ def commit(run: Run, opened: Opened, work: Work, admitted: Admission, uncommitte
     run.is_committed = True
     for reported in settled:
         tell(run, reported)
-    doomed = sum(1 for _ in changes.select(state=State.DOOMED))
-    run.recorder.record("run.committed", sequence=run.fold.head[0] - 1, forgotten=len(work.judged.forget), doomed=doomed)
+    doomed = Counter("left" if key in uncommitted else key.partition("/")[0] for key, _ in changes.select(state=State.DOOMED))
+    run.recorder.record(
+        "run.committed",
+        sequence=run.fold.head[0] - 1,
+        forgotten=len(work.judged.forget),
+        doomed=doomed.total(),
+        packs=doomed["data"],
+        indexes=doomed["index"],
+        left=doomed["left"],
+    )
     return ExitCode.ATTENTION if any(r.standing is Standing.NEW for r in settled) else ExitCode.COMMITTED
 
 

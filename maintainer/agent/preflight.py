@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from maintainer.agent.run import Run
-from maintainer.core.errors import AccessDeniedError, ConfigurationError, Problem
+from maintainer.core.errors import AccessDeniedError, ConfigurationError, MaintainerError, Problem
 from maintainer.core.job import Access, Job
 from maintainer.edges.capabilities import LARGEST_SKEW
 from maintainer.edges.s3 import S3
@@ -14,7 +14,10 @@ from maintainer.edges.s3 import S3
 def check(run: Run, job: Job) -> None:
     """Raise ConfigurationError for what would make a run unsafe, AccessDeniedError and NotFoundError for what would stop it."""
     bucket = run.job.place.bucket
-    is_versioned, store_time = run.store.is_versioned()
+    try:
+        is_versioned, store_time = run.store.is_versioned()
+    except AccessDeniedError as error:
+        raise AccessDeniedError(f"{error.message}. {_suspected(run)}", guidance=error.guidance) from error
     if not is_versioned:
         raise _wrong(
             f"bucket {bucket}",
@@ -32,6 +35,17 @@ def check(run: Run, job: Job) -> None:
         )
     if run.job.host_profile:
         _check_reach(run, replace(job.access, profile=run.job.host_profile), job)
+
+
+def _suspected(run: Run) -> str:
+    """Say what the listing lets us suspect of a bucket whose versioning we may not ask about: without it every version's id is null."""
+    try:
+        first = next(iter(run.store.survey()), None)
+    except MaintainerError:
+        return "Whether the bucket is versioned is not known"
+    if first is not None and first.version_id == "null":
+        return "The bucket is probably not versioned: the id of its first version is null"
+    return "Whether the bucket is versioned is not known"
 
 
 def _check_reach(run: Run, host: Access, job: Job) -> None:

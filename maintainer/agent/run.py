@@ -69,6 +69,8 @@ class Run:
     findings: Found = field(default_factory=Found)
     read: MutableMapping[str, str] = field(default_factory=shelves.words)
     """The version ids of packs of which this run has had every byte read and verified, by key."""
+    has_read_everything: bool = False
+    """Whether a check of this run has read every pack that was there before the prune."""
     undeleted: frozenset[str] = frozenset()
     """Keys that a person took back since the last entry that was there when this run began."""
     may_mark: bool = True

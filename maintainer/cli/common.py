@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.errors import ArgumentError, Problem
 from maintainer.core.gateway import USER
 from maintainer.core.job import Access
 from maintainer.edges.clock import SystemClock
@@ -15,6 +15,7 @@ from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore
 from maintainer.settings.load import Settings, load, parse
 from maintainer.settings.models import RepositorySection
+from maintainer.settings.wording import unknown
 
 DEFAULT = "maintainer.toml"
 TEXT = "MAINTAINER_TOML"
@@ -53,11 +54,12 @@ def state(chosen: Settings, repository: RepositorySection) -> StateStore:
 
 
 def only(chosen: Settings, name: str) -> RepositorySection:
-    """Return the repository of this name."""
-    found = chosen.chosen([name], [])
-    if len(found) != 1:
-        raise ConfigurationError((Problem(name, "not one repository", "a repository's name", "see maintainer.toml"),))
-    return found[0]
+    """Return the repository of this name. ArgumentError if there is none."""
+    found = {one.name: one for one in chosen.repositories}
+    if name not in found:
+        mistake = unknown("repository", name, tuple(found))
+        raise ArgumentError((Problem(name, mistake.found, mistake.expected, mistake.do),))
+    return found[name]
 
 
 def writing(chosen: Settings, profile: str | None) -> Access:
@@ -69,5 +71,5 @@ def host_name(name: str) -> str:
     """Check a host's name. ConfigurationError for one that a path, a user or a password file reads otherwise."""
     if not USER.fullmatch(name):
         expected = "1 to 64 of a-z, 0-9, dot, hyphen and underscore, a letter or digit first and last"
-        raise ConfigurationError((Problem("HOST", repr(name), expected, "give the host such a name here; its own need not change"),))
+        raise ArgumentError((Problem("HOST", repr(name), expected, "give the host such a name here; its own need not change"),))
     return name

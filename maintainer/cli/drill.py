@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maintainer.cli import common
 from maintainer.cli.output import say
-from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.drill.catalogue import CATALOGUE
 from maintainer.drill.rehearsal import Outcome, Rehearsal
 from maintainer.edges import restic
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     attacks = [attack for attack in CATALOGUE if not arguments.only or attack.number in arguments.only]
     if not attacks:
         known = ", ".join(map(str, sorted({attack.number for attack in CATALOGUE})))
-        raise ConfigurationError((Problem("--only", str(arguments.only[0]), f"one of {known}", "see docs/attacks.md"),))
+        raise ArgumentError((Problem("--only", str(arguments.only[0]), f"one of {known}", "see docs/attacks.md"),))
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="maintainer-drill-") as made:
         directory, clock = Path(made), SystemClock()

@@ -15,7 +15,7 @@ from maintainer.agent.run import Run
 from maintainer.cli import common, ways
 from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
-from maintainer.core.errors import AccessDeniedError, ConfigurationError, ExitCode, Problem
+from maintainer.core.errors import AccessDeniedError, ArgumentError, ExitCode, Problem
 from maintainer.core.job import Access
 from maintainer.edges import restic, secrets
 from maintainer.edges.clock import SystemClock
@@ -89,14 +89,14 @@ def _every(text: str) -> timedelta:
     except Mistake:
         every = timedelta(0)
     if every not in Host.schedules():
-        raise ConfigurationError((Problem("--every", repr(text), "one of 1h, 6h, 12h, 1d and 7d", "take the next shorter one"),))
+        raise ArgumentError((Problem("--every", repr(text), "one of 1h, 6h, 12h, 1d and 7d", "take the next shorter one"),))
     return every
 
 
 def _path(text: str) -> str:
     path = PurePosixPath(text)
     if not path.is_absolute() or ".." in path.parts or not text.isprintable():
-        raise ConfigurationError((Problem("--path", repr(text), "a path from the root on, such as /srv", "write it in full"),))
+        raise ArgumentError((Problem("--path", repr(text), "a path from the root on, such as /srv", "write it in full"),))
     return str(path)
 
 

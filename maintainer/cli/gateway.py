@@ -13,7 +13,7 @@ from typing import Any
 from maintainer.cli import common, compute
 from maintainer.cli.output import event_printer, say
 from maintainer.controller import gateway as controller
-from maintainer.core.errors import ConfigurationError, ExitCode, MaintainerError, Problem, first
+from maintainer.core.errors import ArgumentError, ConfigurationError, ExitCode, MaintainerError, Problem, first
 from maintainer.core.gateway import GatewayJob
 from maintainer.core.job import Access
 from maintainer.core.moments import to_text
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         act = _recycle if arguments.action == "recycle" else _status
         return first([act(arguments, chosen, of(chosen, name, section)) for name, section in sections.items()])
     if len(sections) != 1:
-        raise ConfigurationError((Problem("--group", "none named", f"one of {', '.join(sections)}", "say whose gateway"),))
+        raise ArgumentError((Problem("--group", "none named", f"one of {', '.join(sections)}", "say whose gateway"),))
     ((group, section),) = sections.items()
     job, access = _job(chosen, group, section), common.writing(chosen, arguments.profile)
     match arguments.action:

@@ -9,15 +9,15 @@ import json
 
 from maintainer.cli import common
 from maintainer.cli.output import say
-from maintainer.core.amounts import size
+from maintainer.core.amounts import counted, size
 from maintainer.core.entries import CONFIG_AT, accept_subjects
-from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
 from maintainer.core.ledger import Fold
 from maintainer.core.moments import to_text
 from maintainer.core.records import ADOPTED, State
-from maintainer.core.repofiles import FileType
+from maintainer.core.repofiles import FileType, is_meant
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
                 return _show_first(arguments, told, code)
         case "undelete":
             subjects = _records(known, arguments.subjects, repository.name)
-            told = [f"takes back {len(subjects)} files of {repository.name}"]
+            told = [f"takes back {counted(len(subjects), 'file')} of {repository.name}"]
         case _:
             subjects = _findings(known, arguments.subjects, repository.name)
             told = [f"acknowledges {subject}" for subject in subjects]
@@ -86,15 +86,14 @@ def _snapshots(known: Fold, ids: list[str], name: str, states: tuple[State, ...]
     folder = f"{FileType.SNAPSHOT.value}/"
     subjects: set[str] = set()
     for one in ids:
-        wanted = one.removeprefix(folder)
-        found = [key for key in known.records if key.startswith(folder + wanted)]
+        found = [key for key in known.records if key.startswith(folder) and is_meant(key, one)]
         fitting = [key for key in found if known.records[key].state in states]
         if len(fitting) != 1:
             what = (
                 "several snapshots" if fitting else f"a snapshot that is {known.records[found[0]].state.value}" if found else "no snapshot"
             )
             problem = Problem(f"{name}: {one}", what, f"the id of one that is {' or '.join(s.value for s in states)}", "restic snapshots")
-            raise ConfigurationError((problem,))
+            raise ArgumentError((problem,))
         subjects.add(fitting[0])
     return tuple(sorted(subjects))
 
@@ -119,7 +118,7 @@ def _code(known: Fold, subjects: tuple[str, ...]) -> str:
 def _show_first(arguments: argparse.Namespace, told: list[str], code: str) -> int:
     if arguments.confirm:
         found = f"the code {arguments.confirm}"
-        raise ConfigurationError((Problem("--confirm", found, "the code for these snapshots, as they stand now", "run it again without"),))
+        raise ArgumentError((Problem("--confirm", found, "the code for these snapshots, as they stand now", "run it again without"),))
     if arguments.json:
         say(json.dumps({"would": told, "confirm": code}))
     else:
@@ -131,10 +130,13 @@ def _show_first(arguments: argparse.Namespace, told: list[str], code: str) -> in
 
 def _accepting(known: Fold, name: str) -> list[str]:
     if not known.head[0]:
-        raise ConfigurationError((Problem(name, "no run yet", "a first report to accept", "maintainer run --once"),))
+        raise ArgumentError((Problem(name, "no run yet", "a first report to accept", "maintainer run --once"),))
     told = [f"confirms {host} with {', '.join(paths)}" for host, paths in known.observed]
     adopted = sum(record.reason == ADOPTED for record in known.records.values())
-    return [*told, *([f"lets {adopted} files go that were hidden before first contact"] if adopted else [])] or ["nothing waits for it"]
+    return [
+        *told,
+        *([f"lets {counted(adopted, 'file')} go that {'was' if adopted == 1 else 'were'} hidden before first contact"] if adopted else []),
+    ] or ["nothing waits for it"]
 
 
 def _changes(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
@@ -150,7 +152,7 @@ def _changes(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
             subjects.append(found[0])
         else:
             do = "name `config` after a run reported it as overwritten, or the id of a key that a run reported as new"
-            raise ConfigurationError((Problem(f"{name}: {one}", "nothing of that name was reported", "a reported change", do),))
+            raise ArgumentError((Problem(f"{name}: {one}", "nothing of that name was reported", "a reported change", do),))
     return tuple(subjects)
 
 
@@ -159,11 +161,11 @@ def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:
     lost = {key: record for key, record in known.records.items() if record.state in (State.EVICTED, State.DOOMED)}
     subjects: set[str] = set()
     for one in ids:
-        found = [key for key in lost if key.rpartition("/")[2].startswith(one) or key == one]
+        found = [key for key in lost if is_meant(key, one)]
         if len(found) != 1:
             what = "several files" if found else "no evicted, doomed or hidden file"
             problem = Problem(f"{name}: {one}", what, "the id of one", f"maintainer status --repository {name} --json lists them")
-            raise ConfigurationError((problem,))
+            raise ArgumentError((problem,))
         subjects.add(found[0])
         if lost[found[0]].reason == ADOPTED:
             subjects |= {key for key, record in lost.items() if record.reason == ADOPTED and not key.startswith("snapshots/")}
@@ -171,9 +173,15 @@ def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:
 
 
 def _findings(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
-    live = {identity for identity, reported in known.findings.items() if reported.standing is not Standing.GONE}
-    subjects = {identity for one in names for identity in live if identity == one or identity.partition(":")[0] == one}
-    if not subjects:
-        do = f"maintainer status --repository {name} lists them"
-        raise ConfigurationError((Problem(f"{name}: {names[0]}", "no such finding", "KIND or KIND:SUBJECT of an open one", do),))
+    """Return the findings that are meant: a kind means all of that kind, a kind and a subject one of them."""
+    live = [reported.finding for reported in known.findings.values() if reported.standing is not Standing.GONE]
+    subjects: set[str] = set()
+    for one in names:
+        kind, _, subject = one.partition(":")
+        found = [f.identity for f in live if f.kind.value == kind and (not subject or f.subject == subject or is_meant(f.subject, subject))]
+        if not found or (subject and len(found) > 1):
+            what = "several findings" if found else "no such finding"
+            do = f"maintainer status --repository {name} lists them"
+            raise ArgumentError((Problem(f"{name}: {one}", what, "KIND or KIND:SUBJECT of an open finding", do),))
+        subjects.update(found)
     return tuple(sorted(subjects))

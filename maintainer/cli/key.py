@@ -17,7 +17,7 @@ from maintainer.cli import common
 from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
 from maintainer.core.entries import Judgement
-from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType
@@ -26,6 +26,9 @@ from maintainer.edges import restic, secrets
 from maintainer.edges.viewserver import Permissions
 from maintainer.format.crypto import FormatError
 from maintainer.format.files import KeyFile, open_key
+from maintainer.settings.load import LAUNCHED, Settings, on_this_machine
+from maintainer.settings.models import RepositorySection
+from maintainer.settings.values import Mistake, parse_password
 
 SHOWN = 12
 
@@ -56,11 +59,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Look at the repository as a run would, and do it."""
     chosen = common.settings(arguments)
-    seen = beholder("key", chosen, common.only(chosen, arguments.repository))
+    repository = common.only(chosen, arguments.repository)
+    if arguments.action == "rotate":
+        _check_source(chosen, repository, arguments.to)
+    seen = beholder("key", chosen, repository)
     password = secrets.read(seen.job.password, chosen.access())
     shown = verified(seen, lambda: password)
     if not seen.fold.head[0]:
-        raise ConfigurationError((Problem(seen.job.name, "no run yet", "a first run that pins its keys", "maintainer run --once"),))
+        raise ArgumentError((Problem(seen.job.name, "no run yet", "a first run that pins its keys", "maintainer run --once"),))
     keys = {key: file for key, (_, file) in sorted(unlock.trusted_keys(seen).items())}
     match arguments.action:
         case "list":
@@ -84,6 +90,19 @@ class Change:
     source: str
 
 
+def _check_source(chosen: Settings, repository: RepositorySection, source: str) -> None:
+    """Refuse a source that the configuration would not take for this repository. ArgumentError."""
+    try:
+        parse_password(source)
+    except Mistake as error:
+        mistake: Mistake | None = error
+    else:
+        is_launched = any(one.name == repository.group and one.compute in LAUNCHED for one in chosen.groups)
+        mistake = on_this_machine(source) if is_launched else None
+    if mistake is not None:
+        raise ArgumentError((Problem("--to", mistake.found, mistake.expected, mistake.do),))
+
+
 def _list(keys: dict[str, KeyFile], password: str) -> Told:
     described = [_described(key, file, password) for key, file in keys.items()]
     return {"keys": described}, [_line(one) for one in described]
@@ -92,7 +111,7 @@ def _list(keys: dict[str, KeyFile], password: str) -> Told:
 def _rotate(seen: Run, base: View, keys: dict[str, KeyFile], change: Change) -> Told:
     if change.new == change.old:
         problem = Problem(f"--to {change.source}", "the password that is configured", "a new password", "make one, and name its source")
-        raise ConfigurationError((problem,))
+        raise ArgumentError((problem,))
     made = _opened_by(change.new, keys) or _add(seen, base, change)
     judged = _judge(seen, "accept", (made,))
     others = [key for key in keys if key != made]
@@ -108,7 +127,7 @@ def _retire(seen: Run, keys: dict[str, KeyFile], subjects: tuple[str, ...], pass
     if _opened_by(password, {key: file for key, file in keys.items() if key not in subjects}) is None:
         do = f"maintainer key rotate {seen.job.name}, and then name the new source in the configuration: password = ..."
         found = "the configured password opens none of those that would stay"
-        raise ConfigurationError((Problem(f"{seen.job.name}: key retire", found, "a key to open it with", do),))
+        raise ArgumentError((Problem(f"{seen.job.name}: key retire", found, "a key to open it with", do),))
     judged = _judge(seen, "retire", subjects)
     return {"judgement": judged.number, "retired": list(subjects)}, [
         *(f"retires {_line(_described(key, keys[key], password))}" for key in subjects),
@@ -150,7 +169,7 @@ def _named(keys: dict[str, KeyFile], ids: list[str], name: str) -> tuple[str, ..
         found = [key for key in keys if short(key).startswith(one.removeprefix("keys/"))]
         if len(found) != 1:
             what = "several keys" if found else "no key that is trusted"
-            raise ConfigurationError((Problem(f"{name}: {one}", what, "the id of one", f"maintainer key list {name}"),))
+            raise ArgumentError((Problem(f"{name}: {one}", what, "the id of one", f"maintainer key list {name}"),))
         subjects.add(found[0])
     return tuple(sorted(subjects))
 

@@ -8,8 +8,9 @@ import json
 from maintainer.cli import common
 from maintainer.cli.output import event_printer, say
 from maintainer.core import segments
+from maintainer.core.amounts import counted
 from maintainer.core.entries import Segment
-from maintainer.core.errors import ConfigurationError, ExitCode, NotFoundError, Problem
+from maintainer.core.errors import ArgumentError, ExitCode, NotFoundError, Problem
 from maintainer.core.events import decode
 from maintainer.core.ledger import Ledger
 from maintainer.edges.shelf import RecordShelf
@@ -42,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
                 _show(body, state)
             continue
         known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segments, verify=True).fold
-        say(f"{one.name}: {known.head[0]} entries and {known.judgements} judgements hold; head {known.head[1]}")
+        links = f"{counted(known.head[0], 'entry', 'entries')} and {counted(known.judgements, 'judgement')}"
+        say(f"{one.name}: {links} verified; head {known.head[1]}")
         for key in chains.altered:
             say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")
             code = ExitCode.ATTENTION
@@ -74,7 +76,5 @@ def run_logs(arguments: argparse.Namespace) -> int:
         for line in body.decode().splitlines():
             show(decode(line))
     if not found:
-        raise ConfigurationError(
-            (Problem(f"run {arguments.run_id}", "no events of it", "a run's id, or `last`", "maintainer run prints it"),)
-        )
+        raise ArgumentError((Problem(f"run {arguments.run_id}", "no events of it", "a run's id, or `last`", "maintainer run prints it"),))
     return ExitCode.COMMITTED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +20,20 @@ from maintainer.report.live import Board
 
 
 def say(text: str = "") -> None:
-    """Print one line for a person."""
-    sys.stdout.write(f"{text}\n")
+    """Print a text for a person; on a terminal wrapped at spaces, or the terminal would break words."""
+    shown = wrapped(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
+    sys.stdout.write(f"{shown}\n")
     sys.stdout.flush()
+
+
+def wrapped(text: str, width: int) -> str:
+    """Wrap each line of a text at spaces. What follows is indented two columns more than the line itself, to be told from the next."""
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        folded = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False)
+        lines += folded or [""]
+    return "\n".join(lines)
 
 
 @contextmanager
@@ -37,7 +50,7 @@ def events_shown(*, as_json: bool, clock: Clock) -> Iterator[Callable[[Event], N
             with one_at_a_time:
                 board.see(event)
                 for text in narrator.lines(event):
-                    console.print(Text(text), soft_wrap=True)
+                    console.print(Text(wrapped(text, console.width)), soft_wrap=True)
 
         yield draw
 

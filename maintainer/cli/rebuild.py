@@ -10,7 +10,7 @@ from maintainer.agent.picture import verified
 from maintainer.cli import common
 from maintainer.cli.beholder import beholder
 from maintainer.cli.output import say
-from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.moments import to_text
 from maintainer.core.view import View
@@ -39,9 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = common.settings(arguments)
     old, new = common.only(chosen, arguments.repository), common.only(chosen, arguments.into)
     if old.name == new.name:
-        raise ConfigurationError(
-            (Problem("--into", f"{new.name} itself", "another repository", "maintainer enroll the host under a new name"),)
-        )
+        raise ArgumentError((Problem("--into", f"{new.name} itself", "another repository", "maintainer enroll the host under a new name"),))
     access = chosen.access()
     passwords = secrets.read(old.password, access), secrets.read(new.password, access)
     seen = beholder("rebuild", chosen, old)
@@ -52,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         wanted = [one for one in there if arguments.all or f"snapshots/{one.id}" in endorsed or one.id in endorsed]
         if not wanted:
             do = f"maintainer endorse {old.name} ID… for those that you have looked at (maintainer serve {old.name}), or --all"
-            raise ConfigurationError((Problem(old.name, "no endorsed snapshot", "at least one that a person found good", do),))
+            raise ArgumentError((Problem(old.name, "no endorsed snapshot", "at least one that a person found good", do),))
         if not arguments.dry_run:
             store = {**_credentials(chosen), "RESTIC_FROM_PASSWORD": passwords[0]}
             argv = ("copy", "--from-repo", server.address, *(one.id for one in wanted))

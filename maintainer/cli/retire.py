@@ -8,7 +8,7 @@ from datetime import date
 
 from maintainer.cli import common, ways
 from maintainer.cli.output import say
-from maintainer.core.errors import ConfigurationError, ExitCode, Problem
+from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.job import FOR_EVER
 from maintainer.settings import editing
 from maintainer.settings.values import Mistake, parse_until
@@ -51,7 +51,7 @@ def _until(text: str | None, today: date) -> str:
     try:
         until = FOR_EVER if text is None else parse_until(text)
     except Mistake as mistake:
-        raise ConfigurationError((Problem("--until", mistake.found, mistake.expected, mistake.do),)) from None
+        raise ArgumentError((Problem("--until", mistake.found, mistake.expected, mistake.do),)) from None
     if until != FOR_EVER and date.fromisoformat(until) < today:
-        raise ConfigurationError((Problem("--until", f"{until}, which is over", "a day to come", "name the last day that it is needed"),))
+        raise ArgumentError((Problem("--until", f"{until}, which is over", "a day to come", "name the last day that it is needed"),))
     return until

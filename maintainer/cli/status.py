@@ -6,16 +6,19 @@ import argparse
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 from maintainer.cli import common
 from maintainer.cli.output import say
-from maintainer.core.amounts import size
+from maintainer.core.amounts import counted, size
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
 from maintainer.core.findings import WHAT_TO_DO, Standing
 from maintainer.core.job import FOR_EVER
 from maintainer.core.ledger import Fold
+from maintainer.core.moments import from_text, to_text
+from maintainer.core.pending import decision
 from maintainer.core.records import State
 from maintainer.settings.load import Settings
 
@@ -29,7 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it; exit 3 while anything is unacknowledged."""
+    """Print it; exit 3 while a person has anything to decide."""
     chosen = common.settings(arguments)
     shown: list[dict[str, Any]] = []
     wanted = chosen.chosen(arguments.repository, arguments.group)
@@ -38,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             gateway = {"gateway": gateways[one.group]} if one.group in gateways else {}
             known = common.state(chosen, one).ledger().fold
-            shown.append({**_summary(one.name, known), "keep_until": one.keep_until or None, **gateway})
+            shown.append({**_summary(one.name, known, one.grace), "keep_until": one.keep_until or None, **gateway})
         except MaintainerError as error:
             shown.append({"repository": one.name, "error": error.message, "do": error.guidance, "findings": []})
     if arguments.json:
@@ -49,7 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         for told in gateways.values():
             _print_gateway(told)
     failed = any("error" in summary for summary in shown)
-    news = any(summary["findings"] for summary in shown) or not all(told["answers"] for told in gateways.values())
+    news = any(not finding["decided"] for summary in shown for finding in summary["findings"]) or not all(
+        told["answers"] for told in gateways.values()
+    )
     return ExitCode.FAULT if failed else ExitCode.ATTENTION if news else ExitCode.COMMITTED
 
 
@@ -78,7 +83,7 @@ def _print_gateway(told: Mapping[str, Any]) -> None:
         say(line)
 
 
-def _summary(name: str, known: Fold) -> dict[str, Any]:
+def _summary(name: str, known: Fold, grace: timedelta) -> dict[str, Any]:
     live = [
         r for r in known.findings.values() if r.standing in (Standing.NEW, Standing.OPEN) and r.finding.identity not in known.acknowledged
     ]
@@ -91,7 +96,9 @@ def _summary(name: str, known: Fold) -> dict[str, Any]:
         "snapshots": sum(1 for _ in known.records.select("snapshots/", State.ADMITTED)),
         "incomplete": sorted(known.having(State.INCOMPLETE)),
         "doomed": sorted(known.having(State.DOOMED)),
+        "to_delete": _to_delete(known, grace),
         "evicted": {key: record.reason for key, record in known.having(State.EVICTED).items()},
+        "pending": [asdict(one) for one in known.pending],
         "findings": [
             {
                 "finding": r.finding.identity,
@@ -99,10 +106,18 @@ def _summary(name: str, known: Fold) -> dict[str, Any]:
                 "since": r.since,
                 "standing": r.standing.value,
                 "do": WHAT_TO_DO[r.finding.kind].replace("REPOSITORY", name),
+                "decided": asdict(decided) if (decided := decision(r.finding, known.pending)) else None,
             }
             for r in live
         ],
     }
+
+
+def _to_delete(known: Fold, grace: timedelta) -> list[dict[str, str]]:
+    """Return the packs that are doomed and that the last run has not marked yet, each with the moment from which a run may."""
+    last = from_text(known.last_commit) if known.last_commit else None
+    due = ((key, record.since + grace) for key, record in known.records.select("data/", State.DOOMED))
+    return [{"pack": key, "on": to_text(on)} for key, on in sorted(due) if last is None or on > last]
 
 
 def _print(summary: dict[str, Any]) -> None:
@@ -110,7 +125,11 @@ def _print(summary: dict[str, Any]) -> None:
         say(f"{summary['repository']}: {escape(summary['error'])}\n    → {summary['do']}")
         return
     last = f"last commit {summary['last_commit'][:19]}" if summary["last_commit"] else "no run has committed yet"
-    say(f"{summary['repository']}: {last}, {summary['snapshots']} snapshots, {len(summary['doomed'])} files doomed")
+    say(f"{summary['repository']}: {last}, {counted(summary['snapshots'], 'snapshot')}")
+    if coming := summary["to_delete"]:
+        days = sorted({one["on"][:10] for one in coming})
+        when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
+        say(f"  {counted(len(coming), 'pack')} that no snapshot needs: to delete {when}, unless a backup needs one again")
     if until := summary["keep_until"]:
         say(f"  its host is retired; kept {until if until == FOR_EVER else f'until {until}'}")
     whole, *since = summary["readings"] or (None,)
@@ -118,4 +137,13 @@ def _print(summary: dict[str, Any]) -> None:
         more = f"; since then {size(sum(one['bytes'] for one in since))} that came later, last on {since[-1]['at'][:16]}" if since else ""
         say(f"  {size(whole['bytes'])}, all that there was, were read on {whole['at'][:16]}{more}")
     for finding in summary["findings"]:
-        say(f"  ! {escape(finding['finding'])} {escape(finding['detail'])} (since {finding['since'][:16]})\n    → {finding['do']}")
+        decided = finding["decided"]
+        do = (
+            f"decided: {decided['action']}, by {decided['who']} on {decided['at'][:16]}; the next run heeds it"
+            if decided
+            else finding["do"]
+        )
+        mark = " " if decided else "!"
+        say(f"  {mark} {escape(finding['finding'])} {escape(finding['detail'])} (since {finding['since'][:16]})\n    → {escape(do)}")
+    if summary["pending"]:
+        say(f"  {counted(len(summary['pending']), 'judgement')} since the last run: the next heeds them")

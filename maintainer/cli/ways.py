@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from maintainer.cli import common, gateway
-from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.errors import ArgumentError, ConfigurationError, Problem
 from maintainer.core.job import Access, Place
 from maintainer.edges.iam import Iam
 from maintainer.hosts.ways import ByGateway, OwnKey, user_of
@@ -28,7 +28,7 @@ def section(chosen: Settings, name: str | None) -> tuple[GroupSection, HostsSect
         raise ConfigurationError((Problem(str(chosen.path), f"no [group.{name or 'NAME'}.hosts]", "where hosts' repositories lie", do),))
     if len(found) > 1:
         names = ", ".join(group.name for group, _ in found)
-        raise ConfigurationError((Problem("--group", "none named", f"one of {names}", "say to which group the host belongs"),))
+        raise ArgumentError((Problem("--group", "none named", f"one of {names}", "say to which group the host belongs"),))
     return found[0]
 
 

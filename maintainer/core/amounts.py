@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def counted(count: int, noun: str, several: str = "") -> str:
+    """Write a number with its noun, in the plural but for one; `several` is a plural that is not made with s."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
 def size(count: float) -> str:
     """Write a number of bytes for people."""
     amount = float(count)

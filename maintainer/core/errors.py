@@ -93,6 +93,14 @@ class ConfigurationError(MaintainerError):
         return "\n".join([self.message, *(f"  {problem}" for problem in self.problems)])
 
 
+class ArgumentError(ConfigurationError):
+    """Words of the command line name something that is not there, or that cannot be meant."""
+
+    def __str__(self) -> str:
+        """All mistakes, without a heading: what is wrong is not in the configuration."""
+        return "\n".join(str(problem) for problem in self.problems)
+
+
 class AccessDeniedError(MaintainerError):
     """The credentials in use may not do what was asked."""
 

@@ -73,14 +73,17 @@ VOCABULARY: Mapping[str, Level] = {
     "prune.finished": "info",  # deleted, written
     "prune.skipped": "warning",  # reason
     "check.progressed": "debug",  # packs, of_packs, bytes, of_bytes: read so far
-    "check.finished": "info",  # packs, bytes: read in this run; of_packs, of_bytes; before: when the rest was read last; seconds
+    # packs, bytes: read in this run; of_packs, of_bytes; before: when the rest was read last; seconds;
+    # order: "before the prune", "again" after that, or ""
+    "check.finished": "info",
     "marking.postponed": "warning",  # reason
     "cache.refused": "warning",  # needs, free, folder: restic works without a cache, and slowly
     "versions.released": "info",  # versions: tagged, so that the lifecycle rule may take them
     "release.failed": "warning",  # reason: nothing was tagged, and nothing expires
     "ledger.appended": "info",  # sequence, kind, digest
     "finding.reported": "warning",  # kind, subject, detail, standing, since, do
-    "run.committed": "info",  # sequence, forgotten, doomed, healed
+    # sequence, forgotten; doomed: files in all; of these packs, indexes, and `left` by runs that did not commit
+    "run.committed": "info",
     "run.failed": "error",  # reason, guidance, exit_code: not committed, nothing was deleted
 }
 """Every event that may be written, with its level: `noun.past_tense`."""

@@ -42,7 +42,7 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.HIDDEN: "healed; take the right to delete from the host's policy",
     Kind.REPLAYED: "kept out of the view and marked again; find out who put it back",
     Kind.GARBAGE: "evicted; the versions are kept as evidence. `maintainer undelete` takes an object back",
-    Kind.LOST: "no version is true: `maintainer show` the versions, and restore this object from the host's local repository",
+    Kind.LOST: "no version of it is true: restore it from the host's local repository. What it was: `maintainer ledger show`",
     Kind.UNREADABLE: "give the maintenance identity the right to read it, or restore it from the archive class",
     Kind.UNDECIDED: "it has more versions than one run hashes, and none of these was true; nothing relies on it: move it away",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",

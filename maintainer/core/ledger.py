@@ -32,8 +32,8 @@ class Fold:
     judgements: int = 0
     endorsed: frozenset[str] = frozenset()
     """Keys of snapshots that a person found good, whatever speaks against them."""
-    pending_undeletes: frozenset[str] = frozenset()
-    """Keys that a person took back since the last entry: their markers are no attack."""
+    pending: tuple[Judgement, ...] = ()
+    """Judgements since the last entry: the next run heeds them."""
     committed_runs: frozenset[str] = frozenset()
     commits: tuple[datetime, ...] = ()
     """When runs committed, in order."""
@@ -51,6 +51,11 @@ class Fold:
     def is_first_contact(self) -> bool:
         """Tell whether no run has ever committed."""
         return not self.last_commit
+
+    @property
+    def pending_undeletes(self) -> frozenset[str]:
+        """Return the keys that a person took back since the last entry: their markers are no attack."""
+        return frozenset(key for one in self.pending if one.action == "undelete" for key in one.subjects)
 
     def having(self, state: State) -> dict[str, Record]:
         """Return the records in one state, by key."""
@@ -144,7 +149,7 @@ class Ledger:
         pending = judgements[state.folded :]
         state.judge(pending)
         state.judge_records(pending)
-        self.fold = self._sum(frozenset(key for one in pending if one.action == "undelete" for key in one.subjects))
+        self.fold = self._sum(tuple(pending))
 
     def _apply(self, link: _Link) -> None:
         """Make of the records what a link does; LedgerError where it may not."""
@@ -181,7 +186,7 @@ class Ledger:
         """Take an entry that was checked and put."""
         self._state.records.put_texts(changes.texts())
         self._take(entry, body)
-        self.fold = self._sum(frozenset())
+        self.fold = self._sum(())
 
     def suppose(self, changes: Mapping[str, Record]) -> None:
         """Take what entry 0 would pin, in memory alone: for a look at a repository that no run has met."""
@@ -194,7 +199,7 @@ class Ledger:
         self._identity = self._identity or link
         self._head = (entry.sequence + 1, link)
 
-    def _sum(self, pending_undeletes: frozenset[str]) -> Fold:
+    def _sum(self, pending: tuple[Judgement, ...]) -> Fold:
         state = self._state
         return Fold(
             records=state.records,
@@ -208,7 +213,7 @@ class Ledger:
             endorsed=frozenset(state.endorsed),
             head=self._head,
             judgements=self._judgements,
-            pending_undeletes=pending_undeletes,
+            pending=pending,
             committed_runs=frozenset(state.committed),
             commits=tuple(state.commits),
             readings=state.readings,

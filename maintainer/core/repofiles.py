@@ -52,6 +52,19 @@ def parse_key(key: str) -> RepositoryFile | None:
     return RepositoryFile(FileType.PACK, found["id"]) if found["id"].startswith(found["shard"]) else None
 
 
+def is_meant(key: str, said: str) -> bool:
+    """Tell whether a person may mean this key: by the whole of it, by its id, or by folder and id as screens show them, each cut or not.
+
+    A file that restic would not have named so is meant by its whole key alone.
+    """
+    if key == said:
+        return True
+    file = parse_key(key)
+    if file is None or not file.id or not said:
+        return False
+    return file.id.startswith(said.removeprefix(f"{file.type.value}/"))
+
+
 MAXIMA: Mapping[FileType, int] = {
     FileType.PACK: 4 << 30,
     FileType.INDEX: 64 << 20,

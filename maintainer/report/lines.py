@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maintainer.core.amounts import size
+from maintainer.core.amounts import counted, size
+from maintainer.core.errors import ExitCode
 from maintainer.core.events import Event
 from maintainer.core.repofiles import parse_key
 
@@ -34,29 +35,53 @@ def _short(key: object) -> str:
 
 
 Fields = Mapping[str, Any]
+
+
+def _checked(f: Fields) -> str:
+    """Say what a check read; after one before the prune only what the prune wrote is left to read."""
+    if f["order"] == "again":
+        return f"checked again after the prune, with what it wrote: {counted(f['packs'], 'pack')} in {f['seconds']} s"
+    if f["packs"] == f["of_packs"]:
+        why = " before the prune, because the run before did not commit" if f["order"] else ""
+        return f"checked every byte{why}: {counted(f['packs'], 'pack')}, {size(f['bytes'])} in {f['seconds']} s"
+    read = f"read {f['packs']} of {counted(f['of_packs'], 'pack')}, {size(f['bytes'])} of {size(f['of_bytes'])}"
+    return f"checked in {f['seconds']} s: {read}; the rest was read on {f['before'][:10]} or since"
+
+
+def _doomed(f: Fields) -> str:
+    """Say how many files a commit dooms, and why, as far as that is not the snapshots that it forgot."""
+    why = [
+        f"{counted(f['packs'], 'pack')} that no snapshot needs" if f["packs"] else "",
+        f"{counted(f['indexes'], 'index', 'indexes')} that others replace" if f["indexes"] else "",
+        f"{f['left']} left by runs that did not commit" if f["left"] else "",
+    ]
+    told = ", ".join(filter(None, why))
+    return f"{counted(f['doomed'], 'file')} doomed" + (f": {told}" if told else "")
+
+
 OUTCOMES = {
     0: "committed, nothing new",
     1: "a fault of our own",
     2: "wrong use or configuration",
     3: "committed, and there are new findings",
-    4: "not committed: a check failed, or something is held; nothing was deleted",
+    4: "not committed; nothing was deleted",
     5: "no instance to be had",
     6: "lost: the outcome is unknown, and the next run settles it",
-    130: "interrupted",
-    143: "terminated",
+    130: "interrupted (SIGINT, or Ctrl-C)",
+    143: "terminated (SIGTERM)",
 }
 _LINES: Mapping[str, Callable[[Fields], str]] = {
     "repository.started": lambda f: f"at {f['location']}",
-    "store.surveyed": lambda f: f"surveyed {f['keys']} objects in {f['versions']} versions",
+    "store.surveyed": lambda f: f"surveyed {counted(f['keys'], 'object')} in {counted(f['versions'], 'version')}",
     "heal.planned": lambda f: f"would heal {_short(f['key'])} from version {f['from_version']} ({f['why']})",
     "mark.planned": lambda f: f"would mark {_short(f['key'])} ({f['why']})",
     "eviction.planned": lambda f: f"would evict {_short(f['key'])}: {f['why']}",
     "forget.planned": lambda f: f"would forget snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
     "probation.explained": lambda f: (
         f"{f['host']} {', '.join(f['paths'])}: what came in the last {f['days']:g} days is kept, whatever the policy says: "
-        + (f"{f['waiting']} snapshots" + (f", the first of them until {f['next'][:16]}" if f["next"] else ""))
+        + (counted(f["waiting"], "snapshot") + (f", the first of them until {f['next'][:16]}" if f["next"] else ""))
         + f". The policy speaks of the {f['counting']} before them"
-        + (f"; {f['suspect']} are suspect, kept, and count for nothing" if f["suspect"] else "")
+        + (f"; {f['suspect']} suspect: kept, and counting for nothing" if f["suspect"] else "")
     ),
     "suspicion.explained": lambda f: f"snapshots/{f['snapshot'][:ID]} is suspect: {'; '.join(f['reasons'])}",
     "plan.finished": lambda f: (
@@ -65,41 +90,38 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "object.healed": lambda f: f"healed {_short(f['key'])} ({f['why']})",
     "object.evicted": lambda f: f"evicted {_short(f['key'])}: {f['why']}",
     "object.taken_back": lambda f: f"took {_short(f['key'])} back: a backup that was in flight needs it",
-    "objects.admitted": lambda f: f"admitted {f['snapshots']} snapshots, {f['packs']} packs, {f['indexes']} indexes",
+    "objects.admitted": lambda f: (
+        f"admitted {counted(f['snapshots'], 'snapshot')}, {counted(f['packs'], 'pack')}, {counted(f['indexes'], 'index', 'indexes')}"
+    ),
     "snapshot.incomplete": lambda f: f"{_short(f['key'])} lacks data, and stays out",
     "retention.judged": lambda f: (
-        f"{f['counting']} snapshots count, {f['in_probation']} wait in probation, {f['suspect']} are suspect; to forget: {f['forget']}"
+        f"snapshots: {f['counting']} counting, {f['in_probation']} in probation, {f['suspect']} suspect, {f['forget']} to forget"
     ),
     "retention.held": lambda f: f"nothing is forgotten: {f['reason']}",
     "retention.limited": lambda f: f"{f['host']} {', '.join(f['paths'])}: {f['reason']}",
     "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
-    "prune.finished": lambda f: f"pruned: {f['deleted']} files go, {f['written']} were written",
+    "prune.finished": lambda f: f"pruned: {counted(f['deleted'], 'file')} to delete, {f['written']} written",
     "restic.repeated": lambda f: f"restic {f['command']} is run again: {f['reason']}",
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",
-    "check.finished": lambda f: (
-        f"checked every byte: {f['packs']} packs, {size(f['bytes'])} in {f['seconds']} s"
-        if f["packs"] == f["of_packs"]
-        else f"checked in {f['seconds']} s: read {f['packs']} of {f['of_packs']} packs, {size(f['bytes'])} of {size(f['of_bytes'])};"
-        f" the rest was read on {f['before'][:10]} or since"
-    ),
+    "check.finished": _checked,
     "cache.refused": lambda f: (
         f"no cache for restic, which makes it slow: it may need {f['needs']}, and {f['folder']} has {f['free']} free"
     ),
     "marking.postponed": lambda f: f"no pack is deleted now: {f['reason']}",
-    "versions.released": lambda f: f"released {f['versions']} versions: the bucket's lifecycle rule may take them",
+    "versions.released": lambda f: f"released {counted(f['versions'], 'version')}: the bucket's lifecycle rule may take them",
     "release.failed": lambda f: f"nothing was released, so nothing expires: {f['reason']}",
-    "run.committed": lambda f: f"committed as entry {f['sequence']}: {f['forgotten']} snapshots forgotten, {f['doomed']} files doomed",
+    "run.committed": lambda f: f"committed as entry {f['sequence']}: {counted(f['forgotten'], 'snapshot')} forgotten, {_doomed(f)}",
     "run.failed": lambda f: f"{f['reason']}\n    → {f['guidance']}",
     "rebalance.recommended": lambda f: f"EC2 may take the instance back soon (since {f['since']})",
     "interruption.noticed": lambda f: f"EC2 takes the instance back at {f['at']} ({f['action']}): this run ends in order",
     "run.interrupted": lambda f: f"interrupted, nothing is lost; left to do: {', '.join(f['repositories']) or 'nothing'}",
     "launch.postponed": lambda f: f"{f['group']}: {f['reason']}: tried again in {f['seconds']:.0f} s\n    → {f['guidance']}",
     "attempt.started": lambda f: f"{f['group']}: attempt {f['attempt']} of {f['of']}, for {', '.join(f['repositories'])}",
-    "run.signalled": lambda f: f"ended by {f['signal']}, in order; nothing is lost",
+    "run.signalled": lambda _: "was asked to end, and ended in order; nothing is lost",
     "call.retried": lambda f: f"{f['call']} failed ({f['reason']}), repeated in {f['wait_s']} s",
     "run.billed": lambda f: (
         ("what this run cost is not known" if f["usd"] is None else f"this run cost {f['usd']:.4f} USD")
-        + f", {f['requests']:.4f} of it for {f['reads'] + f['writes']:,} requests at S3's list price"
+        + f", {f['requests']:.4f} of it for {counted(f['reads'] + f['writes'], 'request')} at S3's list price"
         + (f"; old versions kept as evidence: {size(f['kept'])}, {f['kept_usd_month']:.4f} USD a month" if f["kept"] else "")
         + (f"; the month's budget is {f['month_budget']:.2f} USD, {f['month_before']:.4f} spent before" if "month_budget" in f else "")
     ),
@@ -112,7 +134,9 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "image.made": lambda f: f"{f['image']} was made from {f['instance']} in {f['seconds']} s",
     "keys.given": lambda f: f"{f['instance']} has keys of the store" + (f" until {f['until']}" if f["until"] else ""),
     "keys.failed": lambda f: f"no new keys of the store for {f['instance']}: {f['reason']}",
-    "connection.lost": lambda f: f"the connection to {f['instance']} was cut after {f['lines']} lines ({f['reason']}): trying again",
+    "connection.lost": lambda f: (
+        f"the connection to {f['instance']} was cut after {counted(f['lines'], 'line')} ({f['reason']}): trying again"
+    ),
     "instance.billed": lambda f: (
         f"{f['group']}: {f['instance']} ran {f['seconds'] / 60:.0f} min ({', '.join(filter(None, (f['type'], f['market'])))}): "
         + (f"its cost is not known: {f['why']}" if f["usd"] is None else f"{f['usd']:.4f} USD")
@@ -127,7 +151,6 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "gateway.ended": lambda f: f"{f['group']}: ended {f['instance']}, which served before",
     "orphan.ended": lambda f: f"ended {f['id']} of run {f['run']} ({f['group']}) in {f['region']}{cost_of(f['usd'])}: {f['reason']}",
     "instance.terminated": lambda f: f"{f['group']}: terminated {f['instance']}",
-    "run.closed": lambda f: f"exit {f['exit_code']}: {OUTCOMES.get(f['exit_code'], 'ended by a signal')}",
 }
 
 
@@ -168,6 +191,7 @@ class Narrator:
     def __init__(self) -> None:
         self._held: dict[str | None, _Held] = {}
         self._is_plan = False
+        self._failed: list[str] = []
 
     def lines(self, event: Event) -> Iterator[str]:
         """Yield the lines that this event completes."""
@@ -191,8 +215,24 @@ class Narrator:
             return
         if event.event == "prune.finished" and not event.fields["deleted"] and not event.fields["written"]:
             return
-        if (write := _LINES.get(event.event)) is not None:
+        yield from self._line(event)
+
+    def _line(self, event: Event) -> Iterator[str]:
+        if event.event == "run.failed":
+            self._failed.append(f"{event.repository or 'the run'}: {event.fields['reason']}")
+        if event.event == "run.closed":
+            yield self._closing(event)
+        elif (write := _LINES.get(event.event)) is not None:
             yield _line(event, write(event.fields))
+
+    def _closing(self, event: Event) -> str:
+        """Say how the run ended, and why it did not commit."""
+        code: Any = event.fields["exit_code"]
+        outcome = OUTCOMES.get(code, "ended by a signal")
+        if code == ExitCode.NOT_COMMITTED and self._failed:
+            more = f" (and {len(self._failed) - 1} more, above)" if len(self._failed) > 1 else ""
+            outcome = f"{outcome}: {self._failed[0]}{more}"
+        return _line(event, f"exit {code}: {outcome}")
 
 
 def _findings(group: list[Event]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from maintainer.core.errors import ConfigurationError, Problem
+from maintainer.core.errors import ArgumentError, ConfigurationError, Problem
 from maintainer.core.job import Access, Expected, Job, Keep, Place, RepositoryJob
 from maintainer.settings import wording
 from maintainer.settings.models import (
@@ -82,7 +82,7 @@ class Settings:
         )
 
     def chosen(self, names: Iterable[str], groups: Iterable[str]) -> tuple[RepositorySection, ...]:
-        """Return the repositories of these names and groups, all where none is named; ConfigurationError for a name that is not there."""
+        """Return the repositories of these names and groups, all where none is named; ArgumentError for a name that is not there."""
         wanted_names, wanted_groups = set(names), set(groups)
         known = {"repository": {one.name for one in self.repositories}, "group": {one.name for one in self.groups}}
         problems = [
@@ -91,7 +91,7 @@ class Settings:
             for name in sorted(wanted - known[what])
         ]
         if problems:
-            raise ConfigurationError(tuple(problems))
+            raise ArgumentError(tuple(problems))
         if not self.repositories:
             raise ConfigurationError(
                 (Problem(str(self.path), "no repository", "at least one [[repository]]", "add one: the README shows it"),)
@@ -154,7 +154,7 @@ def parse(text: str, path: Path) -> Settings:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
     except FileNotFoundError as error:
         problem = Problem(
             str(path), "no such file", "a configuration", "write one (the README shows a whole one), or name yours: --config PATH"
@@ -176,6 +176,19 @@ def _decode(text: str, path: Path) -> dict[str, Any]:
         what = found["what"] if found else str(error)
         do = "correct this line: a section is [name], a value is key = value, text stands in double quotes"
         raise ConfigurationError((Problem(f"{path}:{line}", what[:1].lower() + what[1:], "valid TOML", do),)) from error
+
+
+LAUNCHED = frozenset({"ec2", "digitalocean"})
+"""Computes whose agents run on a machine that is made for the run: it has no files, commands or environment of ours."""
+
+
+def on_this_machine(source: str) -> Mistake | None:
+    """Return what is wrong with a password's source for a repository whose group runs on an instance; None if an instance can read it."""
+    scheme = source.partition(":")[0]
+    if scheme in {"ssm", "secretsmanager"}:
+        return None
+    expected = "`ssm:` or `secretsmanager:`, since its group runs on an instance"
+    return Mistake(f"a source on this machine ({scheme}:)", expected, _ELSEWHERE)
 
 
 _ELSEWHERE = "put the password where the instance's role may read it"
@@ -304,13 +317,11 @@ class _Reader:
 
     def _check_passwords(self, groups: tuple[GroupSection, ...], repositories: list[tuple[int, RepositorySection]]) -> None:
         """Find passwords that lie on this machine while their repository is maintained on another."""
-        elsewhere = {group.name for group in groups if group.compute in {"ec2", "digitalocean"}}
+        elsewhere = {group.name for group in groups if group.compute in LAUNCHED}
         only = groups[0].name if len(groups) == 1 else ""
         for number, one in repositories:
-            scheme = one.password.partition(":")[0]
-            if (one.group or only) in elsewhere and scheme not in {"ssm", "secretsmanager"}:
-                expected = "`ssm:` or `secretsmanager:`, since its group runs on an instance"
-                self._add(("repository", number, "password"), Mistake(f"a source on this machine ({scheme}:)", expected, _ELSEWHERE))
+            if (one.group or only) in elsewhere and (mistake := on_this_machine(one.password)) is not None:
+                self._add(("repository", number, "password"), mistake)
 
     def _check_policies(self, repositories: list[tuple[int, RepositorySection]]) -> None:
         """Refuse a policy by which even honest backups would fall below the floor: the guard would hold it for ever."""

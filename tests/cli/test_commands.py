@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from maintainer.core.amounts import counted
 from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import UNGUARDED
@@ -68,7 +69,12 @@ def test_a_month_in_the_life_of_a_repository(user: User) -> None:
     assert "confirm-repository" in user("run", "--once", code=3)
     assert "maintainer accept web" in user("status", code=3)
     assert "confirms web1" in user("accept", "web")
+    told = user("status", code=0)
+    assert "decided: accept, by " in told
+    assert "Then: `maintainer accept" not in told
+    assert "1 judgement since the last run" in told
     assert "to forget" in user("run", "--once", code=0)
+    assert "judgement" not in user("status", code=0)
 
     user.clock("+15d")
     repository.put(repository.objects("data/")[0], b"garbage")
@@ -78,12 +84,15 @@ def test_a_month_in_the_life_of_a_repository(user: User) -> None:
     assert "forgot snapshot" in told
     assert "healed data" in user("logs", "last")
     assert "overwritten" not in user("run", "--once", code=0)
-    assert "entries and 1 judgements hold" in user("ledger", "verify")
+    assert "entries and 1 judgement verified" in user("ledger", "verify")
     packs = set(repository.objects("data/"))
+    coming = json.loads(user("status", "--json"))[0]["to_delete"]
+    assert f"{counted(len(coming), 'pack')} that no snapshot needs: to delete on" in user("status")
 
     user.clock("+23d")
     user("run", "--once", code=0)
     assert set(repository.objects("data/")) < packs
+    assert "to delete" not in user("status")
     newest = list(repository.trees)[-1]
     repository.verify(newest)
 
@@ -154,8 +163,8 @@ def test_a_person_settles_what_the_guard_will_not_decide(user: User) -> None:
     foreign = repository.backup(host="mallory", good=False)
     told = user("run", "--once", code=3)
     plan = user("plan")
-    assert "1 snapshots, the first of them until" in plan
-    assert "1 are suspect, kept, and count for nothing" in plan
+    assert "1 snapshot, the first of them until" in plan
+    assert "1 suspect: kept, and counting for nothing" in plan
     assert f"snapshots/{small[:8]} is suspect: holds " in plan
     assert "it has shrunk" in told
     assert "host 'mallory'" in told
@@ -182,6 +191,30 @@ def test_ack_makes_a_finding_no_news(user: User) -> None:
     user("ack", "web", "foreign-name")
     user("run", "--once", code=0)
     assert "foreign-name" not in user("status", code=0)
+    name = hashlib.sha256(b"junk").hexdigest()
+    user.repository.put(f"index/{name}", b"junk")
+    told = user("run", "--once", code=3)
+    assert f"NEW: garbage: index/{name[:8]}" in told
+    assert "no such finding" in user("ack", "web", "garbage:index/00000000", code=2)
+    user("ack", "web", f"garbage:index/{name[:8]}")
+    assert "garbage" not in user("status", code=0)
+    user("undelete", "web", f"index/{name[:8]}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("ack", "web", "all"), "web: all: no such finding"),
+        (("logs", "nosuch"), "run nosuch: no events of it"),
+        (("serve", "wep"), "wep: unknown repository; expected `web`"),
+        (("status", "--repository", "wep"), "--repository wep: unknown repository"),
+        (("undelete", "web", "0000"), "web: 0000: no evicted, doomed or hidden file"),
+    ],
+)
+def test_a_word_that_names_nothing_is_no_mistake_in_the_configuration(user: User, words: tuple[str, ...], said: str) -> None:
+    told = user(*words, code=2)
+    assert said in told
+    assert "configuration" not in told
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -257,7 +290,7 @@ def test_what_many_objects_came_to_is_shown_and_verified_from_segments(user: Use
     user("run", "--once", code=3)
     records = [json.loads(line) for line in user("ledger", "show").splitlines() if line.startswith('{"segment"')]
     assert sum(one["record"]["state"] == "evicted" for one in records) == 130
-    assert "judgements hold" in user("ledger", "verify")
+    assert "0 judgements verified" in user("ledger", "verify")
     store, bucket = client(user.sandbox, "admin"), user.sandbox.state_bucket
     (key,) = (one["Key"] for one in store.list_objects_v2(Bucket=bucket)["Contents"] if records[0]["segment"] in one["Key"])
     store.delete_object(Bucket=bucket, Key=key, VersionId=store.head_object(Bucket=bucket, Key=key)["VersionId"])

@@ -93,6 +93,18 @@ def test_what_the_retired_key_s_holder_puts_back_is_taken_away_again(user: User)
     assert f"keys/{old}" not in repository.objects("keys/")
 
 
+def test_a_source_that_the_configuration_would_refuse_is_refused_before_anything_is_made(user: User) -> None:
+    begin(user)
+    before = user.repository.versions()
+    assert "no source of a secret" in user("key", "rotate", "web", "--to", "new password", code=2)
+    instance = "".join(f'{key} = "x"\n' for key in ("image", "instance_profile")) + f'image_digest = "{"0" * 64}"\nsubnets = ["subnet-a"]\n'
+    config = user.config.read_text().replace('compute = "local"', f'compute = "ec2"\n[group.sandbox.instance]\n{instance}')
+    user.config.write_text(config.replace(f"file:{user.repository.root}/password", "ssm:/maintainer/web"))
+    told = user("key", "rotate", "web", "--to", f"file:{user.repository.root}/new", code=2)
+    assert "--to: a source on this machine (file:); expected `ssm:`" in told
+    assert user.repository.versions() == before
+
+
 def test_wrong_use_changes_nothing(user: User) -> None:
     assert "no run yet" in user("key", "list", "web", code=2)
     begin(user)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
 
 from maintainer.sandbox.daemon import Sandbox
 from tests.cli.test_commands import COMMAND
+from tests.support.buckets import client
 from tests.support.repositories import Repository
 
 
@@ -88,7 +90,7 @@ def test_what_one_repository_tells_stops_that_one_alone(sandbox: Sandbox, tmp_pa
     assert [e["exit_code"] for e in events if e["event"] == "repository.finished" and e["repository"] == "fine"] == [0]
 
 
-def iam_policy_for(sandbox: Sandbox, bucket: str) -> None:
+def iam_policy_for(sandbox: Sandbox, bucket: str, without: str = "") -> None:
     """Let the maintenance identity look at one more bucket."""
     import boto3  # noqa: PLC0415
 
@@ -97,7 +99,10 @@ def iam_policy_for(sandbox: Sandbox, bucket: str) -> None:
     iam = boto3.client(
         "iam", endpoint_url=sandbox.endpoint, region_name=sandbox.region, aws_access_key_id="test", aws_secret_access_key="test"
     )
-    iam.put_user_policy(UserName="maintenance", PolicyName="more", PolicyDocument=policies.maintenance(bucket, sandbox.state_bucket))
+    document = json.loads(policies.maintenance(bucket, sandbox.state_bucket))
+    for statement in document["Statement"]:
+        statement["Action"] = [action for action in statement["Action"] if action != without]
+    iam.put_user_policy(UserName="maintenance", PolicyName="more", PolicyDocument=json.dumps(document))
 
 
 def test_a_missing_permission_is_told_with_the_call_and_the_statement(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -107,6 +112,22 @@ def test_a_missing_permission_is_told_with_the_call_and_the_statement(sandbox: S
     assert code == 2
     assert "get_bucket_versioning" in reasons(events)["web"]
     assert f"allow s3:GetBucketVersioning on arn:aws:s3:::{sandbox.bucket}" in reasons(events)["web"]
+
+
+def test_a_bucket_that_may_not_be_asked_about_its_versions_is_told_with_what_is_suspected(sandbox: Sandbox, tmp_path: Path) -> None:
+    plain = f"plain-{uuid.uuid4().hex[:12]}"
+    admin = client(sandbox, "admin")
+    admin.create_bucket(Bucket=plain)
+    admin.put_object(Bucket=plain, Key="web/config", Body=b"x")
+    (tmp_path / "good").write_text("x")
+    config = configure(sandbox, tmp_path, table("web", f"s3:{sandbox.endpoint}/{plain}/web", f"file:{tmp_path}/good"))
+    iam_policy_for(sandbox, plain, without="s3:GetBucketVersioning")
+    code, events, _ = run(config)
+    told = reasons(events)["web"]
+    assert code == 2
+    assert f"get_bucket_versioning s3://{plain}: permission denied" in told
+    assert "The bucket is probably not versioned: the id of its first version is null" in told
+    assert f"allow s3:GetBucketVersioning on arn:aws:s3:::{plain}" in told
 
 
 def test_a_clock_that_is_wrong_by_minutes_is_told(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from maintainer.core.events import VOCABULARY, Event, Json
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maintainer.cli.output import wrapped
+from maintainer.core.events import VOCABULARY, Event, Json, Source
 from maintainer.report.lines import Narrator
 
 
@@ -30,7 +34,10 @@ def finding(number: int, standing: str) -> tuple[str, dict[str, Json]]:
     }
 
 
-COMMITTED: tuple[str, dict[str, Json]] = ("run.committed", {"sequence": 3, "forgotten": 0, "doomed": 0})
+COMMITTED: tuple[str, dict[str, Json]] = (
+    "run.committed",
+    {"sequence": 3, "forgotten": 0, "doomed": 0, "packs": 0, "indexes": 0, "left": 0},
+)
 
 
 def test_of_many_the_first_three_are_shown_and_the_rest_counted() -> None:
@@ -49,3 +56,48 @@ def test_findings_of_a_kind_are_one_line_new_ones_with_what_to_do() -> None:
 
 def test_a_plan_does_not_say_that_it_committed() -> None:
     assert len(told(("plan.finished", {"heal": 0, "mark": 0, "evict": 0, "new": 0}), ("run.closed", {"exit_code": 0}))) == 1
+
+
+def test_one_is_singular_and_more_are_plural() -> None:
+    (line,) = told(("objects.admitted", {"snapshots": 1, "packs": 2, "indexes": 1}))
+    assert line.endswith("admitted 1 snapshot, 2 packs, 1 index")
+
+
+def checked(order: str) -> tuple[str, dict[str, Json]]:
+    return "check.finished", {"packs": 2, "bytes": 10, "of_packs": 2, "of_bytes": 10, "before": "", "order": order, "seconds": 1.0}
+
+
+def test_every_byte_is_said_to_be_checked_once_and_why_there_is_a_second_check() -> None:
+    (only,), (first, second) = told(checked("")), told(checked("before the prune"), checked("again"))
+    assert "checked every byte: 2 packs" in only
+    assert "checked every byte before the prune, because the run before did not commit: 2 packs" in first
+    assert "checked again after the prune" in second
+    assert "every byte" not in second
+
+
+def test_a_commit_says_why_it_dooms_files_though_it_forgets_nothing() -> None:
+    (line,) = told(("run.committed", {**COMMITTED[1], "doomed": 6, "packs": 3, "indexes": 1, "left": 2}))
+    assert "0 snapshots forgotten, 6 files doomed: 3 packs that no snapshot needs, 1 index that others replace, 2 left by runs" in line
+
+
+def test_a_run_that_did_not_commit_says_why_at_its_end() -> None:
+    failed: tuple[str, dict[str, Json]] = ("run.failed", {"reason": "no space is left in /tmp", "guidance": "make room", "exit_code": 4})
+    narrator = Narrator()
+    lines: list[str] = []
+    for name, fields in (failed, ("run.closed", {"exit_code": 4})):
+        source: Source = "agent" if name == "run.failed" else "controller"
+        repository = "web" if name == "run.failed" else None
+        lines += narrator.lines(Event("2026-01-01T00:00:00Z", "r", source, 1, name, VOCABULARY[name], repository, None, fields))
+    assert lines[-1] == "  exit 4: not committed; nothing was deleted: web: no space is left in /tmp"
+
+
+def test_an_agent_that_was_asked_to_end_names_no_signal_that_the_user_did_not_send() -> None:
+    (line,) = told(("run.signalled", {"signal": "SIGTERM"}))
+    assert "SIG" not in line
+
+
+@given(st.lists(st.text("abc,.-/ ", min_size=1), max_size=5), st.integers(20, 100))
+def test_lines_are_wrapped_at_spaces_and_no_word_is_broken_or_lost(lines: list[str], width: int) -> None:
+    shown = wrapped("\n".join(lines), width)
+    assert shown.split() == "\n".join(lines).split()
+    assert all(len(line) <= width or len(line.split()) == 1 for line in shown.splitlines())

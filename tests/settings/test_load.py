@@ -226,3 +226,9 @@ def test_no_file_is_told(tmp_path: Path) -> None:
 def test_a_repository_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="rename it to `web`"):
         read(tmp_path, GOOD).chosen(["webb"], [])
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "maintainer.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert load(path).repositories
