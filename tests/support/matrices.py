@@ -11,6 +11,7 @@ A test that goes through a matrix in a loop of its own asks the fixture `rows` f
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import zlib
 from collections import defaultdict
@@ -50,10 +51,16 @@ class Rows:
 def day_of_head() -> int:
     """Return the day of HEAD's commit, counted from the year 1; where there is no repository, the day of this checkout's last change."""
     here = Path(__file__).parent
+    if shutil.which("git") is None:
+        return _day_of(here)
     said = subprocess.run(
         ["git", "show", "-s", "--format=%cs", "HEAD"], cwd=here, capture_output=True, text=True, check=False
     ).stdout.strip()
-    return (date.fromisoformat(said) if said else datetime.fromtimestamp(here.stat().st_mtime, UTC).date()).toordinal()
+    return date.fromisoformat(said).toordinal() if said else _day_of(here)
+
+
+def _day_of(path: Path) -> int:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().toordinal()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
