@@ -14,6 +14,7 @@ from maintainer.agent import preflight
 from maintainer.agent.run import Run
 from maintainer.cli import common, compute
 from maintainer.cli.beholder import beholder
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode, MaintainerError
 from maintainer.core.events import escape
@@ -31,11 +32,8 @@ from maintainer.settings.models import RepositorySection
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
-        "doctor",
-        help="try what the stores can do, and say what follows where they can not",
-        description="Puts a few small objects below maintainer/probe/ of each repository, hides them, and tags them as what may expire.",
-    )
+    more = "It puts a few small objects below maintainer/probe/ of each repository, hides them, and tags them as what may expire."
+    parser = declare(commands, "doctor", more)
     text = "a folder that maintainer enroll wrote: try with this host's own credentials that it can do what it must and no more"
     parser.add_argument("--host", type=Path, metavar="FOLDER", help=text)
     common.add_choice(parser)

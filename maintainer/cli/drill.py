@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from maintainer.cli import common
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.drill.catalogue import CATALOGUE
@@ -19,7 +20,7 @@ from maintainer.sandbox import daemon
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("drill", help="rehearse the catalogue of attacks in a sandbox, under a repository's own policy")
+    parser = declare(commands, "drill")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     attack = actions.add_parser("attack", help="what an attacker with a host's keys can do: noticed by what, healed, in what time")
     attack.add_argument("repository", metavar="REPOSITORY", help="whose policy and limits hold in the rehearsal; it is not touched")

@@ -14,6 +14,7 @@ from maintainer.agent.pipeline import contact
 from maintainer.agent.run import Run
 from maintainer.cli import common, ways
 from maintainer.cli.beholder import beholder
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import AccessDeniedError, ArgumentError, ExitCode, Problem
 from maintainer.core.job import Access
@@ -31,8 +32,7 @@ LOCAL = "/var/backups/restic"
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    text = "make a host one of ours: credentials, a repository, the files that make it back up, its place in the configuration"
-    one = commands.add_parser("enroll", help=text, description=f"{text}. Run again, it does what is not done yet.")
+    one = declare(commands, "enroll", "Run again, it does what is not done yet.")
     one.add_argument("host", metavar="HOST", help="its name: that of its repository, of its folder in the bucket, of its snapshots")
     one.add_argument("--path", action="append", required=True, metavar="PATH", help="what it backs up; may be repeated")
     one.add_argument("--every", default="1d", metavar="TIME", help="how often: 1h, 6h, 12h, 1d or 7d (default: 1d)")

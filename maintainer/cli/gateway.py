@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maintainer.cli import common, compute
+from maintainer.cli.commands import declare
 from maintainer.cli.output import event_printer, say
 from maintainer.controller import gateway as controller
 from maintainer.core.errors import ArgumentError, ConfigurationError, ExitCode, MaintainerError, Problem, first
@@ -41,7 +42,7 @@ TEXTS = {
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("gateway", help="the append-only server for hosts that hold no key of the bucket")
+    parser = declare(commands, "gateway")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for action, text in TEXTS.items():
         one = actions.add_parser(action, help=text, description=text)

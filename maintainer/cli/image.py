@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from maintainer.cli import common, compute
+from maintainer.cli.commands import declare
 from maintainer.cli.output import event_printer, say
 from maintainer.core.errors import ConfigurationError, ExitCode, Problem
 from maintainer.core.images import old
@@ -24,7 +25,7 @@ from maintainer.settings.load import Settings
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("image", help="the image that an instance boots from")
+    parser = declare(commands, "image")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     helps = {
         "build": "build the sandbox's image of this checkout, or find it in the cache; prints its id and digest",
@@ -43,7 +44,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     made["list"].add_argument("--ec2", action="store_true", help=text)
     common.add_config(made["list"])
     text = "fill a directory with all that provision.sh takes on an instance of Debian 13, to make EC2's image of it; prints the digest"
-    actions.add_parser("kit", help=text).add_argument("directory", type=Path, metavar="DIRECTORY")
+    kit = actions.add_parser("kit", help=text)
+    kit.add_argument("directory", type=Path, metavar="DIRECTORY", help="where to; it is made if it is not there")
     parser.set_defaults(run=run)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 
 from maintainer.cli import common
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.amounts import counted, size
 from maintainer.core.entries import CONFIG_AT, accept_subjects
@@ -22,21 +23,17 @@ from maintainer.core.repofiles import FileType, is_meant
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the commands."""
-    helps = {
-        "accept": (
-            "confirm a repository's hosts and paths, and that what was hidden before may go; or `config`, or a new key's id",
-            "WHAT",
-            "*",
-        ),
-        "endorse": ("say that snapshots are good, whatever speaks against them: they count from then on", "ID", "+"),
-        "reject": ("let snapshots go that are not good: shown first, and done when told to --confirm", "ID", "+"),
-        "undelete": ("take snapshots back that were evicted, doomed or hidden", "ID", "+"),
-        "ack": ("acknowledge findings: they stay, and are no news any more", "FINDING", "+"),
+    subjects = {
+        "accept": ("WHAT", "*", "`config`, or a new key's id; without it the hosts and paths, and that what was hidden before may go"),
+        "endorse": ("ID", "+", "a snapshot's id, or the beginning of it"),
+        "reject": ("ID", "+", "a snapshot's id, or the beginning of it"),
+        "undelete": ("ID", "+", "a file's id, or the beginning of it, as screens show it"),
+        "ack": ("FINDING", "+", "KIND, or KIND:SUBJECT as screens show it"),
     }
-    for action, (text, subject, count) in helps.items():
-        parser = commands.add_parser(action, help=text)
-        parser.add_argument("repository", metavar="REPOSITORY")
-        parser.add_argument("subjects", metavar=subject, nargs=count)
+    for action, (subject, count, text) in subjects.items():
+        parser = declare(commands, action)
+        parser.add_argument("repository", metavar="REPOSITORY", help="a repository's name in the configuration")
+        parser.add_argument("subjects", metavar=subject, nargs=count, help=text)
         if action == "reject":
             parser.add_argument("--confirm", metavar="CODE", default="", help="the code that was shown with what would go")
         common.add_config(parser)

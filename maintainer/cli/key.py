@@ -15,6 +15,7 @@ from maintainer.agent.picture import verified
 from maintainer.agent.run import Run, short
 from maintainer.cli import common
 from maintainer.cli.beholder import beholder
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.entries import Judgement
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
@@ -38,7 +39,7 @@ Told: TypeAlias = tuple[dict[str, object], list[str]]
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("key", help="list a repository's keys, add one for a new password, let one go")
+    parser = declare(commands, "key")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     texts = {
         "list": "which keys open the repository, and which of them the configured password opens",
@@ -47,11 +48,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     }
     for action, text in texts.items():
         one = actions.add_parser(action, help=text, description=text)
-        one.add_argument("repository", metavar="REPOSITORY")
+        one.add_argument("repository", metavar="REPOSITORY", help="a repository's name in the configuration")
         if action == "rotate":
             one.add_argument("--to", metavar="SOURCE", required=True, help="where the new password is: ssm:, file:, env: ...")
         if action == "retire":
-            one.add_argument("ids", metavar="ID", nargs="+")
+            one.add_argument("ids", metavar="ID", nargs="+", help="a key's id, or the beginning of it, as `key list` shows it")
         common.add_config(one)
     parser.set_defaults(run=run)
 

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from maintainer.cli import common
+from maintainer.cli.commands import declare
 from maintainer.cli.output import event_printer, say
 from maintainer.core import segments
 from maintainer.core.amounts import counted
@@ -19,12 +20,14 @@ from maintainer.edges.statestore import StateStore
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare both commands."""
-    parser = commands.add_parser("ledger", help="print the ledger, or verify its chain")
-    parser.add_argument("action", choices=("show", "verify"))
+    parser = declare(commands, "ledger")
+    parser.add_argument(
+        "action", choices=("show", "verify"), help="print every entry; or follow the chain from its first entry to its last"
+    )
     common.add_choice(parser)
     common.add_config(parser)
     parser.set_defaults(run=run)
-    logs = commands.add_parser("logs", help="print what a run told")
+    logs = declare(commands, "logs")
     logs.add_argument("run_id", metavar="RUN", help="a run's id, or `last`")
     common.add_choice(logs)
     common.add_config(logs)

@@ -5,52 +5,46 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 
+from maintainer import __version__
+from maintainer.cli.commands import COMMANDS, declare
 from maintainer.core.errors import ExitCode, MaintainerError
 
-MODULES = {
-    "run": "run",
-    "plan": "plan",
-    "status": "status",
-    "accept": "judge",
-    "endorse": "judge",
-    "reject": "judge",
-    "undelete": "judge",
-    "ack": "judge",
-    "logs": "ledger",
-    "ledger": "ledger",
-    "serve": "serve",
-    "key": "key",
-    "sweep": "sweep",
-    "gateway": "gateway",
-    "enroll": "enroll",
-    "retire": "retire",
-    "rebuild": "rebuild",
-    "doctor": "doctor",
-    "drill": "drill",
-    "image": "image",
-    "sandbox": "sandbox",
-    "completion": "completion",
-}
-"""Which module declares a command. Only the one that is called is loaded: a second's wait before each command would be ours."""
+EPILOG = """\
+`maintainer COMMAND --help` says more of one, with an example. Exit codes: 0 committed, nothing new; 1 a fault of ours;
+2 wrong use or configuration; 3 committed, with new findings; 4 not committed; 5 no instance; 6 lost, the next run settles it.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="maintainer", description="Safe, unattended maintenance of restic backups in versioned S3 buckets."
+        prog="maintainer",
+        description="Safe, unattended maintenance of restic backups in versioned S3 buckets.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"maintainer {version('maintainer')}")
+    parser.add_argument("--version", action="version", version=f"maintainer {__version__}")
     parser.add_argument("--config", type=Path, default=None, help="the configuration, for every command that reads one")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     given = sys.argv[1:] if argv is None else argv
     called = _called(given)
-    is_one = called in MODULES and called != "completion"
-    for name in dict.fromkeys([MODULES[called]] if is_one else MODULES.values()):
-        import_module(f"maintainer.cli.{name}").add(commands)
+    if called and called not in COMMANDS:
+        nearest = get_close_matches(called, COMMANDS, n=1)
+        parser.exit(
+            ExitCode.USAGE, f"maintainer: no command {called!r}{f'; did you mean `{nearest[0]}`?' if nearest else ''}\n    → {LIST}\n"
+        )
+    if not called:
+        for name in COMMANDS:
+            declare(commands, name)
+    else:
+        # Only the called command's module is loaded: the others' imports would be a second's wait before each command.
+        wanted = COMMANDS.values() if called == "completion" else [COMMANDS[called]]
+        for module in dict.fromkeys(command.module for command in wanted):
+            import_module(f"maintainer.cli.{module}").add(commands)
     arguments = parser.parse_args(given, argparse.Namespace(everything=parser))
     try:
         return int(arguments.run(arguments))
@@ -59,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+
+
+LIST = "maintainer --help lists them"
 
 
 def _called(words: Sequence[str]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 from maintainer.cli import common
+from maintainer.cli.commands import declare
 from maintainer.cli.run import launch
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("plan", help="say what a run would heal, mark, evict and forget, and what probation means; change nothing")
+    parser = declare(commands, "plan", "It also says what probation means for each host.")
     common.add_choice(parser)
     common.add_config(parser)
     parser.set_defaults(run=run)

@@ -9,6 +9,7 @@ import os
 from maintainer.agent.picture import verified
 from maintainer.cli import common
 from maintainer.cli.beholder import beholder
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
@@ -22,11 +23,8 @@ from maintainer.settings.models import RepositorySection
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    text = "after a compromise: copy the endorsed snapshots of a repository into another, which has a master key of its own"
-    parser = commands.add_parser(
-        "rebuild", help=text, description=f"{text}. Enroll the host under a new name first. Again, it copies what is missing."
-    )
-    parser.add_argument("repository", metavar="REPOSITORY")
+    parser = declare(commands, "rebuild", "Enroll the host under a new name first. Run again, it copies what is missing.")
+    parser.add_argument("repository", metavar="REPOSITORY", help="the repository to copy from; it is only read")
     parser.add_argument("--into", required=True, metavar="NEW", help="the repository that takes them, of this configuration")
     parser.add_argument("--all", action="store_true", help="every snapshot of the verified view, also what nobody has endorsed")
     parser.add_argument("--dry-run", action="store_true", help="only say which")

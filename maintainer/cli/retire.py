@@ -7,6 +7,7 @@ import json
 from datetime import date
 
 from maintainer.cli import common, ways
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.job import FOR_EVER
@@ -16,9 +17,9 @@ from maintainer.settings.values import Mistake, parse_until
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    text = "end a host's credentials; its repository is healed and checked as before, and nothing of it is forgotten"
-    parser = commands.add_parser("retire", help=text, description=f"{text}. Again, with another --until, it changes the date.")
-    parser.add_argument("host", metavar="HOST")
+    more = "Its repository is healed and checked as before. Run again with another --until, it changes the date."
+    parser = declare(commands, "retire", more)
+    parser.add_argument("host", metavar="HOST", help="the host's name")
     default = f"what the configuration says already, or {FOR_EVER}"
     parser.add_argument("--until", metavar="DATE", help=f"how long its repository is kept (default: {default})")
     ways.add_choice(parser)

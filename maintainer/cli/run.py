@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from maintainer.cli import bills, common, compute, service
+from maintainer.cli.commands import declare
 from maintainer.cli.output import events_shown
 from maintainer.controller.once import Month, Once
 from maintainer.core.errors import MaintainerError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("run", help="revert, forget, prune, check and commit")
+    parser = declare(commands, "run")
     parser.add_argument(
         "--once",
         action="store_true",

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode, SandboxError
 from maintainer.edges.clock import SystemClock, read_offset
@@ -19,7 +20,7 @@ _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("sandbox", help="an AWS endpoint on loopback, with access control and a clock that can be moved")
+    parser = declare(commands, "sandbox")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     helps = {
         "start": "start it in the background; prints how to use it",
@@ -42,7 +43,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             far = "hold every answer of the store back so long, as if it were as far away as yours"
             action.add_argument("--latency", dest="latency_ms", metavar="MS", type=_latency, default=0, help=far)
         if name == "password":
-            action.add_argument("name", help="the repository's")
+            action.add_argument("name", help="the repository's name")
         if name == "clock":
             action.add_argument("offset", help="from the real time: +SECONDS, or with a unit: +90m, +36h, +20d, +3w")
     parser.set_defaults(run=run)

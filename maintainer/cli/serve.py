@@ -9,6 +9,7 @@ import signal
 from maintainer.agent.picture import verified
 from maintainer.cli import common
 from maintainer.cli.beholder import beholder
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode
 from maintainer.core.view import View
@@ -18,8 +19,8 @@ from maintainer.edges.viewserver import Permissions
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("serve", help="serve the verified view of a repository, read-only, until Ctrl-C")
-    parser.add_argument("repository", metavar="REPOSITORY")
+    parser = declare(commands, "serve")
+    parser.add_argument("repository", metavar="REPOSITORY", help="a repository's name in the configuration")
     common.add_config(parser)
     parser.set_defaults(run=run)
 

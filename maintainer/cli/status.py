@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from maintainer.cli import common
+from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.amounts import counted, size
 from maintainer.core.errors import ExitCode, MaintainerError
@@ -25,7 +26,7 @@ from maintainer.settings.load import Settings
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("status", help="where each repository stands: last commit, snapshots, findings")
+    parser = declare(commands, "status")
     common.add_choice(parser)
     common.add_config(parser)
     parser.set_defaults(run=run)

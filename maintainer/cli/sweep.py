@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from maintainer.cli import bills, common, compute
+from maintainer.cli.commands import declare
 from maintainer.cli.output import event_printer, say
 from maintainer.core.errors import ExitCode, first
 from maintainer.core.moments import to_text
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    parser = commands.add_parser("sweep", help="end what is ours in EC2, at DigitalOcean or on a machine that stays, and was left behind")
+    parser = declare(commands, "sweep")
     parser.add_argument("--dry-run", action="store_true", help="only say what")
     text = "all that is this configuration's, also what another machine's controller may still follow"
     parser.add_argument("--all", action="store_true", help=text)

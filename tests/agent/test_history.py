@@ -22,6 +22,7 @@ from maintainer.core.records import State
 from maintainer.format.crypto import encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import BOTH, RESTIC, Repository
 
 
@@ -397,6 +398,7 @@ def test_a_traceback_shows_no_secret(repository: Repository) -> None:
     breaks = """
 import sys
 from maintainer.agent import main
+from tests.support.patience import PATIENCE_S
 
 def maintain(run, password):
     word = password()
@@ -406,7 +408,12 @@ main.maintain = maintain
 sys.exit(main.main())
 """
     broken = subprocess.run(
-        [sys.executable, "-c", breaks], input=maintained.job().encode() + "\n", capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", breaks],
+        input=maintained.job().encode() + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
     assert broken.returncode == 1
     assert "RuntimeError" in broken.stderr

@@ -21,6 +21,7 @@ from maintainer.core.job import GIVEN_CREDENTIALS
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
 
 
@@ -66,7 +67,7 @@ def test_the_stream_is_read_whole_from_any_line_and_the_status_comes_last(mainta
     assert answer(place, f"follow {len(lines) - 2}") == (3, lines[-2:])
     assert thread.is_alive()
     assert answer(place, "collected") == (0, [])
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -79,7 +80,7 @@ def test_stop_ends_the_agent_in_order(maintained: Maintained, tmp_path: Path) ->
     assert status == 143
     assert [json.loads(line)["event"] for line in lines][-1] == "run.closed"
     answer(place, "collected")
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 def test_an_agent_that_does_not_end_is_killed_and_its_status_says_so(
@@ -92,7 +93,7 @@ def test_an_agent_that_does_not_end_is_killed_and_its_status_says_so(
     assert status == 137
     assert "run.closed" not in "".join(lines)
     answer(place, "collected")
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 def test_the_death_of_the_keeper_is_told_to_whoever_follows(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_an_agent_of_another_image_does_not_run(tmp_path: Path) -> None:
     assert "another image than the one that was pinned: d1; expected d2" in json.loads(failed)["reason"]
     assert json.loads(closed)["event"] == "run.closed"
     answer(place, "collected")
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 @pytest.mark.parametrize("pinned", ["d1", "d2 d1"])
@@ -131,7 +132,7 @@ def test_an_agent_of_one_of_the_pinned_images_runs(tmp_path: Path, maintained: M
     assert status in {137, 143}
     assert "another image" not in "".join(lines)
     answer(place, "collected")
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 KEYS = {"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "the secret"}
@@ -151,7 +152,7 @@ def test_an_agent_without_a_role_waits_for_its_keys(maintained: Maintained, tmp_
     assert json.loads(lines[0])["event"] == "run.started"
     assert "the secret" not in "".join(lines)
     answer(place, "collected")
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 @pytest.mark.parametrize(("wish", "status", "why"), [("", 5, "nobody gave this machine the keys"), ("stop", 143, "asked to end before")])
@@ -167,7 +168,7 @@ def test_nobody_who_brings_keys_is_told_and_a_wish_to_stop_ends_the_wait(
     assert why in json.loads(failed)["reason"]
     assert json.loads(closed)["event"] == "run.closed"
     answer(place, "collected")
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 def test_anything_else_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.support.killing import When, run_and_kill, writes_of
 from tests.support.matrices import Rows
 from tests.support.repositories import Repository
 
-pytestmark = pytest.mark.timeout(900)  # some seventy runs of the agent, one after the other, while other tests run beside them
+pytestmark = pytest.mark.timeout(3600)  # some seventy runs of the agent, one after the other, with --all
 DAY = 86_400
 STEADY = 8
 """Nights until each brings all that a run does: heals, admits, forgets, repacks, dooms, marks and releases."""

@@ -22,7 +22,7 @@ from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
 from maintainer.edges.metadata import MetadataService, Notice
 from maintainer.sandbox.imds import Description, Metadata
-from tests.support.instances import until
+from tests.support.patience import PATIENCE_S, until
 
 NOTICE = {"action": "terminate", "time": "2026-11-27T12:02:00Z"}
 
@@ -60,7 +60,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     yield Served(f"http://{host}:{port}", metadata)
     asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(PATIENCE_S)
     loop.close()
 
 
@@ -147,4 +147,4 @@ def test_a_service_that_is_silent_is_told_once_and_asked_again(served: Served, s
 
 
 def _wait(true: Callable[[], bool]) -> None:
-    until(true, 10)
+    until(true)

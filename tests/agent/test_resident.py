@@ -21,7 +21,7 @@ from maintainer.agent import resident
 from maintainer.core.events import decode
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
-from tests.support.instances import until
+from tests.support.patience import PATIENCE_S, until
 from tests.support.processes import stop
 from tests.support.repositories import RESTIC, Repository
 
@@ -49,7 +49,7 @@ def call(here: Path, command: str, given: bytes = b"") -> tuple[int, str]:
     """Call it as sshd does."""
     environment = {**os.environ, "XDG_STATE_HOME": str(here.parents[1]), "SSH_ORIGINAL_COMMAND": command}
     argv = [sys.executable, "-m", "maintainer.agent.command", "resident"]
-    done = subprocess.run(argv, env=environment, input=given, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(argv, env=environment, input=given, capture_output=True, timeout=PATIENCE_S, check=False)
     return done.returncode, (done.stdout + done.stderr).decode()
 
 

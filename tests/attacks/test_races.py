@@ -16,7 +16,7 @@ from maintainer.edges.s3 import S3
 from maintainer.edges.versionlist import Page, Row, write_lines
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
-from tests.support.instances import until
+from tests.support.patience import until
 from tests.support.repositories import RESTIC, Repository
 
 RESTIC_COMMAND = (RESTIC, "--no-cache", "-o", "s3.bucket-lookup=path")

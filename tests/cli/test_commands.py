@@ -19,7 +19,7 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import UNGUARDED
 from tests.support.buckets import client
 from tests.support.commands import command
-from tests.support.instances import until
+from tests.support.patience import PATIENCE_S, until
 from tests.support.processes import agent_of, is_pending, runs_restic, stop
 from tests.support.repositories import Repository
 
@@ -124,7 +124,7 @@ def test_serve_shows_the_truth_in_the_middle_of_an_attack(user: User) -> None:
         assert "403" in refused.stderr
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert repository.versions() == before
 
@@ -233,7 +233,7 @@ def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(timed_sandbox: Sa
     process.send_signal(number)
     until(lambda: is_pending(agent, number))
     os.kill(agent, signal.SIGCONT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + number, errors
     assert "run.committed" not in user("run", "--once", code=3)
     repository.verify(snapshot)
@@ -247,7 +247,7 @@ def test_a_killed_agent_is_lost_and_the_next_run_settles_it(user: User) -> None:
         events.append(json.loads(line))
         if events[-1]["event"] == "step.started" and events[-1]["step"] == "freeze":
             os.kill(agent_of(process.pid), signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 6
     assert "agent.lost" in {event["event"] for event in events}
     user("run", "--once", code=0)

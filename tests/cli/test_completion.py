@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_S
+
 COMMAND = Path(sys.executable).with_name("maintainer")
 
 
@@ -42,10 +44,10 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._descriptor, keys.encode())
 
-    def read_to(self, word: str, limit_s: float = 20) -> str:
+    def read_to(self, word: str) -> str:
         """Return what is shown, up to a word."""
         shown = ""
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + PATIENCE_S
         while word not in shown:
             assert time.monotonic() < deadline, f"no {word!r} in {shown!r}"
             if select.select([self._descriptor], [], [], 0.1)[0]:

@@ -16,6 +16,7 @@ from maintainer.core.moments import from_text
 from maintainer.sandbox.daemon import Sandbox
 from tests.cli.test_commands import User
 from tests.support.instances import COMMAND
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_missed_runs_are_one_and_the_next_comes_at_its_moment(user: User, tmp_pa
         assert process.stderr is not None
         assert all("waiting for the next run" in process.stderr.readline() for _ in range(3))
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 143
     assert errors == ""
 
@@ -75,7 +76,7 @@ def test_a_configuration_that_is_wrong_for_a_while_ends_no_service_and_one_that_
         assert next_run(process) == 0
     user.config.write_text(good + '\n[run]\nat = "25:00"\n')
     with service(user, tmp_path) as process:
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "run.at: '25:00'; expected a time of day such as `03:30`, in UTC" in errors
 

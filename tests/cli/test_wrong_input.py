@@ -13,6 +13,7 @@ import pytest
 from maintainer.sandbox.daemon import Sandbox
 from tests.cli.test_commands import COMMAND
 from tests.support.buckets import client
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
 
 
@@ -34,7 +35,7 @@ def table(name: str, location: str, password: str, more: str = "") -> str:
 
 def run(config: Path, *words: str, environment: dict[str, str] | None = None) -> tuple[int, list[dict[str, object]], str]:
     command = [str(COMMAND), "run", "--once", "--json", "--config", str(config), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment or dict(os.environ))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S, env=environment or dict(os.environ))
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 

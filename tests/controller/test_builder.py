@@ -17,7 +17,8 @@ from maintainer.edges.compute import images
 from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.shapes import Instance, Marks
 from maintainer.sandbox.daemon import Wanted
-from tests.support.instances import Fleet, fleet, shown, until
+from tests.support.instances import Fleet, fleet, shown
+from tests.support.patience import until
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_a_step_that_fails_is_told_with_its_last_words_and_leaves_nothing(park: 
 
 def test_sweep_ends_the_builder_of_a_build_that_was_killed(park: Fleet) -> None:
     process = park.start("image", "build", "--ec2", "--again")
-    until(lambda: bool(park.instances()), 60)
+    until(lambda: bool(park.instances()))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     (left,) = park.instances()

@@ -12,7 +12,8 @@ from maintainer.core.errors import AccessDeniedError
 from maintainer.edges.bills import Bills
 from tests.controller.test_wrong_input import refused
 from tests.support.buckets import client
-from tests.support.instances import Fleet, shown, until
+from tests.support.instances import Fleet, shown
+from tests.support.patience import until
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_killed_controller_s_instances_are_on_the_month_s_bill_too(park: Fleet
     Path(park.sandbox.config).write_text("[run]\nmonth_budget = 0.05\n" + Path(park.sandbox.config).read_text())
     park.configure("[group.sandbox.instance]\n", '[group.sandbox.instance]\nmarket = ["spot"]\ntypes = ["m5.large"]\n')
     process = park.start("run", "--once", "--json")
-    until(lambda: bool(park.instances()), 60)
+    until(lambda: bool(park.instances()))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     if by_hand:

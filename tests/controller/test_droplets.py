@@ -15,8 +15,9 @@ from maintainer.core.events import decode
 from maintainer.edges.compute import droplets
 from tests.controller.test_compute import chosen_compute, job, settings
 from tests.controller.test_end import follow_to
-from tests.support.instances import Fleet, shown, until
+from tests.support.instances import Fleet, shown
 from tests.support.ocean import IMAGE, LOST, TOKEN, Ocean, configure, ocean
+from tests.support.patience import PATIENCE_S, until
 
 CREATE = "POST /v2/droplets"
 
@@ -89,7 +90,7 @@ def test_a_twin_that_turns_up_late_never_has_keys_and_goes_with_the_run(park: Fl
     twin, followed = (one["instance"] for one in sea.droplets.values())
     lines = agent.lines()
     next(lines)
-    until(lambda: park.inside(twin, "ls", "/run/maintainer") != "", 60)
+    until(lambda: park.inside(twin, "ls", "/run/maintainer") != "")
     assert "keys.json" in park.inside(followed, "ls", "/run/maintainer")
     assert "keys.json" not in park.inside(twin, "ls", "/run/maintainer")
     agent.signal(signal.SIGKILL)
@@ -151,7 +152,7 @@ def test_a_droplet_that_dies_is_destroyed_and_another_takes_its_place(park: Flee
     os.kill(park.state_of(machine).init, signal.SIGKILL)
     assert process.stdout is not None
     output = process.stdout.read()
-    assert process.wait(240) == 0, output
+    assert process.wait(PATIENCE_S) == 0, output
     assert "attempt.started" in output
     assert len(created(sea)) == 2
     assert not sea.droplets
@@ -161,7 +162,7 @@ def test_a_droplet_that_dies_is_destroyed_and_another_takes_its_place(park: Flee
 
 def test_sweep_destroys_what_a_killed_controller_left(park: Fleet, sea: Ocean) -> None:
     process = park.start("run", "--once", "--json")
-    until(lambda: bool(park.machines()), 60)
+    until(lambda: bool(park.machines()))
     process.send_signal(signal.SIGKILL)
     process.wait()
     if process.stdout and process.stderr:
@@ -223,7 +224,7 @@ def test_a_run_whose_droplet_shows_no_tags_destroys_that_one_alone(park: Fleet, 
 def test_sweep_of_all_destroys_one_that_has_lost_its_run_s_tag_and_nobody_else_s(park: Fleet, sea: Ocean) -> None:
     shop = another(sea)
     process = park.start("run", "--once", "--json")
-    until(lambda: len(sea.droplets) == 2, 60)
+    until(lambda: len(sea.droplets) == 2)
     process.kill()
     process.communicate()
     (ours,) = (one for one in sea.droplets.values() if one["id"] != shop)

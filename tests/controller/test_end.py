@@ -20,8 +20,9 @@ from maintainer.edges.clock import SystemClock
 from maintainer.edges.ssh import generate_key
 from maintainer.sandbox import daemon, processes
 from tests.support.agents import UNGUARDED
-from tests.support.instances import Fleet, agents_of, shown, until
+from tests.support.instances import Fleet, agents_of, shown
 from tests.support.matrices import Rows
+from tests.support.patience import PATIENCE_S, until
 from tests.support.repositories import Repository
 
 
@@ -41,7 +42,7 @@ def rest_of(process: subprocess.Popen[str]) -> str:
     """Return what a run writes to its end: `communicate` would lose the lines that were read ahead of the last that was looked at."""
     assert process.stdout is not None
     said = process.stdout.read()
-    process.wait(30)
+    process.wait(PATIENCE_S)
     return said
 
 
@@ -77,7 +78,7 @@ def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, numb
     agent.let_go()
     names = follow_to(process, "instance.terminated")
     assert "run.signalled" in names
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code
     settled(park, name, repository)
 
@@ -98,7 +99,7 @@ def test_a_notice_of_ec2_ends_the_run_in_order_and_another_machine_does_what_is_
     time.sleep(EVERY_S)  # it looks at once when it is let go
     agent.let_go()
     lines += process.stdout
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
     events = [decode(line) for line in lines]
     assert process.returncode == 0, shown(events)
     names = [event.event for event in events]
@@ -127,7 +128,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_agent(park: Fleet) -> None:
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     settled(park, "hurry", repository)
 
@@ -192,7 +193,7 @@ def test_a_machine_that_dies_is_lost_and_another_does_what_is_left(park: Fleet) 
     follow_to(process, "step.started", "admit")
     (machine,) = park.machines()
     processes.signal_holder(park.directory / "machines" / machine / "lock", signal.SIGKILL)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     lost = [json.loads(line) for line in output.splitlines() if json.loads(line)["event"] == "agent.lost"]
     assert lost[0]["last_words"].startswith("the instance has ended by itself")
@@ -206,7 +207,7 @@ def test_the_hypervisor_s_death_costs_the_run_nothing(park: Fleet) -> None:
     process = park.start("run", "--once", "--json", "--repository", "hypervisor")
     follow_to(process, "instance.reached")
     processes.signal_holder(park.directory / "hypervisor.lock", signal.SIGKILL)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_S)
     daemon.start(park.directory, SystemClock())
     assert process.returncode == 0
     settled(park, "hypervisor", repository)
@@ -306,7 +307,6 @@ KILLS, ALL_KILLS = 2, 6
 
 
 @pytest.mark.long
-@pytest.mark.timeout(100 + 20 * ALL_KILLS)
 def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_no_good_snapshot(park: Fleet, rows: Rows) -> None:
     chance = random.Random(rows.seed)
     repository = park.repository("anytime", more=f"{UNGUARDED}[repository.keep]\nlast = 1\n")
@@ -324,7 +324,7 @@ def test_a_kill_at_any_moment_leaves_no_machine_after_the_next_sweep_and_costs_n
         with suppress(subprocess.TimeoutExpired):
             process.wait(moment)
         kill(park, process)
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode in (0, 3, 4, 5, 6, -9), output + errors
         assert "Traceback" not in errors
         park.call("sweep")

@@ -11,6 +11,7 @@ from maintainer.edges.compute import instance
 from maintainer.sandbox import daemon
 from tests.controller.test_end import follow_to, settled
 from tests.support.instances import Fleet, shown
+from tests.support.patience import PATIENCE_S
 
 
 def test_an_sshd_that_never_comes_up_is_told_with_the_console_that_says_why(park: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +58,7 @@ def test_an_instance_whose_clock_is_an_hour_behind_is_told_and_decides_nothing(p
     process = park.start("run", "--once", "--json", "--repository", "late")
     follow_to(process, "instance.launched")  # it has the time of now, and keeps it
     daemon.move_clock(park.directory, read_offset(park.directory / "clock") + 3600)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert "this machine's clock: 60 minutes behind the store's" in output
     settled(park, "late", repository)

@@ -28,6 +28,7 @@ from maintainer.edges.log import Recorder
 from maintainer.edges.ssh import Door, KeyPair, generate_key
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.machines import Booted, boot, wait
+from tests.support.patience import PATIENCE_S
 
 LINES = 420
 WRITER = f"""
@@ -151,7 +152,7 @@ def test_events_arrive_within_a_second_each_once_in_order_through_cuts_of_1_and_
         wait(lambda: len(arrived) > steady + 20, machine.directory)
         with gate.closed(30):
             pass
-        reader.join(60)
+        reader.join(PATIENCE_S)
         assert not reader.is_alive()
         assert agent.wait() == 3
         assert machine.sh("ls /run/maintainer").split() == ["collected", "errors.log", "events.jsonl", "exit"]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.controller.test_end import follow_to
-from tests.support.instances import Fleet, agents_of, processes_of, shown, until
+from tests.support.instances import Fleet, agents_of, processes_of, shown
+from tests.support.patience import PATIENCE_S, until
 from tests.support.repositories import Repository
 from tests.support.standing import Standing, standing
 
@@ -70,7 +71,7 @@ def test_kill_9_of_the_controller_is_named_by_sweep_and_settled_by_the_next_run(
     process = rack.park.start("run", "--once", "--json")
     follow_to(process, "step.started")
     process.kill()
-    process.wait(30)
+    process.wait(PATIENCE_S)
     assert rack.agents()
     code, output, _ = rack.park.call("sweep", "--dry-run", "--json")
     (named,) = json.loads(output)
@@ -85,7 +86,7 @@ def test_sweep_ends_what_a_dead_controller_left(rack: Rack) -> None:
     process = rack.park.start("run", "--once", "--json")
     follow_to(process, "step.started")
     process.kill()
-    process.wait(30)
+    process.wait(PATIENCE_S)
     code, output, _ = rack.park.call("sweep")
     assert code == 0
     assert "the controller that launched it is dead" in output
@@ -98,7 +99,7 @@ def test_a_signal_ends_it_in_order(rack: Rack) -> None:
     process = rack.park.start("run", "--once", "--json")
     follow_to(process, "step.started")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 143
+    assert process.wait(PATIENCE_S) == 143
     assert rack.runs() == []
     rack.is_well()
 
@@ -112,7 +113,7 @@ def test_a_keeper_that_is_killed_is_lost_its_agent_is_ended_and_the_next_run_set
     os.kill(keeper, signal.SIGKILL)
     assert process.stdout is not None
     events = [json.loads(line) for line in process.stdout]
-    assert process.wait(120) == 6
+    assert process.wait(PATIENCE_S) == 6
     (lost,) = (one for one in events if one["event"] == "agent.lost")
     assert lost["status"] == 255
     assert rack.runs() == []
@@ -128,7 +129,7 @@ def test_a_machine_that_boots_again_in_the_middle_is_lost_and_the_next_run_settl
     rack.park.inside(rack.machine.id, "reboot")
     assert process.stdout is not None
     events = [json.loads(line) for line in process.stdout]
-    assert process.wait(240) == 6
+    assert process.wait(PATIENCE_S) == 6
     (lost,) = (one for one in events if one["event"] == "agent.lost")
     assert lost["status"] == 255
     assert rack.runs() == []
@@ -145,7 +146,7 @@ def test_an_agent_that_is_killed_at_a_step_costs_nothing_but_the_run(rack: Rack,
     assert process.stdout is not None
     output = process.stdout.read()
     # The last two steps take some milliseconds: it may have ended before.
-    assert process.wait(120) in ({0, 6} if step in {"commit", "mark"} else {6}), output
+    assert process.wait(PATIENCE_S) in ({0, 6} if step in {"commit", "mark"} else {6}), output
     assert rack.runs() == []
     rack.is_well()
 

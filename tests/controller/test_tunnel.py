@@ -21,7 +21,8 @@ from maintainer.sandbox.plant import NETWORK
 from maintainer.sandbox.tunnels import MOST
 from maintainer.settings.load import load
 from tests.controller.test_end import settled
-from tests.support.instances import Fleet, shown, until
+from tests.support.instances import Fleet, shown
+from tests.support.patience import until
 
 ADDRESS = NETWORK.replace("0.0/16", "9.1")
 SENT = os.urandom(5_000_000)

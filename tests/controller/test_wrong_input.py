@@ -19,7 +19,8 @@ from maintainer.edges.compute.ec2 import Ec2
 from maintainer.edges.compute.ec2calls import RefusedError, translate
 from maintainer.edges.compute.shapes import Instance
 from maintainer.edges.s3errors import translate as translate_s3
-from tests.support.instances import Fleet, shown, until
+from tests.support.instances import Fleet, shown
+from tests.support.patience import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ RIGHTS = {
 def test_a_right_that_is_missing_is_named_and_leaves_nothing(park: Fleet, launch: str, call: str) -> None:
     with configured(park, "[group.sandbox.instance]\n", f'[group.sandbox.instance]\nlaunch = "{launch}"\n'), refused(park, call):
         process = park.start("run", "--once")  # one of its own: sweep spares what a living controller has
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2, output
     assert f"{call}: UnauthorizedOperation (You are not authorized to perform this operation: {call}.)" in output
     assert f"allow ec2:{call}" in output

@@ -25,6 +25,7 @@ from tests.edges.conftest import BUCKET
 from tests.support.buckets import access, client, store
 from tests.support.fakestore import FakeStore
 from tests.support.faulty import DENIED, NOT_IMPLEMENTED, FaultyProxy
+from tests.support.patience import PATIENCE_S
 
 GOOD = b"what restic wrote"
 ID = hashlib.sha256(GOOD).hexdigest()
@@ -128,7 +129,7 @@ def test_a_url_answers_the_one_version_whatever_the_prefix(sandbox: Sandbox) -> 
     odd = store(sandbox, f"a b+c/\u00fc~{uuid.uuid4().hex}")
     old = odd.put("x", GOOD)
     odd.put("x", b"newer")
-    assert urllib3.request("GET", odd.url(old), timeout=30).data == GOOD
+    assert urllib3.request("GET", odd.url(old), timeout=PATIENCE_S).data == GOOD
 
 
 def test_heal_makes_a_hidden_key_live_again(any_store: ObjectStore) -> None:

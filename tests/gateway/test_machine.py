@@ -29,7 +29,8 @@ from maintainer.sandbox.provision import root_client
 from maintainer.settings.load import load
 from tests.support.gateways import Guest
 from tests.support.hostscripts import backs_up
-from tests.support.instances import Fleet, until
+from tests.support.instances import Fleet
+from tests.support.patience import PATIENCE_S, until
 from tests.support.repositories import RESTIC
 
 
@@ -64,7 +65,7 @@ def guest(fleet: Fleet, host: str) -> Guest:
     (fleet.root / host).mkdir()
     made = Guest(fleet.sandbox, f"hosts/{host}", fleet.root / host, host=host)
     made.let_in(told["environment"], fleet.root / "gateway.pem")
-    until(lambda: made.restic("init", check=False).returncode == 0, 40)
+    until(lambda: made.restic("init", check=False).returncode == 0)
     return made
 
 
@@ -95,8 +96,8 @@ def test_a_host_backs_up_through_one_machine_and_the_next_takes_over_in_the_midd
     assert backup.is_alive(), f"the backup was over before: {ended}"
     assert [event.event for event in events] == ["gateway.launched", "gateway.answered", "gateway.moved", "gateway.ended"]
     assert events[-1].fields["instance"] == first["InstanceId"]
-    until(lambda: first["InstanceId"] not in front.machines(), 30)
-    backup.join(150)
+    until(lambda: first["InstanceId"] not in front.machines())
+    backup.join(PATIENCE_S)
     assert [(one.returncode, one.stderr) for one in ended if one.returncode] == []
     assert len(ended) == 1, "it hangs"
     assert len(repository.objects("snapshots/")) == 2
@@ -143,7 +144,7 @@ def test_enroll_lets_a_host_in_by_the_gateway_and_it_holds_no_key_of_the_bucket(
     assert (code, "no eipalloc-0" in output) == (3, True), output
     front.configure('elastic_ip = "eipalloc-0', 'elastic_ip = "eipalloc-')
     assert front.call("retire", host, "--profile", "admin")[0] == 0
-    until(lambda: "401" in restic("snapshots").stderr, 40)
+    until(lambda: "401" in restic("snapshots").stderr)
 
 
 def test_a_renewed_certificate_shuts_no_host_out_and_a_new_authority_only_when_told_to(front: Fleet) -> None:
@@ -160,7 +161,7 @@ def test_a_renewed_certificate_shuts_no_host_out_and_a_new_authority_only_when_t
     code, output, errors = front.call("gateway", "certify", "--profile", "admin", "--days", "30")
     assert (code, errors) == (0, ""), output + errors
     assert (front.root / "gateway.pem").read_text() == trusted
-    until(lambda: shown() not in {before, ""}, 40)
+    until(lambda: shown() not in {before, ""})
     assert repository.restic("snapshots", check=False).returncode == 0, "it trusts what it trusted"
     assert status(front)["certificate_days"] == 29
     assert "certify renews it, and no host need know" in front.call("gateway", "status")[1]
@@ -176,7 +177,7 @@ def test_a_renewed_certificate_shuts_no_host_out_and_a_new_authority_only_when_t
     assert "shut out" in front.call("gateway", "certify", "--profile", "admin")[2]
     code, output, _ = front.call("gateway", "certify", "--profile", "admin", "--replace")
     assert (code, "give it to the hosts" in output) == (0, True), output
-    until(lambda: "certificate" in repository.restic("snapshots", check=False).stderr, 40)
+    until(lambda: "certificate" in repository.restic("snapshots", check=False).stderr)
 
 
 def test_one_that_does_not_answer_takes_nothing_over(front: Fleet) -> None:
@@ -209,7 +210,7 @@ def test_whoever_has_the_address_goes_on_when_the_answer_to_the_move_is_lost(fro
     with pytest.raises(NoInstanceError, match="AssociateAddress"):
         controller.recycle(gateway.of(chosen, "sandbox", section), "r", ec2, SystemClock(), recorder, within_s=60)
     new = next(str(event.fields["instance"]) for event in told if event.event == "gateway.launched")
-    until(lambda: bool(status(front)["answers"]), 10)
+    until(lambda: bool(status(front)["answers"]))
     found = status(front)
     # The old one is not ended by who can not know that the new one serves: the next recycling does.
     assert (found["instance"], found["others"]) == ((new, [before]) if has_effect else (before, []))
@@ -219,7 +220,7 @@ def test_whoever_has_the_address_goes_on_when_the_answer_to_the_move_is_lost(fro
 
 def test_nobody_else_s_network_is_let_in(front: Fleet) -> None:
     recycled(front)
-    until(lambda: bool(status(front)["answers"]), 10)
+    until(lambda: bool(status(front)["answers"]))
     with socket.create_connection((GATEWAY, front.plant.gateway_port), 10, source_address=("127.0.0.7", 0)) as named:
         named.settimeout(1)
         with pytest.raises(TimeoutError):

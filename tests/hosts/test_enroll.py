@@ -31,6 +31,7 @@ from maintainer.sandbox.provision import root_client
 from tests.support.buckets import client
 from tests.support.commands import command
 from tests.support.faulty import STALLED, FaultyProxy
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import RESTIC
 
 
@@ -76,7 +77,7 @@ class Office:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert ran.returncode == code, ran.stdout + ran.stderr
         return ran.stdout + ran.stderr
@@ -98,6 +99,7 @@ def office(sandbox: Sandbox, tmp_path: Path) -> Office:
     return made
 
 
+@pytest.mark.restic_makes_it
 def test_one_command_and_the_host_backs_up_and_is_maintained_and_nobody_was_asked(office: Office) -> None:
     office.enroll()
     office.restic("backup", "--host", "web1", str(office.root / "source"))
@@ -202,6 +204,7 @@ def test_two_passwords_open_the_repository_and_neither_side_knows_the_others(off
     assert [(office.root / "web1" / name).stat().st_mode & 0o077 for name in ("offsite.env", "local.env", ".")] == [0, 0, 0]
 
 
+@pytest.mark.restic_makes_it
 def test_no_secret_stands_in_a_command_line_or_is_printed(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     plain = subprocess.Popen.__init__

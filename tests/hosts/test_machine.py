@@ -12,6 +12,7 @@ import pytest
 from maintainer.sandbox.daemon import Sandbox
 from tests.hosts.test_enroll import Office, office
 from tests.support.machines import Booted, boot, wait
+from tests.support.patience import PATIENCE_S
 
 __all__ = ["office"]
 SOON = "[Timer]\nOnCalendar=\nOnCalendar=*-*-* *:*:0/2\nRandomizedDelaySec=0\nAccuracySec=100ms\n"
@@ -21,7 +22,7 @@ OFFSITE, LOCAL = "set -a; . /etc/restic/offsite.env; ", "set -a; . /etc/restic/l
 
 def as_root(machine: Booted, script: str) -> subprocess.CompletedProcess[str]:
     enter = ["nsenter", f"--target={machine.init()}", "--user", "--mount", "--net", "--pid", "--setuid=0", "--setgid=0"]
-    return subprocess.run([*enter, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run([*enter, "sh", "-c", script], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 def must(machine: Booted, script: str) -> str:
@@ -54,8 +55,8 @@ def test_its_timers_run_and_each_repository_does_without_the_other(office: Offic
         is_systemd = as_root(host, "test -d /run/systemd/system").returncode == 0
         if is_systemd:
             # Without looking at locks: those of the timer's backups come and go, and restic would say so among its answer.
-            wait(lambda: json.loads(office.restic("snapshots", "--no-lock", "--json")), host.directory, 60)
-            wait(lambda: "/srv/data" in as_root(host, f"{LOCAL} restic snapshots").stdout, host.directory, 60)
+            wait(lambda: json.loads(office.restic("snapshots", "--no-lock", "--json")), host.directory)
+            wait(lambda: "/srv/data" in as_root(host, f"{LOCAL} restic snapshots").stdout, host.directory)
             must(host, "systemctl stop restic-backup@local.timer restic-backup@offsite.timer")
             must(host, "systemctl stop restic-backup@local restic-backup@offsite")
         else:

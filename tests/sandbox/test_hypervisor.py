@@ -16,7 +16,7 @@ from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon, processes
 from maintainer.sandbox.machine import read_state
 from maintainer.sandbox.plant import Plant
-from tests.support.instances import until
+from tests.support.patience import until
 
 
 @pytest.fixture

@@ -17,12 +17,13 @@ from maintainer.core.errors import SandboxError
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon
 from tests.support.buckets import client
+from tests.support.patience import PATIENCE_S
 
 COMMAND = Path(sys.executable).with_name("maintainer")
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, "sandbox", *words], capture_output=True, text=True, check=False, timeout=90)
+    return subprocess.run([COMMAND, "sandbox", *words], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
 def test_start_prints_one_object_and_stop_leaves_nothing(tmp_path: Path) -> None:

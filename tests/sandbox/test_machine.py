@@ -14,6 +14,7 @@ from maintainer.agent.instance import METADATA
 from maintainer.edges.procfs import started_at
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.machines import boot, wait
+from tests.support.patience import PATIENCE_S
 
 
 @pytest.fixture(params=[True, False], ids=["systemd", "script"])
@@ -58,6 +59,7 @@ def test_a_spot_notice_and_a_rebalance_recommendation_are_404_until_they_come(sa
 /opt/maintainer/bin/python - <<'PY'
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+from tests.support.patience import PATIENCE_S
 at = "http://169.254.169.254/latest/"
 token = urlopen(Request(at + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})).read().decode()
 for path in ("spot/instance-action", "events/recommendations/rebalance"):
@@ -95,13 +97,13 @@ def test_poweroff_inside_ends_it_and_kill_9_of_its_supervisor_leaves_no_process(
         sandbox, tmp_path / "one", 'runcmd: ["until [ -e /tmp/go ]; do sleep 0.05; done; shutdown -P now"]', systemd=systemd
     ) as machine:
         machine.sh("touch /tmp/go")
-        assert machine.process.wait(30) == 0
+        assert machine.process.wait(PATIENCE_S) == 0
     with boot(sandbox, tmp_path / "two", systemd=systemd) as machine:
         init = machine.init()
         assert started_at(init) is not None
         machine.process.kill()
         machine.process.wait()
-        wait(lambda: started_at(init) is None, machine.directory, 5)
+        wait(lambda: started_at(init) is None, machine.directory)
         assert str(tmp_path) not in Path("/proc/mounts").read_text()
         assert not [path for path in Path("/proc").glob("[0-9]*") if str(tmp_path).encode() in _command(path)]
 

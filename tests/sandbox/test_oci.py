@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import tarfile
 import tempfile
@@ -21,13 +23,22 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("oci") / "controller.tar"
+    """A place that all workers of a run share: it is built once."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "oci"
+    folder.mkdir(exist_ok=True)
+    return folder / "controller.tar"
 
 
 @pytest.fixture(scope="module")
 def digest(archive: Path) -> str:
-    done = subprocess.run([COMMAND, "image", "build", "--oci", archive, "--json"], capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
+    said = archive.with_name("said.json")
+    with archive.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            done = subprocess.run([COMMAND, "image", "build", "--oci", archive, "--json"], capture_output=True, text=True, check=True)
+            said.write_text(done.stdout)
+    told = json.loads(said.read_text())
     assert told["archive"] == str(archive)
     return str(told["digest"])
 

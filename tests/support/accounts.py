@@ -15,6 +15,7 @@ from maintainer.core.events import Event, decode
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.provision import Credentials
 from tests.support.instances import COMMAND
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
 
 
@@ -93,7 +94,7 @@ class Caller:
         return cls(kept | own | ({"MAINTAINER_CONFIG": str(config)} if in_file else {"MAINTAINER_TOML": text}))
 
     def call(self, *words: str) -> tuple[int, str]:
-        ran = subprocess.run([COMMAND, *words], env=self.environment, capture_output=True, text=True, timeout=200, check=False)
+        ran = subprocess.run([COMMAND, *words], env=self.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         return ran.returncode, ran.stdout + ran.stderr
 
     def run(self) -> tuple[int, list[Event]]:

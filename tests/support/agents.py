@@ -19,6 +19,7 @@ from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore, new_run_id
 from tests.support.buckets import access
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
 
 
@@ -106,7 +107,7 @@ class Maintained:
         return process
 
     def finish(self, process: subprocess.Popen[str]) -> Ran:
-        output, errors = process.communicate(timeout=180)
+        output, errors = process.communicate(timeout=PATIENCE_S)
         return Ran(process.returncode, [decode(line) for line in output.splitlines()], errors)
 
     def run(self, job: Job | None = None) -> Ran:

@@ -19,15 +19,15 @@ from maintainer.core.errors import ExitCode
 from maintainer.edges.clock import read_offset
 from maintainer.edges.restic import OOM_SCORE
 from maintainer.sandbox import daemon, imds, processes, refusals, snapshots, tunnels
-from tests.support.instances import Fleet, agents_of, processes_of, until
+from tests.support.instances import Fleet, agents_of, processes_of
+from tests.support.patience import PATIENCE_S, until
 from tests.support.repositories import Repository
 
 IMPATIENT = (
-    "from maintainer.edges.compute import instance; "
-    "instance.REACHED_WITHIN_S, instance.BEGUN_WITHIN_S, instance.BACK_WITHIN_S = 12, 6, 8; "
+    "from maintainer.edges.compute import instance; instance.{patience} = {seconds}; "
     "import sys; from maintainer.cli.main import main; sys.exit(main())"
 )
-"""The command, with less patience than five minutes for a machine that does not answer: the same decisions, sooner."""
+"""The command, with less patience than five minutes for what never comes: the same decisions, sooner."""
 AGENT, SSHD = "opt/maintainer/bin/maintainer-agent", "usr/sbin/sshd"
 OTHER_KEY = f"#!/bin/sh\n[ -e /run/other ] || ssh-keygen -q -t ed25519 -N '' -f /run/other\nexec /{SSHD}-real -h /run/other \"$@\"\n"
 NO_AGENT = (
@@ -54,8 +54,8 @@ class Fault:
     settings: str = ""
     kind: str = ""
     """What faults have in common of which a run of all tests takes one."""
-    is_patient: bool = False
-    """Whether the command keeps its own patience; see IMPATIENT."""
+    impatient: tuple[str, int] | None = None
+    """A patience of maintainer.edges.compute.instance, in seconds, where what is waited for never comes; see IMPATIENT."""
 
     def repository(self, park: Fleet) -> Repository:
         """Make a repository for it with two good snapshots; one whose restic takes long enough to be struck, where a step is."""
@@ -82,7 +82,7 @@ def suffer(park: Fleet, fault: Fault, repository: Repository, name: str) -> Suff
     with fault.around(park):
         began = time.monotonic()
         words = ("run", "--once", "--json", "--repository", name)
-        process = park.start(*words) if fault.is_patient else _start(park, *words)
+        process = _start(park, fault.impatient, *words) if fault.impatient else park.start(*words)
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -92,7 +92,7 @@ def suffer(park: Fleet, fault: Fault, repository: Repository, name: str) -> Suff
                 fault.blow(park, process)
                 break
         lines.append(process.stdout.read())
-        process.wait(60)
+        process.wait(PATIENCE_S)
     output = "".join(lines) + (process.stderr.read() if process.stderr else "")
     if fault.settings:
         park.configure(f"{fault.settings}\n", "")
@@ -105,10 +105,14 @@ def suffer(park: Fleet, fault: Fault, repository: Repository, name: str) -> Suff
     return Suffered(process.returncode, output, again, time.monotonic() - began)
 
 
-def _start(park: Fleet, *words: str) -> subprocess.Popen[str]:
+def _start(park: Fleet, impatient: tuple[str, int], *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "MAINTAINER_CONFIG": park.sandbox.config}
     return subprocess.Popen(
-        [sys.executable, "-c", IMPATIENT, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", IMPATIENT.format(patience=impatient[0], seconds=impatient[1]), *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -336,13 +340,21 @@ FAULTS = (
     _killed_restic("admit", OK, "run.committed"),
     *(_killed_restic(step, HELD, "or by the kernel, for want of memory") for step in ("prune", "check")),
     Fault("the agent's keeper is killed", LOST, '"status":255', at="step.started check", blow=kill_keeper, kind="memory"),
-    Fault("cloud-init starts no agent", LOST, "its agent said nothing", lambda park: broken_program(park, AGENT, NO_AGENT), kind="boot"),
+    Fault(
+        "cloud-init starts no agent",
+        LOST,
+        "its agent said nothing",
+        lambda park: broken_program(park, AGENT, NO_AGENT),
+        kind="boot",
+        impatient=("BEGUN_WITHIN_S", 6),
+    ),
     Fault(
         "sshd never comes up",
         LOST,
         "the instance runs and does not answer",
         lambda park: broken_program(park, SSHD, "#!/bin/sh\nexit 255\n"),
         kind="boot",
+        impatient=("REACHED_WITHIN_S", 12),
     ),
     Fault("somebody else answers, with another host key", LOST, "answered with another host key", another_host_key, kind="boot"),
     Fault(
@@ -365,7 +377,6 @@ FAULTS = (
         '"connection.lost"',
         at="step.started survey",
         blow=fails(tunnels.CUT, 60),
-        is_patient=True,
         kind="network",
     ),
     Fault(
@@ -376,6 +387,7 @@ FAULTS = (
         "step.started survey",
         fails(tunnels.CUT),
         kind="network",
+        impatient=("BACK_WITHIN_S", 8),
     ),
     Fault("the instance's disk is full", HELD, "no space is left", at="instance.reached", blow=fill_disk, kind="instance"),
     Fault(

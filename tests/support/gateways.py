@@ -25,6 +25,7 @@ from maintainer.sandbox import policies
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.processes import free_port
 from maintainer.sandbox.provision import root_client
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
 
 
@@ -56,7 +57,7 @@ class Served:
     def ask(self, method: str, path: str, user: str = "", password: str = "", body: bytes | None = None) -> int:
         """Ask with the path as it is; return the status."""
         context = ssl.create_default_context(cafile=str(self.certificate))
-        connection = http.client.HTTPSConnection(self.host, self.job.port, context=context, timeout=30)
+        connection = http.client.HTTPSConnection(self.host, self.job.port, context=context, timeout=PATIENCE_S)
         connection.putrequest(method, path)
         if user:
             word = password or f"word of {user}"
@@ -69,9 +70,9 @@ class Served:
         finally:
             connection.close()
 
-    def until(self, status: int, user: str, password: str = "", limit_s: float = 15) -> None:
+    def until(self, status: int, user: str, password: str = "") -> None:
         """Wait until a user's own folder is answered so."""
-        until = monotonic() + limit_s
+        until = monotonic() + PATIENCE_S
         found = 0
         while found != status and monotonic() < until:
             with suppress(OSError):
@@ -143,8 +144,8 @@ def serving(sandbox: Sandbox, folder: Path, place: Place | None = None) -> Itera
     process = subprocess.Popen([sys.executable, "-m", "maintainer.gateway.main", str(file)], env=environment)
     served = Served(sandbox, job, certificate, process, key)
     try:
-        served.until(401, "", limit_s=30)
+        served.until(401, "")
         yield served
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)

@@ -7,10 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from maintainer.hosts.hostfiles import Host, render, write
+from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
 
 
-def backs_up(repository: Repository, folder: Path, restic: str, limit_s: float = 150) -> subprocess.CompletedProcess[str]:
+def backs_up(repository: Repository, folder: Path, restic: str) -> subprocess.CompletedProcess[str]:
     """Run `restic-backup offsite` of the repository's host. `restic`: what stands for restic, a script of sh, in which $RESTIC is the real one."""
     etc, programs = folder / "etc", folder / "bin"
     host = Host(repository.host, (str(repository.source),), timedelta(days=1), "/var/backups/restic")
@@ -23,5 +24,5 @@ def backs_up(repository: Repository, folder: Path, restic: str, limit_s: float =
     environment = repository.environment()
     own = {"PATH": f"{programs}:{environment['PATH']}", "RESTIC": repository.binary, "XDG_CACHE_HOME": str(folder / "cache")}
     return subprocess.run(
-        [etc / "restic-backup", "offsite"], env={**environment, **own}, capture_output=True, text=True, check=False, timeout=limit_s
+        [etc / "restic-backup", "offsite"], env={**environment, **own}, capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )

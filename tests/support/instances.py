@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,18 +25,12 @@ from maintainer.sandbox.machine import State, read_state
 from maintainer.sandbox.plant import Plant
 from maintainer.sandbox.provision import keep_password
 from tests.support.commands import command
+from tests.support.patience import until
 from tests.support.processes import runs_restic, stop
 from tests.support.repositories import Repository
 
 MACHINES = daemon.Wanted()
 COMMAND = Path(sys.executable).with_name("maintainer")
-
-
-def until(true: Callable[[], bool], limit_s: float = 30) -> None:
-    deadline = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < deadline, f"{true.__qualname__} never came true"
-        time.sleep(0.05)
 
 
 @cache
@@ -55,7 +48,7 @@ class HeldAgent:
 
     def wait_for_wish(self, wish: str) -> None:
         """Wait until a controller has left the wish on the machine."""
-        until(Path(f"/proc/{self.init}/root/run/maintainer/{wish}").exists, 60)
+        until(Path(f"/proc/{self.init}/root/run/maintainer/{wish}").exists)
 
     def let_go(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -185,7 +178,7 @@ class Fleet:
                     found.extend(HeldAgent(state.init, pid) for pid in agents_of(state.init) if runs_restic(pid, word))
             return bool(found)
 
-        self._until(held, 60)
+        self._until(held)
         stop(found[0].pid)
         return found[0]
 
@@ -198,12 +191,12 @@ class Fleet:
 
     def nothing_is_left(self) -> None:
         """Wait until neither EC2 nor the hypervisor has a machine."""
-        self._until(lambda: not self.machines() and not self.instances(), 30)
+        self._until(lambda: not self.machines() and not self.instances())
 
-    def _until(self, true: Callable[[], bool], limit_s: float) -> None:
+    def _until(self, true: Callable[[], bool]) -> None:
         """Wait, and show what everything here wrote where that is in vain."""
         try:
-            until(true, limit_s)
+            until(true)
         except AssertionError:
             _show(self.directory)
             raise

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from maintainer.agent.main import attend
 from maintainer.core.job import decode
 from maintainer.edges.s3 import S3
+from tests.support.patience import PATIENCE_S
 
 When = Literal["before", "after"]
 WRITES = ("put_object", "copy_object", "delete_object", "put_object_tagging")
@@ -28,7 +29,7 @@ def run_and_kill(job: str, number: int, when: When) -> int | None:
     """Run a job, and kill its agent at its write of this number, from 0; return the exit status of one that did not write so often."""
     process = _FORKS.Process(target=_run, args=(job, number, when))
     process.start()
-    process.join(180)
+    process.join(PATIENCE_S)
     assert process.exitcode is not None, "the agent did not end"
     return None if process.exitcode == -signal.SIGKILL else process.exitcode
 

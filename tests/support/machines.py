@@ -19,6 +19,7 @@ from maintainer.sandbox import cgroups, image
 from maintainer.sandbox.daemon import Sandbox
 from maintainer.sandbox.machine import Specification, read_state
 from maintainer.sandbox.provision import ACCOUNT, ROLE
+from tests.support.patience import PATIENCE_S
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Booted:
 
     def sh(self, script: str) -> str:
         """Run a script inside, as the account that the controller uses; return what it printed on both outputs."""
-        _, output, errors = self.client.exec_command(script, timeout=30)
+        _, output, errors = self.client.exec_command(script, timeout=PATIENCE_S)
         return output.read().decode() + errors.read().decode()
 
     def console(self) -> str:
@@ -90,15 +91,15 @@ def boot(sandbox: Sandbox, directory: Path, *lines: str, keys: Sequence[str] = (
             yield Booted(home, process, client, port)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(PATIENCE_S)
         if (told := read_state(home)) is not None and told.group:
             cgroups.remove(Path(told.group))
 
 
-def wait(until: object, home: Path, limit_s: float = 30) -> None:
+def wait(until: object, home: Path) -> None:
     """Wait until something is true; fail with the console's last words."""
     assert callable(until)
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + PATIENCE_S
     while not until():
         assert time.monotonic() < deadline, (home / "console.log").read_text(errors="replace")[-2000:]
         time.sleep(0.02)

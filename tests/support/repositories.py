@@ -23,6 +23,7 @@ from maintainer.format.crypto import FormatError, MasterKey
 from maintainer.format.files import open_key, parse_key
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import client
+from tests.support.patience import PATIENCE_S
 
 RESTIC = str(Path(sys.prefix) / "bin" / "restic")
 NEWEST = f"{RESTIC}-newest"
@@ -72,7 +73,7 @@ class Repository:
 
     def restic(self, *argv: str, check: bool = True, identity: str = "host", location: str = "") -> subprocess.CompletedProcess[str]:
         command = [self.binary, "-r", location or self.location, "--no-cache", "-o", "s3.bucket-lookup=path", *argv]
-        done = subprocess.run(command, env=self.environment(identity), capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, env=self.environment(identity), capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         if check and done.returncode:
             raise AssertionError(f"restic {argv}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -135,7 +136,7 @@ class Repository:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         if done.returncode not in self.tolerated:
             raise AssertionError(f"backup: {done.returncode}\n{done.stdout}\n{done.stderr}")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from maintainer.edges.compute.sshcompute import FORCED
 from maintainer.edges.ssh import generate_key
-from tests.support.instances import Fleet, until
+from tests.support.instances import Fleet
+from tests.support.patience import until
 
 SECTION = """
 [group.sandbox.machine]
@@ -61,7 +62,7 @@ def standing(park: Fleet, folder: Path) -> Iterator[Standing]:
         NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": plant.subnets[0], "Groups": [plant.security_group]}],
     )["Instances"]
     try:
-        until(lambda: bool(park.inside(made["InstanceId"], "ls", "/run/ready")), 120)
+        until(lambda: bool(park.inside(made["InstanceId"], "ls", "/run/ready")))
         park.standing |= {made["InstanceId"]}
         yield Standing(made["InstanceId"], made["PrivateIpAddress"], host.public, key)
     finally:

@@ -16,7 +16,8 @@ from tests.support import trust
 from tests.support.accounts import Account, Caller
 from tests.support.buckets import client
 from tests.support.gateways import Guest
-from tests.support.instances import Fleet, fleet, shown, until
+from tests.support.instances import Fleet, fleet, shown
+from tests.support.patience import until
 from tests.support.policies import Request, may
 from tests.support.repositories import Repository
 from tests.support.terraform import Root
@@ -139,7 +140,7 @@ def backs_up_through_its_gateway(own: Fleet, account: Account, config: str, pass
     mail = Guest(own.sandbox, "mail", account.root / "mail", password=password, host="mail")
     mail.root.mkdir()
     mail.let_in(json.loads(said)["environment"], Path(person.environment["MAINTAINER_CONFIG"]).with_name("gateway.pem"))
-    until(lambda: mail.restic("init", check=False).returncode == 0, 40)
+    until(lambda: mail.restic("init", check=False).returncode == 0)
     mail.write("file", 150_000, 1)
     mail.verify(mail.backup())
     assert "403" in mail.restic("forget", "latest", check=False).stderr
