@@ -13,7 +13,7 @@ from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode, SandboxError
 from maintainer.edges.clock import SystemClock, read_offset
 from maintainer.sandbox import daemon
-from maintainer.sandbox.provision import keep_password
+from maintainer.sandbox.provision import HOST_ENVIRONMENT, keep_password
 
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -61,8 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
             sandbox = daemon.start(directory, clock, wanted)
             say(sandbox.encode() if arguments.json else _how_to_use(sandbox))
         case "stop":
+            kept = daemon.keep_edited(directory, clock)
             was_running = daemon.stop(directory, clock)
-            say(json.dumps({"stopped": was_running}) if arguments.json else "stopped" if was_running else "no sandbox was running")
+            if arguments.json:
+                say(json.dumps({"stopped": was_running, "configuration": str(kept) if kept else None}))
+            else:
+                say("stopped" if was_running else "no sandbox was running")
+                if kept:
+                    say(f"its configuration had been edited: kept as {kept}")
         case "status":
             return _status(directory, as_json=arguments.json)
         case "password":
@@ -111,8 +117,8 @@ def _how_to_use(sandbox: daemon.Sandbox) -> str:
             f"the sandbox runs at {sandbox.endpoint}, until: maintainer sandbox stop",
             f"  configuration   {sandbox.config}",
             f"  credentials     {Path(sandbox.directory) / 'credentials'} (profiles admin, host, maintenance)",
-            f"  back up with    AWS_SHARED_CREDENTIALS_FILE={Path(sandbox.directory) / 'credentials'} AWS_PROFILE=host \\",
-            f"                  restic -r s3:{sandbox.endpoint}/{sandbox.bucket}/web init",
-            f"  then add it to the configuration, and: maintainer run --once --config {sandbox.config}",
+            f"  back up with    . {Path(sandbox.directory) / HOST_ENVIRONMENT} && restic init && restic backup /etc",
+            "  then take the # from the configuration's [[repository]], and:",
+            f"                  maintainer run --once --config {sandbox.config}",
         ]
     )

@@ -39,6 +39,10 @@ class Sandbox:
         return json.dumps(asdict(self), indent=2)
 
 
+WRITTEN = "maintainer.toml.written"
+"""The file, in a sandbox's directory, with the configuration as it was written: what differs from it a person has edited."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a sandbox is to have. The store holds every answer back for `latency_ms`. `builder`: also what makes an image in EC2."""
@@ -74,6 +78,7 @@ def start(directory: Path, clock: Clock, wanted: Wanted = Wanted()) -> Sandbox:
         if alive.ec2_endpoint:
             plant.start_hypervisor(directory)
         return alive
+    keep_edited(directory, clock)
     stop(directory, clock)
     built = image.build(image.cache()) if wanted.machines else None
     stock = snapshots.stock(image.cache()) if wanted.builder else None
@@ -90,6 +95,7 @@ def start(directory: Path, clock: Clock, wanted: Wanted = Wanted()) -> Sandbox:
         compute = plant.start(directory, endpoint, built, clock, systemd=wanted.systemd, stock=stock) if built else None
         config = write_files(directory, endpoint, credentials, compute.section() if compute else LOCAL)
         ec2_endpoint = compute.ec2_endpoint if compute else ""
+        (directory / WRITTEN).write_text(config.read_text(encoding="utf-8"), encoding="utf-8")
         made = Sandbox(endpoint, REGION, BUCKET, STATE_BUCKET, credentials, str(config), str(directory), pid, ec2_endpoint)
         state = directory / "sandbox.json"
         state.touch(mode=0o600)
@@ -98,6 +104,19 @@ def start(directory: Path, clock: Clock, wanted: Wanted = Wanted()) -> Sandbox:
         stop(directory, clock)
         raise
     return made
+
+
+def keep_edited(directory: Path, clock: Clock) -> Path | None:
+    """Copy a configuration that a person has edited to beside the sandbox's directory; return where to, None for one that nobody has.
+
+    What a sandbox holds goes with it. What a person wrote is not the sandbox's.
+    """
+    config, written = directory / "maintainer.toml", directory / WRITTEN
+    if not config.exists() or not written.exists() or config.read_bytes() == written.read_bytes():
+        return None
+    kept = directory.with_name(f"{directory.name}-{clock.now():%Y%m%dT%H%M%S}.toml")
+    kept.write_bytes(config.read_bytes())
+    return kept
 
 
 def stop(directory: Path, clock: Clock) -> bool:

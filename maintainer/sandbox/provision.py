@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 import boto3
@@ -75,10 +77,19 @@ def keep_password(endpoint: str, name: str, password: str) -> str:
     return f"ssm:{parameter}"
 
 
-def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Credentials], compute: str) -> Path:
-    """Write the credentials in AWS's own format, readable by their owner alone, and the configuration; return the latter's path.
+PASSWORD = "password"  # noqa: S105 - a file's name
+"""The file, in a sandbox's directory, with a password for a first repository: that of the configuration's template."""
 
-    `compute` is what the configuration says of EC2 and of its group, in TOML.
+
+HOST_ENVIRONMENT = "host.env"
+"""The file, in a sandbox's directory, that a shell reads to be the backup host of that repository."""
+
+
+def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Credentials], compute: str) -> Path:
+    """Write the credentials in AWS's own format, a password, and the configuration; return the latter's path.
+
+    Only their owner can read what is secret. `compute` is what the configuration says of EC2 and of its group, in TOML. The password
+    of the configuration's template is kept where the group's agents read it: in a file, or in the endpoint for instances.
     """
     shared = directory / "credentials"
     shared.touch(mode=0o600)
@@ -89,6 +100,19 @@ def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Creden
         ),
         encoding="utf-8",
     )
+    password = directory / PASSWORD
+    password.touch(mode=0o600)
+    password.write_text(f"{token_urlsafe(32)}\n", encoding="utf-8")
+    is_local = compute == LOCAL
+    source = f"file:{password}" if is_local else keep_password(endpoint, "web", password.read_text(encoding="utf-8").strip())
+    host = {
+        "AWS_SHARED_CREDENTIALS_FILE": shared,
+        "AWS_PROFILE": "host",
+        "RESTIC_PASSWORD_FILE": password,
+        "RESTIC_REPOSITORY": f"s3:{endpoint}/{BUCKET}/web",
+    }
+    lines = (f"export {name}={shlex.quote(str(value))}\n" for name, value in host.items())
+    (directory / HOST_ENVIRONMENT).write_text("".join(lines), encoding="utf-8")
     config = directory / "maintainer.toml"
     config.write_text(
         _CONFIG.format(
@@ -99,6 +123,7 @@ def write_files(directory: Path, endpoint: str, credentials: Mapping[str, Creden
             state=STATE_BUCKET,
             bucket=BUCKET,
             compute=compute,
+            password=source,
         ),
         encoding="utf-8",
     )
@@ -125,11 +150,12 @@ clock = "{clock}"
 
 {compute}
 
+# A first repository: take the # away once there is one (`maintainer sandbox start` printed how restic makes it).
 # [[repository]]
 # name = "web"
 # group = "sandbox"
 # location = "s3:{endpoint}/{bucket}/web"
-# password = "file:/path/of/a/file/that/holds/the/password"
+# password = "{password}"
 # [repository.keep]
 # daily = 14
 """

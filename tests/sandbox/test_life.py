@@ -16,6 +16,7 @@ import pytest
 from maintainer.core.errors import SandboxError
 from maintainer.edges.clock import SystemClock
 from maintainer.sandbox import daemon
+from maintainer.settings.load import load
 from tests.support.buckets import client
 from tests.support.patience import PATIENCE_S
 
@@ -101,3 +102,47 @@ def test_nothing_listens_beyond_loopback(sandbox: daemon.Sandbox) -> None:
         if fields[3] == listening and f"socket:[{fields[9]}]" in sockets
     }
     assert addresses == {"0100007F"}  # 127.0.0.1, as the kernel writes it
+
+
+def test_the_template_works_once_it_is_uncommented_and_an_edited_configuration_is_kept(tmp_path: Path) -> None:
+    place = tmp_path / "sb"
+    told = command("start", "--no-machines", "--directory", str(place)).stdout
+    try:
+        steps = [line.strip() for line in told.splitlines()]
+        export, backup = (
+            next(line for line in steps if "export " in line).partition("export ")[2],
+            next(line for line in steps if "init" in line),
+        )
+        environment = {**os.environ, "PATH": f"{COMMAND.parent}:{os.environ['PATH']}"}
+        script = f"export {export}\n{backup.replace('/etc/hostname', str(tmp_path / 'source'))}"
+        (tmp_path / "source").write_text("what is kept")
+        subprocess.run(["sh", "-ec", script], env=environment, capture_output=True, check=True)
+        config = place / "maintainer.toml"
+        config.write_text(uncommented(config.read_text()))
+        ran = subprocess.run([COMMAND, "run", "--once", "--config", config], capture_output=True, text=True, check=False)
+        assert ran.returncode == 3, ran.stdout + ran.stderr
+        assert "maintainer accept web" in ran.stdout
+        edited = config.read_text()
+    finally:
+        stopped = command("stop", "--directory", str(place)).stdout
+    (kept,) = tmp_path.glob("sb-*.toml")
+    assert f"kept as {kept}" in stopped
+    assert kept.read_text() == edited
+    assert not place.exists()
+
+
+def uncommented(text: str) -> str:
+    """Take the # from the template of a repository, and from nothing else."""
+    before, template = text.split("# [[repository]]\n")
+    return before + "".join(line.removeprefix("# ") for line in ("# [[repository]]\n" + template).splitlines(keepends=True))
+
+
+def test_the_template_is_one_that_a_group_of_instances_takes(tmp_path: Path) -> None:
+    place = tmp_path / "sb"
+    command("start", "--directory", str(place))
+    try:
+        config = place / "maintainer.toml"
+        config.write_text(uncommented(config.read_text()))
+        assert load(config).repositories[0].password == "ssm:/maintainer/web"
+    finally:
+        command("stop", "--directory", str(place))
