@@ -108,13 +108,9 @@ def test_the_template_works_once_it_is_uncommented_and_an_edited_configuration_i
     place = tmp_path / "sb"
     told = command("start", "--no-machines", "--directory", str(place)).stdout
     try:
-        steps = [line.strip() for line in told.splitlines()]
-        export, backup = (
-            next(line for line in steps if "export " in line).partition("export ")[2],
-            next(line for line in steps if "init" in line),
-        )
+        told_host = next(line for line in told.splitlines() if "restic init" in line).partition("back up with")[2]
         environment = {**os.environ, "PATH": f"{COMMAND.parent}:{os.environ['PATH']}"}
-        script = f"export {export}\n{backup.replace('/etc/hostname', str(tmp_path / 'source'))}"
+        script = told_host.replace("backup /etc", f"backup {tmp_path}/source")
         (tmp_path / "source").write_text("what is kept")
         subprocess.run(["sh", "-ec", script], env=environment, capture_output=True, check=True)
         config = place / "maintainer.toml"
