@@ -76,6 +76,7 @@ COMMANDS: Mapping[str, Command] = {
         "an AWS endpoint on loopback, with real machines and a clock that can be moved",
         "maintainer sandbox start --no-machines\nmaintainer sandbox clock +20d\nmaintainer sandbox stop",
     ),
+    "restic": Command("resticfetch", "fetch restic, where this machine has none or an old one", "maintainer restic fetch"),
     "completion": Command("completion", "print what makes a shell complete these commands", 'eval "$(maintainer completion bash)"'),
 }
 

@@ -122,7 +122,7 @@ def _sections(chosen: Settings, group: str | None) -> dict[str, GatewaySection]:
     found = {one.name: one.gateway for one in chosen.groups if one.gateway is not None and group in (None, one.name)}
     if not found:
         missing = f"no [group.{group or 'NAME'}.gateway]"
-        raise ConfigurationError((Problem(str(chosen.path), missing, "a gateway", "add one: the README shows it"),))
+        raise ConfigurationError((Problem(str(chosen.path), missing, "a gateway", "add one: docs/hosts.md shows it"),))
     return found
 
 

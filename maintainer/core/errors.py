@@ -169,6 +169,12 @@ class SandboxError(MaintainerError):
     exit_code = ExitCode.USAGE
 
 
+class FetchError(MaintainerError):
+    """A program that we use could not be fetched, or is not the one that was pinned."""
+
+    exit_code = ExitCode.USAGE
+
+
 class EventError(MaintainerError):
     """A line of the event stream can not be understood."""
 

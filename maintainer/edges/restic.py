@@ -314,5 +314,5 @@ def is_new_enough(printed: str) -> bool:
 
 
 def _unusable(found: str) -> ConfigurationError:
-    do = "install it (Debian 13 has 0.18), or name a newer binary: [restic] path = ..."
+    do = "`maintainer restic fetch`; or install it (Debian 13 has 0.18), or name a newer binary: [restic] path = ..."
     return ConfigurationError((Problem("restic", found, f"restic {OLDEST[0]}.{OLDEST[1]} or newer", do),))

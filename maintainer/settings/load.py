@@ -157,7 +157,7 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
     except FileNotFoundError as error:
         problem = Problem(
-            str(path), "no such file", "a configuration", "write one (the README shows a whole one), or name yours: --config PATH"
+            str(path), "no such file", "a configuration", "write one (the README shows one), or name yours: --config PATH"
         )
         raise ConfigurationError((problem,)) from error
     except OSError as error:
@@ -236,7 +236,7 @@ class _Reader:
         groups = tuple(one for one in read if one is not None)
         for group in groups:
             for compute, name, section, keys, shown in (
-                ("ec2", "instance", group.instance, "image, image_digest, instance_profile and subnets", "the README"),
+                ("ec2", "instance", group.instance, "image, image_digest, instance_profile and subnets", "docs/ec2.md"),
                 ("ssh", "machine", group.machine, "address, host_key and key", "docs/machines.md"),
                 ("digitalocean", "droplet", group.droplet, "image, image_digest, regions and credentials", "docs/droplets.md"),
             ):

@@ -73,5 +73,9 @@ def test_every_command_that_a_message_or_a_page_advises_is_there() -> None:
     advised = " ".join(WHAT_TO_DO.values())
     pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "maintainer").rglob("*.py"))
-    named = {*re.findall(r"`maintainer ([a-z]+)", advised + pages + sources), *re.findall(r"^maintainer ([a-z]+)", pages, re.MULTILINE)}
+    blocks = "\n".join(re.findall(r"^```.*?^```", pages, re.MULTILINE | re.DOTALL))
+    named = {
+        *re.findall(r"`maintainer ([a-z]+)", advised + pages + sources),
+        *re.findall(r"^(?:\$ )?maintainer ([a-z]+)", blocks, re.MULTILINE),
+    }
     assert named <= set(COMMANDS), named - set(COMMANDS)
