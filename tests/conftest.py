@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
 from tests.support.instances import Fleet, fleet
+from tests.support.repositories import shared_folder
 
 pytest_plugins = ["tests.support.matrices", "tests.support.processortime"]
 
@@ -21,6 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: (item.get_closest_marker("long") is None, not {"park", "own_sandbox"} & set(getattr(item, "fixturenames", ())))
     )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove what the workers shared, once the last of them has ended."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(shared_folder(os.getpid()), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from maintainer.agent.run import Run
-from maintainer.core.errors import AccessDeniedError, ConfigurationError, MaintainerError, Problem
+from maintainer.core.errors import AccessDeniedError, ConfigurationError, MaintainerError, PermissionDeniedError, Problem
 from maintainer.core.job import Access, Job
 from maintainer.edges.capabilities import LARGEST_SKEW
 from maintainer.edges.s3 import S3
@@ -16,7 +16,7 @@ def check(run: Run, job: Job) -> None:
     bucket = run.job.place.bucket
     try:
         is_versioned, store_time = run.store.is_versioned()
-    except AccessDeniedError as error:
+    except PermissionDeniedError as error:
         raise AccessDeniedError(f"{error.message}. {_suspected(run)}", guidance=error.guidance) from error
     if not is_versioned:
         raise _wrong(

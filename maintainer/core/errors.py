@@ -107,6 +107,10 @@ class AccessDeniedError(MaintainerError):
     exit_code = ExitCode.USAGE
 
 
+class PermissionDeniedError(AccessDeniedError):
+    """The store answered that these credentials may not do what was asked."""
+
+
 class NotFoundError(MaintainerError):
     """A bucket, object, image or secret that was named does not exist."""
 

@@ -130,10 +130,9 @@ class S3:
         query = {"versions": "", "encoding-type": "url", "prefix": prefix}
         if key_marker:
             query |= {"key-marker": key_marker} | ({"version-id-marker": version_id_marker} if version_id_marker else {})
-        gets = self._signed_gets(bucket)
         operation = "list_object_versions"
         try:
-            return self.repeat(operation, {"Bucket": bucket}, lambda: read_page(gets.get(operation, query)))
+            return self.repeat(operation, {"Bucket": bucket}, lambda: read_page(self._signed_gets(bucket).get(operation, query)))
         except PageError as error:
             told = f"{operation} s3://{bucket}/{prefix}: no whole page of versions came, {ATTEMPTS} times ({error})"
             raise StoreError(told, guidance="is the endpoint an S3, with no proxy before it that alters answers?") from error
@@ -168,7 +167,10 @@ class S3:
 
     def _address(self, bucket: str) -> str:
         if bucket not in self._addresses:
-            shown = str(self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "-"}))
+            try:
+                shown = str(self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "-"}))
+            except BotoCoreError as error:  # no credentials
+                raise self._translate(error, "get_object", {"Bucket": bucket}) from error
             self._addresses[bucket] = shown.partition("?")[0].removesuffix("-")
         return self._addresses[bucket]
 

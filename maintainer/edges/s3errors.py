@@ -23,6 +23,7 @@ from maintainer.core.errors import (
     ConfigurationError,
     MaintainerError,
     NotFoundError,
+    PermissionDeniedError,
     Problem,
     StoreError,
 )
@@ -98,7 +99,7 @@ def translate(error: ClientError | BotoCoreError, operation: str, bucket: str, k
     if status == 403 or code in {"AccessDenied", "Forbidden"}:  # noqa: PLR2004 - HTTP's own
         action, below = _STATEMENTS.get(operation, (f"s3:{operation}", "/*"))
         needed = f"allow {action} on arn:aws:s3:::{bucket}{below}; if the policy has it: is there a bucket {bucket!r} at all?"
-        return AccessDeniedError(f"{operation} {at}: permission denied", guidance=needed)
+        return PermissionDeniedError(f"{operation} {at}: permission denied", guidance=needed)
     return StoreError(f"{operation} {at}: {code or status}", guidance="the next run repeats it; if it stays, ask the storage's operator")
 
 

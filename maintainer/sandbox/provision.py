@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-
+from maintainer.edges.lazy import LazyModule
 from maintainer.sandbox import policies
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore import config as botocore_config
+else:  # a machine's supervisor needs names from here, and there is one for each machine
+    boto3 = LazyModule("boto3")
+    botocore_config = LazyModule("botocore.config")
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -40,7 +45,7 @@ def root_client(service: str, endpoint: str) -> Any:
         region_name=REGION,
         aws_access_key_id=ROOT,
         aws_secret_access_key=ROOT,
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        config=botocore_config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
     )
 
 

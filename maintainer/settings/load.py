@@ -156,9 +156,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
     except FileNotFoundError as error:
-        problem = Problem(
-            str(path), "no such file", "a configuration", "write one (the README shows one), or name yours: --config PATH"
-        )
+        problem = Problem(str(path), "no such file", "a configuration", "write one (the README shows one), or name yours: --config PATH")
         raise ConfigurationError((problem,)) from error
     except OSError as error:
         problem = Problem(str(path), f"unreadable ({error.strerror})", "a readable file", "check the path, its owner and its mode")

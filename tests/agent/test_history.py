@@ -328,6 +328,7 @@ def test_an_altered_ledger_entry_changes_nothing_and_a_broken_chain_stops_the_ru
     assert repository.versions() == before
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("decision", ["undelete", "accept"])
 def test_what_was_hidden_before_first_contact_waits_for_a_person(repository: Repository, decision: str) -> None:
     (first,) = grow(repository, 1)
@@ -398,7 +399,6 @@ def test_a_traceback_shows_no_secret(repository: Repository) -> None:
     breaks = """
 import sys
 from maintainer.agent import main
-from tests.support.patience import PATIENCE_S
 
 def maintain(run, password):
     word = password()

@@ -124,6 +124,7 @@ def test_an_agent_of_another_image_does_not_run(tmp_path: Path) -> None:
     thread.join(PATIENCE_S)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("pinned", ["d1", "d2 d1"])
 def test_an_agent_of_one_of_the_pinned_images_runs(tmp_path: Path, maintained: Maintained, pinned: str) -> None:
     place, thread = keep(tmp_path, replace(maintained.job(), image_digest=pinned).encode())

@@ -217,6 +217,7 @@ def test_a_word_that_names_nothing_is_no_mistake_in_the_configuration(user: User
     assert "configuration" not in told
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_in_order_and_the_next_one_commits(timed_sandbox: Sandbox, tmp_path: Path, number: signal.Signals) -> None:
     user = User(timed_sandbox, tmp_path, fast=False)

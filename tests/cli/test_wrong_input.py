@@ -174,7 +174,7 @@ def test_restic_missing_or_too_old_is_told_before_anything_starts(sandbox: Sandb
         (["--config", "/elsewhere.toml", "run", "--once"], "/elsewhere.toml: no such file"),
         (["sandbox", "clock", "tomorrow"], "no offset"),
         (["plan", "--repository"], "expected one argument"),
-        (["frobnicate"], "invalid choice"),
+        (["frobnicate"], "no command 'frobnicate'"),
     ],
 )
 def test_wrong_use_is_exit_2_and_says_what_to_do(words: list[str], says: str, sandbox: Sandbox) -> None:

@@ -126,6 +126,7 @@ def asked(ec2: Ec2) -> list[tuple[str, dict[str, Any]]]:
     return seen
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("launch", ["fleet", "run-instances"])
 def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> None:
     keys = f'launch = "{launch}"\nmarket = ["spot"]\nmax_price = 0.0725\n'
@@ -163,6 +164,7 @@ def test_what_the_emulator_drops_is_in_the_request(park: Fleet, launch: str) -> 
     park.nothing_is_left()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("launch", ["fleet", "run-instances"])
 def test_another_architecture_has_its_own_image_and_is_taken_where_the_first_has_no_room(park: Fleet, launch: str) -> None:
     ec2 = park.plant.client("ec2")
@@ -202,6 +204,7 @@ def test_another_architecture_has_its_own_image_and_is_taken_where_the_first_has
     park.nothing_is_left()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("launch", ["fleet", "run-instances"])
 def test_a_groups_own_launch_template_gives_disks_and_tags_and_decides_nothing_else(park: Fleet, launch: str) -> None:
     data = {
@@ -237,6 +240,7 @@ def test_a_groups_own_launch_template_gives_disks_and_tags_and_decides_nothing_e
     park.nothing_is_left()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("launch", "call"), [("fleet", "CreateFleet"), ("fleet", "CreateLaunchTemplate"), ("run-instances", "RunInstances")]
 )

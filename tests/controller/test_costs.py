@@ -34,6 +34,7 @@ def test_what_is_kept_as_evidence_is_told_with_what_it_costs_a_month(park: Fleet
     assert billed["kept_usd_month"] == round(kept / 2**30 * 0.023, 6) > 0
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("market", "usd_hour"), [("spot", 3.6), ("on-demand", 7.2)])
 def test_a_run_tells_what_its_instance_cost(park: Fleet, market: str, usd_hour: float) -> None:
     prices = park.directory / "prices.json"
@@ -56,6 +57,7 @@ def test_a_run_tells_what_its_instance_cost(park: Fleet, market: str, usd_hour: 
     assert usd == pytest.approx(max(seconds, 60) * usd_hour / 3600, abs=usd_hour / 3600)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("market", "call"), [("spot", "DescribeSpotPriceHistory"), ("on-demand", "GetProducts")])
 def test_a_price_that_we_may_not_learn_costs_no_run(park: Fleet, market: str, call: str) -> None:
     park.configure("[group.sandbox.instance]\n", f'[group.sandbox.instance]\nmarket = ["{market}"]\n')
@@ -98,6 +100,7 @@ def test_a_month_s_budget_stops_launches_and_says_until_when(park: Fleet) -> Non
     assert f"the month's budget is 5.00 USD, {first['usd']:.4f} spent before" in output
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_a_killed_controller_s_instances_are_on_the_month_s_bill_too(park: Fleet, *, by_hand: bool) -> None:
     prices = park.directory / "prices.json"

@@ -70,6 +70,7 @@ def test_a_place_without_room_is_passed_over_and_none_at_all_is_told(park: Fleet
     park.nothing_is_left()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("blow", [LOST, 503])
 def test_an_answer_that_was_lost_makes_no_second_droplet(park: Fleet, sea: Ocean, blow: int) -> None:
     sea.blows = {CREATE: [blow], "DELETE /v2/droplets/{droplet_id}": [blow], "GET /v2/droplets/{droplet_id}": [blow, blow]}

@@ -66,6 +66,7 @@ def nothing_is_lost(park: Fleet, name: str, repository: Repository) -> None:
     park.nothing_is_left()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_agent_in_order_and_then_the_machine(park: Fleet, number: signal.Signals, code: int) -> None:
     name = f"signal{number}"

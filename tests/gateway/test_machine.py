@@ -193,6 +193,7 @@ def test_one_that_does_not_answer_takes_nothing_over(front: Fleet) -> None:
     assert [one["InstanceId"] for one in front.instances()] == [before]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("when", "has_effect"), [("after-call", True), ("before-call", False)])
 def test_whoever_has_the_address_goes_on_when_the_answer_to_the_move_is_lost(front: Fleet, when: str, has_effect: bool) -> None:
     recycled(front)

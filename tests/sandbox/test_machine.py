@@ -16,6 +16,8 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.support.machines import boot, wait
 from tests.support.patience import PATIENCE_S
 
+pytestmark = pytest.mark.matrix  # of each test with systemd, or with a script as PID 1
+
 
 @pytest.fixture(params=[True, False], ids=["systemd", "script"])
 def systemd(request: pytest.FixtureRequest) -> bool:
@@ -59,7 +61,6 @@ def test_a_spot_notice_and_a_rebalance_recommendation_are_404_until_they_come(sa
 /opt/maintainer/bin/python - <<'PY'
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
-from tests.support.patience import PATIENCE_S
 at = "http://169.254.169.254/latest/"
 token = urlopen(Request(at + "api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})).read().decode()
 for path in ("spot/instance-action", "events/recommendations/rebalance"):

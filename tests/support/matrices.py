@@ -68,6 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("matrices")
     group.addoption("--all", action="store_true", dest="every_row", help="run every row of every matrix, not one of each kind")
     group.addoption("--seventh", action="store_true", help="beside a row of each kind run a seventh of the others")
+    group.addoption("--some", type=int, default=0, help="of all tests that were named run so many, chosen by the seed")
     group.addoption("--seed", type=int, default=None, help="choose the rows by this number (default: the day of HEAD's commit)")
 
 
@@ -107,6 +108,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             matrices[marker.kwargs.get("name", item.nodeid.partition("[")[0])].append(item)
     taken = {item for name, rows in matrices.items() for item in rows_of(config).of(name, rows, _kind)}
     left = [item for rows in matrices.values() for item in rows if item not in taken]
+    if some := config.option.some:
+        kept = [item for item in items if item not in set(left)]
+        chosen = set(random.Random(config.option.seed).sample(kept, min(some, len(kept))))
+        left += [item for item in kept if item not in chosen]
     if left:
         items[:] = [item for item in items if item not in set(left)]
         config.hook.pytest_deselected(items=left)
@@ -139,13 +144,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Count what was left out, by test: nothing is left out silently."""
+    """Count what was left out: nothing is left out silently."""
     left = config.stash.get(LEFT_OUT, [])
     if not left:
         return
     counts: defaultdict[str, int] = defaultdict(int)
     for name in left:
         counts[name.partition("[")[0]] += 1
-    terminalreporter.write_sep("=", f"{len(left)} rows of {len(counts)} matrices left out: --all runs them")
+    terminalreporter.write_sep("=", f"left out: {len(left)} rows of {len(counts)} tests; --all runs them")
     for name, count in counts.items():
         terminalreporter.write_line(f"{count:5d}  {name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import filecmp
 import hashlib
 import json
@@ -10,11 +11,13 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -31,8 +34,32 @@ NEWEST = f"{RESTIC}-newest"
 BOTH = pytest.mark.parametrize("restic", [RESTIC, NEWEST], ids=["restic", "the newest restic"])
 """For tests of a host and a maintainer that both use the one, or the other."""
 
-_MADE: dict[str, dict[str, bytes]] = {}
-"""What `restic init` made in this process, by password."""
+Made: TypeAlias = dict[str, bytes]
+"""A repository without snapshots: its config and its key, by their keys below the prefix."""
+
+
+def shared_folder(run: int) -> Path:
+    """Return what the workers of one run share; `run` is the process that they belong to, which removes it at the end."""
+    return Path(tempfile.gettempdir()) / f"maintainer-tests-{run}"
+
+
+@cache
+def made_by_restic(password: str, *, fast: bool) -> Made:
+    """Return what `restic init` makes: once for all workers of a run. `fast` gives it a key of little cost, for the same master key."""
+    name = hashlib.sha256(f"{password} {fast}".encode()).hexdigest()
+    shared = shared_folder(os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
+    shared.mkdir(exist_ok=True)
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = shared / name
+        if not folder.exists():
+            part = shared / f"{name}.part"
+            environment = {**os.environ, "RESTIC_PASSWORD": password}
+            subprocess.run([RESTIC, "init", "-r", part], env=environment, capture_output=True, check=True, timeout=PATIENCE_S)
+            part.rename(folder)
+        (key,) = (folder / "keys").iterdir()
+        body = cheaper_key(key.read_bytes(), password) if fast else key.read_bytes()
+        return {"config": (folder / "config").read_bytes(), f"keys/{hashlib.sha256(body).hexdigest()}": body}
 
 
 @dataclass
@@ -79,26 +106,12 @@ class Repository:
         return done
 
     def init(self, *, fast: bool = True) -> None:
-        """Make the repository. `fast` puts a key of little cost in the place of restic's, which takes half a second to open.
+        """Make the repository, as a copy of what restic made: the same config and master key for each password.
 
-        A fast one is made by restic once a process and password, and put again for each test: same config, same master key.
+        `fast` puts a key of little cost in the place of restic's, which takes half a second to open.
         """
-        if fast and (made := _MADE.get(self.password)):
-            for key, body in made.items():
-                self.put(key, body)
-            return
-        self.restic("init")
-        if fast:
-            (slow,) = self.objects("keys/")
-            body = cheaper_key(self.get(slow), self.password)
-            cheap = f"keys/{hashlib.sha256(body).hexdigest()}"
-            self.put(cheap, body, identity="admin")
-            for page in (
-                self.s3("admin").get_paginator("list_object_versions").paginate(Bucket=self.sandbox.bucket, Prefix=f"{self.prefix}/{slow}")
-            ):
-                for version in page["Versions"]:
-                    self.s3("admin").delete_object(Bucket=self.sandbox.bucket, Key=version["Key"], VersionId=version["VersionId"])
-            _MADE[self.password] = {"config": self.get("config"), cheap: body}
+        for key, body in made_by_restic(self.password, fast=fast).items():
+            self.put(key, body)
 
     @property
     def paths(self) -> tuple[str, ...]:

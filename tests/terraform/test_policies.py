@@ -176,6 +176,7 @@ def open_with_everything_allowed(principals: Principals) -> list[str]:
 
 
 @pytest.mark.long
+@pytest.mark.matrix(name="examples of terraform")
 def test_every_row_of_the_trust_table_holds(tmp_path: Path) -> None:
     with fleet() as own:
         root = Root.of(
