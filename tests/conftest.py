@@ -57,8 +57,20 @@ def own_sandbox() -> Iterator[daemon.Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def _sandbox_for_time() -> Iterator[daemon.Sandbox]:
+def _strict_for_time() -> Iterator[daemon.Sandbox]:
     yield from run_sandbox()
+
+
+@pytest.fixture
+def strict_sandbox(_strict_for_time: daemon.Sandbox) -> daemon.Sandbox:
+    """As `timed_sandbox`, and one that knows access control, whatever a folder of tests has for that."""
+    write_offset(Path(_strict_for_time.directory) / "clock", 0)
+    return _strict_for_time
+
+
+@pytest.fixture(scope="session")
+def _sandbox_for_time(_strict_for_time: daemon.Sandbox) -> daemon.Sandbox:
+    return _strict_for_time
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ STUCK = ("--stuck-request-timeout", "2s")
 
 
 @pytest.fixture
-def repository(timed_sandbox: Sandbox, tmp_path: Path) -> Repository:
-    made = Repository(timed_sandbox, f"f-{uuid.uuid4().hex[:12]}", tmp_path)
+def repository(strict_sandbox: Sandbox, tmp_path: Path) -> Repository:
+    made = Repository(strict_sandbox, f"f-{uuid.uuid4().hex[:12]}", tmp_path)
     made.init()
     return made
 

@@ -52,8 +52,8 @@ class Role:
 
 
 @pytest.fixture
-def repository(timed_sandbox: Sandbox, tmp_path: Path) -> Repository:
-    made = Repository(timed_sandbox, f"r-{uuid.uuid4().hex[:12]}", tmp_path)
+def repository(strict_sandbox: Sandbox, tmp_path: Path) -> Repository:
+    made = Repository(strict_sandbox, f"r-{uuid.uuid4().hex[:12]}", tmp_path)
     made.init()
     return made
 

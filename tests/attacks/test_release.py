@@ -98,9 +98,9 @@ def test_a_run_that_dies_before_it_has_tagged_leaves_it_to_the_next(timed_sandbo
     one.prove_whole()
 
 
-def test_without_the_right_to_tag_the_run_says_so_and_what_was_not_tagged_is_later(timed_sandbox: Sandbox, tmp_path: Path) -> None:
-    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
-    with without(timed_sandbox, "s3:PutObjectVersionTagging"):
+def test_without_the_right_to_tag_the_run_says_so_and_what_was_not_tagged_is_later(strict_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(strict_sandbox, tmp_path, Keep(last=4))
+    with without(strict_sandbox, "s3:PutObjectVersionTagging"):
         for _ in range(2):  # each of the two leaves something untagged
             one.repository.put(one.repository.objects("data/")[0], b"garbage")
             one.maintained.run()

@@ -31,12 +31,14 @@ GOOD = b"what restic wrote"
 ID = hashlib.sha256(GOOD).hexdigest()
 
 
-@pytest.fixture(params=["fake", "ministack", "moto"])
+@pytest.fixture(params=["fake", "memory", "ministack", "moto"])
 def any_store(request: pytest.FixtureRequest) -> ObjectStore:
     prefix = f"contract-{uuid.uuid4().hex}"
     match request.param:
         case "fake":
             return FakeStore()
+        case "memory":
+            return store(request.getfixturevalue("in_memory"), prefix)
         case "moto":
             return S3Store(S3(request.getfixturevalue("second")), BUCKET, prefix, SystemClock().now)
         case _:
