@@ -81,6 +81,16 @@ def test_zsh_completes_with_descriptions() -> None:
         terminal.read_to("--dry-run")
 
 
+def test_fish_completes_with_descriptions() -> None:
+    prefix = Path(sys.prefix)
+    script = f"{COMMAND} completion fish | source; complete -C 'maintainer sandbox st'; complete -C 'maintainer sweep --dr'"
+    environment = {"PATH": os.environ["PATH"], "HOME": "/", "LD_LIBRARY_PATH": str(prefix / "lib")}
+    done = subprocess.run([prefix / "bin/fish", "--no-config", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    shown = dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+    assert shown["stop"] == "end it, and remove all it holds"
+    assert {"start", "stop", "status", "--dry-run"} <= set(shown)
+
+
 def test_tcsh_completes(tmp_path: Path) -> None:
     (tmp_path / "completions").write_text(
         subprocess.run([COMMAND, "completion", "tcsh"], capture_output=True, text=True, check=True).stdout
