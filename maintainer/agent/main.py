@@ -60,6 +60,8 @@ def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
     recorder = Recorder(job.run_id, "agent", clock, sink)
     code = ExitCode.FAULT
     try:
+        # Whoever starts an agent may block these, so that one which comes too early is heeded here and not lost (compute.local).
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
         with heeded(MetadataService(job.metadata), recorder) if job.metadata else nullcontext():
             code = run_job(job, recorder, clock, kept)
     except SignalledError as error:

@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Command] = {
     "undelete": Command("judge", "take back files that were evicted, doomed or hidden", "maintainer undelete web 4bba301e"),
     "ack": Command(
         "judge",
-        "acknowledge findings: they stay listed, and are no news any more",
+        "acknowledge findings: they are no news any more, until something new is seen",
         "maintainer ack web foreign-name                # every finding of this kind\n"
         "maintainer ack web garbage:index/6edcb6a3      # this one",
     ),

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     called = _called(given)
     if called and called not in COMMANDS:
-        nearest = get_close_matches(called, COMMANDS, n=1)
+        nearest = [MEANT[called]] if called in MEANT else get_close_matches(called, COMMANDS, n=1)
         parser.exit(
             ExitCode.USAGE, f"maintainer: no command {called!r}{f'; did you mean `{nearest[0]}`?' if nearest else ''}\n    → {LIST}\n"
         )
@@ -56,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 LIST = "maintainer --help lists them"
+MEANT = {"restore": "serve", "mount": "serve", "forget": "run", "prune": "run", "check": "run", "init": "enroll", "backup": "enroll"}
+"""restic's own commands, and which of ours does what they do."""
 
 
 def _called(words: Sequence[str]) -> str:

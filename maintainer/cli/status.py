@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
             known = common.state(chosen, one).ledger().fold
             shown.append({**_summary(one.name, known, one.grace), "keep_until": one.keep_until or None, **gateway})
         except MaintainerError as error:
-            shown.append({"repository": one.name, "error": error.message, "do": error.guidance, "findings": []})
+            why, do = error.reasons()[0]
+            shown.append({"repository": one.name, "error": why, "do": do, "findings": []})
     if arguments.json:
         say(json.dumps(shown, indent=2))
     else:

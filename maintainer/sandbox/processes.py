@@ -74,7 +74,7 @@ def start(module: str, arguments: list[str], log: Path, environment: Mapping[str
         # subprocess.Popen warns when a child outlives it; this child is meant to.
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-P", "-m", module, *arguments],  # -P: nothing is imported from the current directory
             {**os.environ, "PYTHONUNBUFFERED": "1"} if environment is None else environment,
             setsid=True,
             setsigdef=[signal.SIGCHLD],
@@ -101,10 +101,9 @@ def wait_until_healthy(url: str, pid: int, clock: Clock, log: Path) -> None:
             clock.sleep(_TAKE_S)
         finally:
             connection.close()
-    raise SandboxError(
-        "the sandbox's endpoint did not start",
-        guidance=f"pip install 'maintainer[sandbox]' brings what it needs; its last words: {log.read_text(encoding='utf-8')[-400:]}",
-    )
+    last_words = log.read_text(encoding="utf-8")[-400:]
+    do = f"install maintainer with its sandbox, as in pipx install --force '.[sandbox]'; its last words: {last_words}"
+    raise SandboxError("the sandbox's endpoint did not start", guidance=do)
 
 
 def free_port() -> int:

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from maintainer.core.amounts import counted
+from maintainer.edges.compute.local import LocalAgent
 from maintainer.format.crypto import decrypt, encrypt
 from maintainer.sandbox.daemon import Sandbox
+from maintainer.settings.load import load
 from tests.support.agents import UNGUARDED
 from tests.support.buckets import client
 from tests.support.commands import command
@@ -215,6 +217,15 @@ def test_a_word_that_names_nothing_is_no_mistake_in_the_configuration(user: User
     told = user(*words, code=2)
     assert said in told
     assert "configuration" not in told
+
+
+def test_a_signal_before_the_agent_heeds_signals_ends_it_in_order(user: User) -> None:
+    agent = LocalAgent(load(user.config).job("r", load(user.config).repositories))
+    agent.signal(signal.SIGINT)
+    lines = list(agent.lines())
+    assert agent.wait() == 130, agent.last_words()
+    assert agent.last_words() == ""
+    assert json.loads(lines[-1])["event"] == "run.closed"
 
 
 @pytest.mark.matrix

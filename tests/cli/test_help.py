@@ -67,6 +67,9 @@ def test_a_command_that_is_none_is_answered_with_the_nearest(capsys: pytest.Capt
         main(["stauts"])
     assert ended.value.code == 2
     assert "no command 'stauts'; did you mean `status`?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["restore"])
+    assert "did you mean `serve`?" in capsys.readouterr().err
 
 
 def test_every_command_that_a_message_or_a_page_advises_is_there() -> None:

@@ -70,6 +70,7 @@ def test_a_store_that_ignores_conditional_puts_is_refused(state: StateStore, mon
     state.probe()
     state.probe()
     start = processes.start
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setattr(processes, "start", lambda _, *rest: start("tests.support.careless", *rest))
     clock = SystemClock()
     try:

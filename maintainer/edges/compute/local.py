@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,14 +23,17 @@ class LocalAgent:
 
     def __init__(self, job: Job) -> None:
         self._errors = TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed in wait
+        # A signal that comes before the agent heeds signals waits until it does: it inherits the mask, and lifts it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "maintainer.agent.main"],
+            [sys.executable, "-P", "-m", "maintainer.agent.main"],  # -P: nothing is imported from the current directory
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
             start_new_session=True,
         )
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._words = ""
         if self._process.stdin is not None:
             with self._process.stdin as stdin:
