@@ -91,7 +91,7 @@ def _entry(order: tuple[bytes, ...]) -> re.Pattern[bytes]:
 
     Its groups: `DeleteMarker` or nothing; the wanted elements in their order.
     """
-    other = rb"(?:<(?!(?:" + b"|".join(_WANTED) + rb")>)\w+>(?:[^<]*|\s*(?:<\w+>[^<]*</\w+>\s*)+)</\w+>\s*)*+"
+    other = rb"(?:<(?!(?:" + b"|".join(_WANTED) + rb")>)\w+>(?:[^<]*|\s*(?:<\w+>[^<]*</\w+>\s*)+)</\w+>\s*)*"
     leaf = {
         b"Key": rb"<Key>([^<]*)</Key>\s*",
         b"VersionId": rb"<VersionId>([^<]*)</VersionId>\s*",

@@ -91,13 +91,16 @@ def test_an_agent_s_lines_end_with_its_closing_event_and_its_status_agrees(any_c
 
 
 def test_a_signal_ends_it_in_order(any_compute: Compute, park: Fleet) -> None:
-    agent = any_compute.launch(job(park))
-    lines = []
-    for line in agent.lines():
-        lines.append(line)
-        if len(lines) == 1:
-            agent.signal(signal.SIGTERM)
-    assert agent.wait() == 143
+    for _ in range(10):  # on a busy machine a run may be over before the signal comes
+        agent = any_compute.launch(job(park))
+        lines = []
+        for line in agent.lines():
+            lines.append(line)
+            if len(lines) == 1:
+                agent.signal(signal.SIGTERM)
+        if (status := agent.wait()) not in (0, 3):
+            break
+    assert status == 143
     assert names(lines)[-2:] == ["run.signalled", "run.closed"]
     park.nothing_is_left()
 
