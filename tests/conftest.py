@@ -13,6 +13,7 @@ import pytest
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
 from tests.support.instances import Fleet, fleet
+from tests.support.memory import memory_sandbox
 from tests.support.repositories import shared_folder
 
 pytest_plugins = ["tests.support.matrices", "tests.support.processortime"]
@@ -54,6 +55,13 @@ def park(shared: Fleet, request: pytest.FixtureRequest) -> Fleet:
 def own_sandbox() -> Iterator[daemon.Sandbox]:
     """A sandbox of this test's own, whose clock it may move."""
     yield from run_sandbox()
+
+
+@pytest.fixture(scope="session")
+def in_memory() -> Iterator[daemon.Sandbox]:
+    """A worker's sandbox whose store is in memory, and knows no access control."""
+    with memory_sandbox() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from maintainer.sandbox.daemon import Sandbox
-from tests.support.memory import memory_sandbox
 
 
 @pytest.fixture(scope="session")
-def _sandbox_for_time() -> Iterator[Sandbox]:
-    with memory_sandbox() as made:
-        yield made
+def _sandbox_for_time(in_memory: Sandbox) -> Sandbox:
+    return in_memory

@@ -119,11 +119,14 @@ def spoil_index(run: Run, view: View, master: MasterKey) -> None:
     view.wrote(parse(spoilt.key), run.store.put(spoilt.key, spoilt.body))
 
 
+@pytest.mark.parametrize("read_data", ["new", "always"])
 @pytest.mark.parametrize(("what", "why"), [("a pack", "its header can not be read"), ("an index", "says what is not so")])
 def test_what_goes_wrong_while_restic_writes_is_found_before_the_commit(
-    maintained: Maintained, what: str, why: str, monkeypatch: pytest.MonkeyPatch
+    maintained: Maintained, what: str, why: str, read_data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also by the check that follows one before the prune, which has read all that was there then."""
     repository = maintained.repository
+    maintained.limits |= {"read_data": read_data}
     maintained.pass_days(15)
 
     def spoilt_prune(run: Run, server: ViewServer, opened: Opened, work: pipeline.Work) -> None:
@@ -136,11 +139,13 @@ def test_what_goes_wrong_while_restic_writes_is_found_before_the_commit(
     prune = pipeline.prune
     monkeypatch.setattr(pipeline, "prune", spoilt_prune)
     commits = len(maintained.fold().commits)
-    ran = maintained.run()
-    assert ran.code == 4
-    assert "check --read-data failed" in ran.why()
-    assert why in ran.why()
-    assert len(maintained.fold().commits) == commits
+    for order in ("", "before the prune"):
+        ran = maintained.run()
+        assert ran.code == 4
+        assert "check --read-data failed" in ran.why()
+        assert why in ran.why() or (read_data, order) == ("always", "")  # there restic's own check says it, in its own words
+        assert [event.fields["order"] for event in ran.named("check.finished")] == ([order] if order else [])
+        assert len(maintained.fold().commits) == commits
     monkeypatch.undo()
     ran = maintained.run()
     assert ran.code in (0, 3), ran.why()

@@ -9,17 +9,8 @@ from moto.server import ThreadedMotoServer
 
 from maintainer.core.job import Access
 from maintainer.edges.s3 import S3
-from maintainer.sandbox.daemon import Sandbox
-from tests.support.memory import memory_sandbox
 
 BUCKET = "second"
-
-
-@pytest.fixture(scope="session")
-def in_memory() -> Iterator[Sandbox]:
-    """The store of most of the agent's tests."""
-    with memory_sandbox() as made:
-        yield made
 
 
 @pytest.fixture(scope="session")

@@ -9,43 +9,38 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from maintainer.drill.forge import cheaper_key, seal
+from maintainer.drill.forge import seal
 from maintainer.edges.restic import Outcome, Restic, add_key_argv
 from maintainer.format.crypto import decrypt, derive
 from maintainer.format.files import parse_key
-from tests.support.repositories import RESTIC
+from maintainer.sandbox.provision import REGION, Credentials
+from tests.support.buckets import client_of
+from tests.support.repositories import made_by_restic
 
-BASE = "the password of what is copied"
 ADD = add_key_argv("")[:2]
 
 
-@cache
-def made(number: int) -> tuple[bytes, bytes]:
-    """Return the config and the key of a repository by restic: another one, with another master key, for each number."""
-    with TemporaryDirectory() as place:
-        folder = Path(place) / str(number)
-        subprocess.run([RESTIC, "init", "-r", folder], env={"RESTIC_PASSWORD": BASE}, capture_output=True, check=True)
-        (key,) = (folder / "keys").iterdir()
-        return (folder / "config").read_bytes(), cheaper_key(key.read_bytes(), BASE)
+@dataclass(frozen=True)
+class Copied:
+    """A key that restic made, and the password that opens it: a repository of its own for each password."""
+
+    body: bytes
+    password: str
 
 
-def key_for(body: bytes, password: str, user: str) -> bytes:
-    """Return a key for the same master key that another password opens."""
-    raw, old = json.loads(body), parse_key(body)
-    plain = decrypt(derive(BASE, old.salt, n=old.n, r=old.r, p=old.p), old.sealed)
+def key_for(copied: Copied, password: str, user: str) -> bytes:
+    """Return a key file for the same master key that another password opens."""
+    raw, old = json.loads(copied.body), parse_key(copied.body)
+    plain = decrypt(derive(copied.password, old.salt, n=old.n, r=old.r, p=old.p), old.sealed)
     data = base64.b64encode(seal(derive(password, old.salt, n=old.n, r=old.r, p=old.p), plain)).decode()
     return json.dumps({**raw, "username": user or raw["username"], "data": data}).encode()
 
@@ -54,7 +49,7 @@ class Copies:
     """In the place of `Restic.run`: answers what makes a repository or a key in S3, and lets restic do all else."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, bytes] = {}
+        self._keys: dict[str, Copied] = {}
         self._run = Restic.run
 
     def run(self, restic: Restic, address: str, password: str, argv: Sequence[str], **more: Any) -> Outcome:
@@ -64,9 +59,11 @@ class Copies:
             return self._run(restic, address, password, argv, **more)
         try:
             if is_init:
-                config, self._keys[address] = made(len(self._keys))
+                base = f"the password of copy {len(self._keys)}"
+                made = made_by_restic(base, fast=True)
+                self._keys[address] = Copied(next(body for key, body in made.items() if key != "config"), base)
                 _put(address, more["store"], key_for(self._keys[address], password, ""))
-                _put(address, more["store"], config, "config")
+                _put(address, more["store"], made["config"], "config")
             else:
                 _put(
                     address,
@@ -81,14 +78,8 @@ class Copies:
 def _put(address: str, store: Mapping[str, str], body: bytes, key: str = "") -> None:
     url = urlsplit(address.removeprefix("s3:"))
     bucket, _, prefix = url.path.lstrip("/").partition("/")
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=f"{url.scheme}://{url.netloc}",
-        region_name=store.get("AWS_DEFAULT_REGION", "us-east-1"),
-        aws_access_key_id=store["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=store["AWS_SECRET_ACCESS_KEY"],
-        config=Config(s3={"addressing_style": "path"}),
-    )
+    credentials = Credentials(store["AWS_ACCESS_KEY_ID"], store["AWS_SECRET_ACCESS_KEY"])
+    s3 = client_of(f"{url.scheme}://{url.netloc}", store.get("AWS_DEFAULT_REGION", REGION), credentials)
     s3.put_object(Bucket=bucket, Key=f"{prefix}/{key or f'keys/{hashlib.sha256(body).hexdigest()}'}", Body=body)
 
 

@@ -1,9 +1,10 @@
 """A pytest plugin: a matrix of tests runs a row of each kind, chosen by a seed; `--all` runs every row.
 
 A test is a matrix if it is marked `@pytest.mark.matrix`, with `kind=` a function of its parameters that says which rows prove the
-same thing. Without `kind` all its rows are of one kind. Tests that are marked with the same `name=` are one matrix. The default run takes one row of each kind. The seed is the day of HEAD's
-commit, so that one commit runs the same rows everywhere, and another day others. `--seventh` also runs a seventh of the other rows:
-of seven consecutive seeds each takes another one.
+same thing. Without `kind` all its rows are of one kind. Tests that are marked with the same `name=` are one matrix.
+
+The default run takes one row of each kind. The seed is the day of HEAD's commit, so that one commit runs the same rows everywhere, and
+another day others. `--seventh` also runs a seventh of the other rows: of seven consecutive seeds each takes another one.
 
 A test that goes through a matrix in a loop of its own asks the fixture `rows` for what to go through.
 """

@@ -22,7 +22,7 @@ KINDS = (
     ("linters and types", r"mypy|\bruff\b|lint-imports|checkov"),
     ("restic", r"(^|/)restic(-newest)?\0"),
     ("terraform", r"terraform"),
-    ("S3 endpoint", r"maintainer\.sandbox\.endpoint|tests\.support\.careless|seaweed|(^|/)weed\0"),
+    ("S3 endpoint", r"maintainer\.sandbox\.endpoint|tests\.support\.(careless|memorys3)"),
     ("EC2 endpoint", r"maintainer\.sandbox\.ec2|moto"),
     ("hypervisor", r"maintainer\.sandbox\.(hypervisor|machine|imds|tunnels)"),
     ("agent", r"maintainer\.agent|maintainer-agent"),
