@@ -11,12 +11,14 @@ from pathlib import Path
 
 from maintainer import __version__
 from maintainer.cli.commands import COMMANDS, declare
-from maintainer.core.errors import ExitCode, MaintainerError
+from maintainer.core.errors import OUTCOMES, ExitCode, MaintainerError
 
-EPILOG = """\
-`maintainer COMMAND --help` says more of one, with an example. Exit codes: 0 committed, nothing new; 1 a fault of ours;
-2 wrong use or configuration; 3 committed, with new findings; 4 not committed; 5 no instance; 6 lost, the next run settles it.
-"""
+EPILOG = "\n".join(
+    [
+        "`maintainer COMMAND --help` says more of one, with an example. Exit codes:",
+        *(f"  {code:<4} {said}" for code, said in OUTCOMES.items()),
+    ]
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

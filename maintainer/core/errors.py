@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -21,6 +21,19 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     TERMINATED = 143
 
+
+OUTCOMES: Mapping[int, str] = {
+    0: "committed, nothing new",
+    1: "a fault of our own",
+    2: "wrong use or configuration",
+    3: "committed, and there are new findings",
+    4: "not committed; nothing was deleted",
+    5: "no instance to be had",
+    6: "lost: the outcome is unknown, and the next run settles it",
+    130: "interrupted (SIGINT, or Ctrl-C)",
+    143: "terminated (SIGTERM)",
+}
+"""What each exit status means, for people."""
 
 PRECEDENCE = (
     ExitCode.INTERRUPTED,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maintainer.core.amounts import counted, size
-from maintainer.core.errors import ExitCode
+from maintainer.core.errors import OUTCOMES, ExitCode
 from maintainer.core.events import Event
 from maintainer.core.repofiles import parse_key
 
@@ -59,17 +59,6 @@ def _doomed(f: Fields) -> str:
     return f"{counted(f['doomed'], 'file')} doomed" + (f": {told}" if told else "")
 
 
-OUTCOMES = {
-    0: "committed, nothing new",
-    1: "a fault of our own",
-    2: "wrong use or configuration",
-    3: "committed, and there are new findings",
-    4: "not committed; nothing was deleted",
-    5: "no instance to be had",
-    6: "lost: the outcome is unknown, and the next run settles it",
-    130: "interrupted (SIGINT, or Ctrl-C)",
-    143: "terminated (SIGTERM)",
-}
 _LINES: Mapping[str, Callable[[Fields], str]] = {
     "repository.started": lambda f: f"at {f['location']}",
     "store.surveyed": lambda f: f"surveyed {counted(f['keys'], 'object')} in {counted(f['versions'], 'version')}",

@@ -6,10 +6,7 @@ import bz2
 import hashlib
 import json
 import platform
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,15 +15,11 @@ from maintainer.cli.main import main
 from maintainer.core.errors import FetchError
 from maintainer.edges import resticrelease
 from maintainer.edges.resticrelease import RELEASE, fetch
+from tests.support.files import serving_files
 
 PROGRAM = b"#!/bin/sh\necho restic 0.18.1 compiled\n"
 BODY = bz2.compress(PROGRAM)
 PINNED = {platform.machine(): hashlib.sha256(BODY).hexdigest()}
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -35,10 +28,8 @@ def releases(tmp_path: Path) -> Iterator[str]:
     place.mkdir(parents=True)
     for name in resticrelease._NAMES.values():
         (place / f"restic_{RELEASE}_linux_{name}.bz2").write_bytes(BODY)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=place.parent))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with serving_files(place.parent) as address:
+        yield address
 
 
 def test_what_has_the_pinned_digest_is_installed(tmp_path: Path, releases: str) -> None:

@@ -24,6 +24,8 @@ def test_the_times_that_it_tells_are_the_code_s() -> None:
 
 
 def test_the_patience_that_its_seconds_were_measured_with_is_what_the_faults_have() -> None:
-    assert {fault.impatient for fault in FAULTS} == {None, ("REACHED_WITHIN_S", 12), ("BEGUN_WITHIN_S", 6), ("BACK_WITHIN_S", 8)}
+    patience = {patience for fault in FAULTS for patience in fault.impatient}
+    # The last is for the second machine behind a cut network, which must not be too little for the first.
+    assert patience == {("REACHED_WITHIN_S", 12), ("BEGUN_WITHIN_S", 6), ("BACK_WITHIN_S", 8), ("REACHED_WITHIN_S", 60)}
     told = "12 s for a machine that never answers, 6 s for one that starts no agent, 8 s for a cut network"
     assert told in " ".join(PAGE.split())

@@ -8,24 +8,18 @@ import os
 import platform
 import shutil
 import subprocess
-import threading
 import zipfile
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from tests.support.files import serving_files
 
 SCRIPTS = Path(__file__).parents[2] / "script"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
 NAME = f"terraform_1.11.4_linux_{MACHINE}.zip"
 PROGRAM = '#!/bin/sh\n[ "$1" != version ] || echo \'{"terraform_version": "1.11.4"}\'\n'
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -37,15 +31,13 @@ def releases(tmp_path: Path) -> Iterator[str]:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("terraform", PROGRAM)
     (place / NAME).write_bytes(packed.getvalue())
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=place.parent))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     shutil.copytree(SCRIPTS, tmp_path / "script")
     pin(tmp_path, hashlib.sha256(packed.getvalue()).hexdigest())
     (tmp_path / "terraform/modules/state").mkdir(parents=True)
     (tmp_path / "terraform/modules/state/versions.tf").touch()
     (tmp_path / "prefix/bin").mkdir(parents=True)
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with serving_files(place.parent) as address:
+        yield address
 
 
 def pin(root: Path, digest: str) -> None:
