@@ -33,7 +33,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for action, (subject, count, text) in subjects.items():
         parser = declare(commands, action)
         parser.add_argument("repository", metavar="REPOSITORY", help="a repository's name in the configuration")
-        parser.add_argument("subjects", metavar=subject, nargs=count, help=text)
+        # Without a default argparse takes `*` for required, and says so where the repository is what is missing.
+        parser.add_argument("subjects", metavar=subject, nargs=count, help=text, default=[])
         if action == "reject":
             parser.add_argument("--confirm", metavar="CODE", default="", help="the code that was shown with what would go")
         common.add_config(parser)

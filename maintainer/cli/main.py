@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         wanted = COMMANDS.values() if called == "completion" else [COMMANDS[called]]
         for module in dict.fromkeys(command.module for command in wanted):
             import_module(f"maintainer.cli.{module}").add(commands)
-    arguments = parser.parse_args(given, argparse.Namespace(everything=parser))
+    arguments, strange = parser.parse_known_args(given, argparse.Namespace(everything=parser))
+    if strange:
+        parser.exit(ExitCode.USAGE, f"maintainer {called}: {_why_strange(commands.choices[called], called, strange[0])}\n")
     try:
         return int(arguments.run(arguments))
     except MaintainerError as error:
@@ -60,6 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 LIST = "maintainer --help lists them"
 MEANT = {"restore": "serve", "mount": "serve", "forget": "run", "prune": "run", "check": "run", "init": "enroll", "backup": "enroll"}
 """restic's own commands, and which of ours does what they do."""
+
+
+def _why_strange(command: argparse.ArgumentParser, name: str, word: str) -> str:
+    """Say what to write in place of a word that a command does not take: the nearest option, or the one that names a repository."""
+    options = command._option_string_actions  # noqa: SLF001 - argparse has no public way to ask
+    nearest = get_close_matches(word.partition("=")[0], options, n=1) if word.startswith("-") else []
+    if nearest:
+        do = f"did you mean {nearest[0]}?"
+    elif "--repository" in options and not word.startswith("-"):
+        do = f"to name a repository: maintainer {name} --repository {word}"
+    else:
+        do = f"maintainer {name} --help lists what it takes"
+    return f"it does not take {word!r}\n    → {do}"
 
 
 def _called(words: Sequence[str]) -> str:

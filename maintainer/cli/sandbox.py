@@ -58,8 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
             wanted = daemon.Wanted(
                 machines=arguments.machines, systemd=arguments.systemd, latency_ms=arguments.latency_ms, builder=arguments.builder
             )
+            ran_before = daemon.running(directory) is not None
             sandbox = daemon.start(directory, clock, wanted)
-            say(sandbox.encode() if arguments.json else _how_to_use(sandbox))
+            say(sandbox.encode() if arguments.json else _how_to_use(sandbox, ran_before=ran_before))
         case "stop":
             kept = daemon.keep_edited(directory, clock)
             was_running = daemon.stop(directory, clock)
@@ -111,10 +112,10 @@ def _status(directory: Path, *, as_json: bool) -> int:
     return ExitCode.COMMITTED
 
 
-def _how_to_use(sandbox: daemon.Sandbox) -> str:
+def _how_to_use(sandbox: daemon.Sandbox, *, ran_before: bool) -> str:
     return "\n".join(
         [
-            f"the sandbox runs at {sandbox.endpoint}, until: maintainer sandbox stop",
+            f"the sandbox {'ran already, and ' * ran_before}runs at {sandbox.endpoint}, until: maintainer sandbox stop",
             f"  configuration   {sandbox.config}",
             f"  credentials     {Path(sandbox.directory) / 'credentials'} (profiles admin, host, maintenance)",
             f"  back up with    . {Path(sandbox.directory) / HOST_ENVIRONMENT} && restic init && restic backup /etc",

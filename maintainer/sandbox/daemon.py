@@ -109,14 +109,18 @@ def start(directory: Path, clock: Clock, wanted: Wanted = Wanted()) -> Sandbox:
 def keep_edited(directory: Path, clock: Clock) -> Path | None:
     """Copy a configuration that a person has edited to beside the sandbox's directory; return where to, None for one that nobody has.
 
-    What a sandbox holds goes with it. What a person wrote is not the sandbox's.
+    What a sandbox holds goes with it. What a person wrote is not the sandbox's; a # that was taken away is nothing that somebody wrote.
     """
     config, written = directory / "maintainer.toml", directory / WRITTEN
-    if not config.exists() or not written.exists() or config.read_bytes() == written.read_bytes():
+    if not config.exists() or not written.exists() or _uncommented(config) == _uncommented(written):
         return None
     kept = directory.with_name(f"{directory.name}-{clock.now():%Y%m%dT%H%M%S}.toml")
     kept.write_bytes(config.read_bytes())
     return kept
+
+
+def _uncommented(file: Path) -> list[str]:
+    return [line.removeprefix("# ") for line in file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()]
 
 
 def stop(directory: Path, clock: Clock) -> bool:

@@ -368,7 +368,11 @@ class _Reader:
         try:
             return model.model_validate(table)
         except ValidationError as error:
-            for details in error.errors():
+            found = error.errors()
+            misspelt = {wording.nearest(details, model, shown) for details in found}
+            for details in found:
+                if details["type"] == "missing" and details["loc"] in misspelt:
+                    continue  # one mistake, told where it stands
                 key = tuple(part for part in details["loc"] if not (is_single and part == 0 and details["loc"][0] == "expect"))
                 self._add((*at, *key), wording.explain({**details, "loc": key}, model, shown))
             return None

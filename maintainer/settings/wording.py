@@ -31,8 +31,7 @@ def explain(details: ErrorDetails, model: type[BaseModel], table: str) -> Mistak
     key = str(loc[-1])
     match kind:
         case "extra_forbidden":
-            owner = _INNER.get(str(loc[0]), model) if len(loc) > 1 else model
-            return unknown("key", key, tuple(name for name in owner.model_fields if not (name == "name" and table.startswith("[group"))))
+            return unknown("key", key, _keys(loc, model, table))
         case "missing":
             return Mistake("it is missing", f"`{key} = …` in {table}", "add it")
         case "literal_error":
@@ -49,9 +48,27 @@ def explain(details: ErrorDetails, model: type[BaseModel], table: str) -> Mistak
     return Mistake(found, expected, f"write {expected}")
 
 
+def nearest(details: ErrorDetails, model: type[BaseModel], table: str) -> tuple[int | str, ...]:
+    """Return the key that is nearest to an unknown key, both with what leads to them; empty for another mistake, and where none is near."""
+    loc = details["loc"]
+    if details["type"] != "extra_forbidden":
+        return ()
+    near = _near(str(loc[-1]), _keys(loc, model, table))
+    return (*loc[:-1], near) if near else ()
+
+
 def unknown(what: str, name: str, known: tuple[str, ...]) -> Mistake:
     """Say that a name is unknown; name the nearest right one."""
-    nearest = get_close_matches(name.lower(), known, n=1)
-    if nearest:
-        return Mistake(f"unknown {what}", f"`{nearest[0]}`", f"rename it to `{nearest[0]}`, or remove it")
+    if near := _near(name, known):
+        return Mistake(f"unknown {what}", f"`{near}`", f"rename it to `{near}`, or remove it")
     return Mistake(f"unknown {what}", f"one of {', '.join(sorted(known))}", "remove it, or correct its name")
+
+
+def _near(name: str, known: tuple[str, ...]) -> str:
+    return next(iter(get_close_matches(name.lower(), known, n=1)), "")
+
+
+def _keys(loc: tuple[int | str, ...], model: type[BaseModel], table: str) -> tuple[str, ...]:
+    """Return the keys that a section, or the table within it that `loc` leads to, may have."""
+    owner = _INNER.get(str(loc[0]), model) if len(loc) > 1 else model
+    return tuple(name for name in owner.model_fields if not (name == "name" and table.startswith("[group")))

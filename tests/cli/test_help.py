@@ -82,3 +82,22 @@ def test_every_command_that_a_message_or_a_page_advises_is_there() -> None:
         *re.findall(r"^(?:\$ )?maintainer ([a-z]+)", blocks, re.MULTILINE),
     }
     assert named <= set(COMMANDS), named - set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "web"), "maintainer run: it does not take 'web'\n    → to name a repository: maintainer run --repository web"),
+        (("status", "--jsno"), "maintainer status: it does not take '--jsno'\n    → did you mean --json?"),
+        (("run", "--reposotory=web"), "it does not take '--reposotory=web'\n    → did you mean --repository?"),
+        (("completion", "bash", "web"), "it does not take 'web'\n    → maintainer completion --help lists what it takes"),
+        (("accept",), "the following arguments are required: REPOSITORY\n"),
+    ],
+)
+def test_a_word_that_a_command_does_not_take_is_answered_with_what_to_write(
+    words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err

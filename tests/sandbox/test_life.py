@@ -118,7 +118,10 @@ def test_the_template_works_once_it_is_uncommented_and_an_edited_configuration_i
         ran = subprocess.run([COMMAND, "run", "--once", "--config", config], capture_output=True, text=True, check=False)
         assert ran.returncode == 3, ran.stdout + ran.stderr
         assert "maintainer accept web" in ran.stdout
-        edited = config.read_text()
+        assert daemon.keep_edited(place, SystemClock()) is None  # the template without its # is nothing that a person wrote
+        assert "ran already" in command("start", "--no-machines", "--directory", str(place)).stdout
+        edited = config.read_text().replace('name = "web"', 'name = "mine"')
+        config.write_text(edited)
     finally:
         stopped = command("stop", "--directory", str(place)).stdout
     (kept,) = tmp_path.glob("sb-*.toml")

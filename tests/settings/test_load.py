@@ -218,6 +218,13 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) 
     ]
 
 
+def test_a_misspelt_key_is_one_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(tmp_path, GOOD.replace("password =", "pasword =", 1))
+    (problem,) = caught.value.problems
+    assert problem.expected == "`password`"
+
+
 def test_no_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file"):
         load(tmp_path / "none.toml")
