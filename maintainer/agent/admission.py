@@ -14,6 +14,7 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents, read_snapshot
 from maintainer.core.admission import has_trees, judge_indexes
 from maintainer.core.findings import Finding, Kind
+from maintainer.core.moments import EPOCH, to_minute
 from maintainer.core.records import ADOPTED, Record, Records, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
@@ -231,7 +232,7 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
             _admit(run, made, key)
         failing = still
     for key in failing:
-        detail = f"seen {run.standing[key].first_seen:%Y-%m-%d %H:%M}"
+        detail = f"seen {to_minute(run.standing[key].first_seen)}"
         run.findings.append(Finding(Kind.INCOMPLETE, key, detail, run.standing[key].version.version_id))
         run.recorder.record("snapshot.incomplete", key=key)
         if key not in waiting:
@@ -306,7 +307,8 @@ def _evict(run: Run, made: Admission, key: str, why: str) -> None:
 def _record(run: Run, key: str, state: State, made: Admission, reason: str = "") -> Record:
     truth = run.standing[key]
     first_seen = truth.first_seen
-    if run.fold.is_first_contact and (snapshot := made.snapshots.get(key)) is not None:
+    # A repository that was copied from another bucket is older than its objects. But no store saw an object before 1970.
+    if run.fold.is_first_contact and (snapshot := made.snapshots.get(key)) is not None and snapshot.time >= EPOCH:
         first_seen = min(first_seen, snapshot.time)
     suspect, trees = "", False
     if (before := run.fold.records.get(key)) is not None:

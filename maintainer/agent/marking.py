@@ -9,6 +9,7 @@ from itertools import islice
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core.errors import StoreError
+from maintainer.core.moments import to_minute
 from maintainer.core.records import State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.revert import Mark, is_overdue
@@ -47,7 +48,10 @@ def mark(run: Run, opened: Opened) -> None:
 
 
 def _who_backs_up(run: Run, opened: Opened) -> str:
-    """Return whose backup is going on by the bucket's locks: a fresh one, not exclusive. Garbage and impossible ones tell nothing."""
+    """Return whose backup is going on by the bucket's locks: a fresh one, not exclusive. Garbage tells nothing.
+
+    restic refreshes a lock by putting another. So its object's date says how old it is, whatever time the host claims.
+    """
     for history in islice(histories(run.store.survey(f"{FileType.LOCK.value}/")), MOST_LOCKS):
         current = history.current
         if current.is_marker or current.size > MAXIMA[FileType.CONFIG]:
@@ -56,8 +60,8 @@ def _who_backs_up(run: Run, opened: Opened) -> str:
             lock = parse_lock(opened.master, run.store.read(current, MAXIMA[FileType.CONFIG]))
         except ValueError:
             continue
-        if not lock.exclusive and abs(run.now - lock.time) < FRESH:
-            return f"a backup of {lock.host!r} is going on, by its lock of {lock.time:%Y-%m-%d %H:%M}"
+        if not lock.exclusive and run.now - current.last_modified < FRESH:
+            return f"a backup of {lock.host!r} is going on, by its lock of {to_minute(current.last_modified)}"
     return ""
 
 

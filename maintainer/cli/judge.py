@@ -16,7 +16,7 @@ from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
 from maintainer.core.ledger import Fold
-from maintainer.core.moments import to_text
+from maintainer.core.moments import to_minute, to_text
 from maintainer.core.records import ADOPTED, State
 from maintainer.core.repofiles import FileType, is_meant
 
@@ -104,7 +104,7 @@ def _described(known: Fold, subjects: tuple[str, ...]) -> list[str]:
         reach = f", reaches {size(record.extent.size)}" if record.extent else ""
         found = [r.finding for r in known.findings.values() if r.finding.subject == key and r.standing is not Standing.GONE]
         why = "; ".join(f"{one.kind.value}: {one.detail}" for one in found) or "nothing speaks against it"
-        lines.append(f"{key.rpartition('/')[2][:12]}, seen {record.first_seen:%Y-%m-%d %H:%M}{reach} ({why})")
+        lines.append(f"{key.rpartition('/')[2][:12]}, seen {to_minute(record.first_seen)}{reach} ({why})")
     return lines
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from maintainer.core.errors import LedgerError
 from maintainer.core.findings import Finding, Kind, Reported, Standing
-from maintainer.core.records import Record, raw_record, record_of
+from maintainer.core.records import Record, padded, raw_record, record_of
 
 VERSION = 1
 GENESIS = "0" * 64
@@ -113,7 +113,8 @@ def digest(body: bytes) -> str:
 def decode_entry(body: bytes) -> Entry:
     """Read an entry; LedgerError for anything that `encode` would not have written."""
     try:
-        raw = _load(body)
+        text = padded(body.decode())
+        raw = _load(text)
         entry = Entry(
             **{
                 **raw,
@@ -125,7 +126,7 @@ def decode_entry(body: bytes) -> Entry:
                 "base": tuple(Segment(*one) for one in raw.get("base", ())),
             }
         )
-        if entry.encode() != body:
+        if entry.encode() != text.encode():
             raise ValueError(NOT_CANONICAL)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(f"an entry is unreadable ({error})") from error
@@ -135,7 +136,7 @@ def decode_entry(body: bytes) -> Entry:
 def decode_judgement(body: bytes) -> Judgement:
     """Read a judgement; LedgerError for anything that `encode` would not have written."""
     try:
-        raw = _load(body)
+        raw = _load(body.decode())
         if _write({"v": VERSION, **raw}).encode() != body:
             raise ValueError(NOT_CANONICAL)
         judgement = Judgement(**{**raw, "subjects": tuple(raw["subjects"])})
@@ -166,8 +167,8 @@ def _write(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _load(body: bytes) -> dict[str, Any]:
-    raw = json.loads(body)
+def _load(text: str) -> dict[str, Any]:
+    raw = json.loads(text)
     if not isinstance(raw, dict) or raw.pop("v") != VERSION:
         raise ValueError("not of this version")
     return raw

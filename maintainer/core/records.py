@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import asdict, dataclass
@@ -164,6 +165,17 @@ _text = lru_cache(4096)(to_text)
 def _moment(text: str) -> datetime:
     """Return a moment: the same one for the same text, and most of an entry's records share a few."""
     return from_text(text)
+
+
+def padded(text: str) -> str:
+    """Return a ledger's text with four digits to each year: version 0.1 wrote years below 1000 without the zeros.
+
+    A field's name in quotation marks can not stand in a value: there each mark has a backslash before it.
+    """
+    return _UNPADDED.sub(lambda found: f"{found[1]}{found[2]:0>4}-", text)
+
+
+_UNPADDED = re.compile(r'("(?:first_seen|since)":")(\d{1,3})-')
 
 
 def read_record(text: str) -> Record:

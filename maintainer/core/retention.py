@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from maintainer.core.amounts import size
 from maintainer.core.entries import Group
-from maintainer.core.moments import to_text
+from maintainer.core.moments import earlier, later, to_minute, to_text
 from maintainer.core.records import Extent
 
 DAY = timedelta(days=1)
@@ -120,7 +120,7 @@ def judge(
     late: dict[Group, str] = {
         group: "none has ever come"
         for group, every in expected.items()
-        if group not in by_group and (by_group or since + (2 * every or limits.stale) < now)
+        if group not in by_group and (by_group or later(since, 2 * every or limits.stale) < now)
     }
     extents: dict[str, Extent] = {}
     crowded: dict[str, str] = {}
@@ -131,7 +131,7 @@ def judge(
         crowded |= judged.crowded
         suspect += judged.suspect
         for candidate in judged.plausible:
-            (waiting if candidate.first_seen + limits.probation > now else counting).append(candidate)
+            (waiting if later(candidate.first_seen, limits.probation) > now else counting).append(candidate)
         if why := judged.why_stale(now):
             stale[group] = why
         if group in expected and (why := judged.why_late(now)):
@@ -166,10 +166,10 @@ class _Group:
 
     def _why_its_time_is(self, candidate: Candidate) -> tuple[str, ...]:
         limits = self._limits
-        claims, arrived = f"{candidate.time:%Y-%m-%d %H:%M}", f"{candidate.first_seen:%Y-%m-%d %H:%M}"
-        if candidate.time > candidate.first_seen + limits.skew:
+        claims, arrived = to_minute(candidate.time), to_minute(candidate.first_seen)
+        if candidate.time > later(candidate.first_seen, limits.skew):
             return (f"claims {claims}, but was there at {arrived}",)
-        if candidate.time < candidate.first_seen - limits.longest_backup:
+        if candidate.time < earlier(candidate.first_seen, limits.longest_backup):
             return (f"claims {claims}, more than {limits.longest_backup.days} days before it arrived at {arrived}",)
         return ()
 
@@ -183,7 +183,7 @@ class _Group:
         days: dict[date, int] = {}
         first = marked = 0
         for last, candidate in enumerate(found):
-            while found[first].first_seen <= candidate.first_seen - DAY:
+            while found[first].first_seen <= earlier(candidate.first_seen, DAY) and first < last:
                 one = found[first]
                 if one.extent is not None and not one.suspect and not one.extent.why:
                     days[one.first_seen.date()] = days.get(one.first_seen.date(), 0) + 1
@@ -191,7 +191,7 @@ class _Group:
             if candidate.extent is not None:
                 continue
             count = last - first + 1
-            if count > (most := self._most_a_day(days, candidate.first_seen - DAY)):
+            if count > (most := self._most_a_day(days, earlier(candidate.first_seen, DAY))):
                 for one in found[max(first, marked) : last + 1]:
                     reasons[one.id] = f"one of {count} within a day, where {most} would be usual at most"
                 marked = last + 1
@@ -252,7 +252,7 @@ class _Group:
         if not self.plausible:
             return "no snapshot is plausible"
         newest = self.plausible[-1].first_seen
-        return f"the newest plausible snapshot is of {newest:%Y-%m-%d %H:%M}" if newest + limit < now else ""
+        return f"the newest plausible snapshot is of {to_minute(newest)}" if later(newest, limit) < now else ""
 
 
 @dataclass(frozen=True, slots=True)

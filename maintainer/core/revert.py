@@ -10,6 +10,7 @@ from itertools import islice
 
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.ledger import Fold
+from maintainer.core.moments import later
 from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
 from maintainer.core.versions import Examine, KeyHistory, Look, ObjectVersion
@@ -95,7 +96,7 @@ def due(key: str, record: Record, histories: Mapping[str, KeyHistory], fold: Fol
         return False
     folder = key.partition("/")[0]
     if folder == FileType.INDEX.value:
-        return record.ours or record.first_seen + terms.grace <= terms.now
+        return record.ours or later(record.first_seen, terms.grace) <= terms.now
     if folder != FileType.PACK.value:
         return True
     if record.since + terms.grace > terms.now:
@@ -122,7 +123,7 @@ def is_overdue(key: str, fold: Fold, terms: Terms) -> bool:
 def packs_are_held(fold: Fold, terms: Terms) -> str:
     """Return why no pack may be marked in this run, or nothing."""
     for key, record in fold.records.select(state=State.INCOMPLETE):
-        if record.first_seen + terms.probation > terms.now:
+        if later(record.first_seen, terms.probation) > terms.now:
             return f"{key} is incomplete and undecided"
     if any(record.reason == ADOPTED for _, record in fold.records.select(state=State.DOOMED)):
         return "what was hidden before first contact is undecided"

@@ -7,7 +7,7 @@ from heapq import merge
 from itertools import chain, groupby, islice
 
 from maintainer.core.entries import Segment, broken, digest
-from maintainer.core.records import Records, State, Text, state_in
+from maintainer.core.records import Records, State, Text, padded, state_in
 
 INLINE = 100
 """An entry with more changes than this has them in segments."""
@@ -26,7 +26,7 @@ def cut(texts: Iterable[Text]) -> Iterator[tuple[int, bytes]]:
 
 def read(segment: Segment, body: bytes) -> list[Text]:
     """Return the keys and texts of a segment; LedgerError if it is not what the entry names."""
-    lines = body.decode(errors="replace").split("\n")[:-1]
+    lines = padded(body.decode(errors="replace")).split("\n")[:-1]
     if digest(body) != segment.name or len(lines) != segment.records:
         raise broken(f"segment {segment.name} was altered")
     return [parse(line) for line in lines]

@@ -105,9 +105,8 @@ def open_key(key: KeyFile, password: str) -> MasterKey:
 
 @dataclass(frozen=True, slots=True)
 class LockFile:
-    """A lock as it claims to be: when it was last refreshed, by which host, and whether it wants to be alone."""
+    """A lock as it claims to be: of which host, and whether it wants to be alone. When it was refreshed its object's date tells."""
 
-    time: datetime
     host: str
     exclusive: bool
 
@@ -116,7 +115,7 @@ def parse_lock(key: MasterKey, body: bytes) -> LockFile:
     """Open and read a lock."""
     raw = _open(key, body, "lock")
     try:
-        return LockFile(from_text(_text(raw["time"])), _text(raw.get("hostname", "")), raw.get("exclusive") is True)
+        return LockFile(_text(raw.get("hostname", "")), raw.get("exclusive") is True)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FormatError(f"no lock: {error}") from error
 

@@ -13,8 +13,8 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_lies import Guarded, guarded
 
 
-def hold(one: Guarded, at: datetime) -> None:
-    raw = {"time": to_text(at), "exclusive": False, "hostname": "web1", "username": "root", "pid": 1}
+def hold(one: Guarded, at: datetime, *, exclusive: bool = False) -> None:
+    raw = {"time": to_text(at), "exclusive": exclusive, "hostname": "web1", "username": "root", "pid": 1}
     lock = forge.forged(FileType.LOCK, forge.seal(one.repository.master_key(), forge.compact(raw)))
     one.repository.put(lock.key, lock.body)
 
@@ -43,16 +43,17 @@ def test_a_live_backup_is_respected_up_to_a_limit(timed_sandbox: Sandbox, tmp_pa
         one.repository.verify(snapshot)
 
 
-def test_a_stale_an_exclusive_and_an_impossible_lock_and_garbage_hold_nothing(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_stale_and_an_exclusive_lock_and_garbage_hold_nothing(timed_sandbox: Sandbox, tmp_path: Path) -> None:
     one = guarded(timed_sandbox, tmp_path, Keep(last=3))
     one.day += 20
     one.live(1)
     one.maintained.run()
     one.day += 8
     one.live(1)
-    hold(one, one.now - timedelta(minutes=31))
     hold(one, one.now + timedelta(days=3000))
-    for key in one.repository.objects("locks/"):
+    one.maintained.pass_days(one.day + 0.03)
+    hold(one, one.now, exclusive=True)
+    for key in one.repository.objects("locks/")[:1]:
         one.repository.put(key, b"garbage")
     damage.litter_with_garbage(one.repository, one.now)
     ran = one.maintained.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -243,3 +244,25 @@ def test_what_a_person_rejects_goes_and_is_endorsed_no_more(state: State | None,
 def test_what_a_person_endorses_stays_endorsed() -> None:
     entries = chain(entry("first"), entry(changes={KEY: record(State.ADMITTED)}), entry(judgements=1))
     assert fold(entries, judged(("endorse", (KEY,)))).endorsed == {KEY}
+
+
+def unpadded(body: bytes) -> bytes:
+    """Write years below 1000 as version 0.1 did."""
+    return re.sub(rb'("(?:first_seen|since)":")0+', rb"\1", body)
+
+
+@pytest.mark.parametrize("year", [1, 10, 999])
+def test_an_entry_with_years_that_were_written_without_zeros_is_read(year: int) -> None:
+    early = record(State.ADMITTED, first_seen=WHEN.replace(year=year))
+    (body,) = chain(entry("first", changes={KEY: early}))
+    old = unpadded(body)
+    assert old != body
+    folded = fold([old], [])
+    assert folded.records[KEY] == early
+    assert folded.head == (1, digest(old))
+
+
+@given(st.text(), st.text(), st.sampled_from(['"first_seen":"1-01-01T00:00:00Z', '\\"since\\":\\"1-', "1-01-01T00:00:00Z"]))
+def test_no_text_that_a_host_chooses_is_taken_for_such_a_year(host: str, path: str, looks_like: str) -> None:
+    told = entry(observed=((host + looks_like, (looks_like + path,)),), changes={KEY: record(State.EVICTED, reason=looks_like + host)})
+    assert decode_entry(told.encode()) == told

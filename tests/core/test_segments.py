@@ -173,3 +173,12 @@ def test_a_base_is_due_when_half_has_changed_since_the_last() -> None:
     ledger = Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), from_(store))
     assert not ledger.is_base_due
     assert ledger.fold.records == MANY
+
+
+def test_a_segment_with_years_that_were_written_without_zeros_is_read() -> None:
+    early = RecordsInMemory({key: replace(one, first_seen=WHEN.replace(year=7)) for key, one in MANY.items()})
+    old = {key: text.replace('"0007-', '"7-') for key, text in early.texts()}
+    store: dict[str, bytes] = {}
+    entry = Entry(0, GENESIS, "first", "r", to_text(WHEN), "web", segments=kept(old.items(), store), base=kept(old.items(), store))
+    assert b'"7-' in next(iter(store.values()))
+    assert fold([entry.encode()], [], from_(store)).records == early
