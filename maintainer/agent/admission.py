@@ -24,7 +24,7 @@ from maintainer.edges.inorder import in_order
 from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.viewserver import scratch_version
 from maintainer.format import files
-from maintainer.format.crypto import FormatError
+from maintainer.format.boundary import FormatError
 from maintainer.format.indexes import StrangeError
 
 MOST_NEW_KEYS = 10

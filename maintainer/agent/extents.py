@@ -20,7 +20,7 @@ from maintainer.core.seentrees import SeenTree
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import Shown
 from maintainer.edges.inorder import in_order
-from maintainer.format.crypto import FormatError
+from maintainer.format.boundary import FormatError
 from maintainer.format.indexes import read_index
 from maintainer.format.trees import Tree, read_tree
 

@@ -7,7 +7,7 @@ from maintainer.core.admission import contents
 from maintainer.core.repofiles import MAXIMA, parse_key
 from maintainer.core.versions import ObjectVersion
 from maintainer.format import files
-from maintainer.format.crypto import FormatError
+from maintainer.format.boundary import FormatError
 from maintainer.format.indexes import read_index
 
 INFLATES = 50

@@ -10,7 +10,8 @@ from maintainer.core.errors import ConfigurationError, HeldError, NotFoundError,
 from maintainer.core.records import Record, State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.versions import ObjectVersion
-from maintainer.format.crypto import FormatError, MasterKey
+from maintainer.format.boundary import FormatError
+from maintainer.format.crypto import MasterKey
 from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse_config, parse_key
 
 IDENTITY = "maintainer/"

@@ -25,7 +25,7 @@ from maintainer.core.repofiles import FileType
 from maintainer.core.view import View
 from maintainer.edges import restic, secrets
 from maintainer.edges.viewserver import Permissions
-from maintainer.format.crypto import FormatError
+from maintainer.format.boundary import FormatError
 from maintainer.format.files import KeyFile, open_key
 from maintainer.settings.load import LAUNCHED, Settings, on_this_machine
 from maintainer.settings.models import RepositorySection

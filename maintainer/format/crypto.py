@@ -14,16 +14,14 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
+from maintainer.format.boundary import FormatError
+
 IV, MAC = 16, 16
 COMPRESSED = 2
 """The first byte of a compressed unpacked file in repository format 2."""
 PIECE = 1 << 20
 LARGEST_WINDOW = 1 << 25
 """Bytes that decompression may look back: restic's own encoder looks back 8 MiB at most."""
-
-
-class FormatError(ValueError):
-    """The bytes are not what restic would have written, or are more than the limit allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +37,14 @@ class MasterKey:
         return "MasterKey(…)"
 
 
+def memory_of(n: int, r: int, p: int) -> int:
+    """Return the bytes that scrypt takes, as OpenSSL counts them: p lanes, n blocks that one lane is mixed with, and two to mix in."""
+    return 128 * r * (n + p + 2)
+
+
 def derive(password: str, salt: bytes, *, n: int, r: int, p: int) -> MasterKey:
-    """Derive a key file's user key. The caller has bounded n, r and p: memory is 128·n·r bytes, work n·r·p."""
-    raw = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, dklen=64, maxmem=128 * n * r + 128 * r * p + (1 << 20))
+    """Derive a key file's user key. The caller has bounded n, r and p."""
+    raw = hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p, dklen=64, maxmem=memory_of(n, r, p))
     return MasterKey(raw[:32], raw[32:48], raw[48:64])
 
 

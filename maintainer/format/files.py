@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from maintainer.core.moments import from_text
-from maintainer.format.crypto import FormatError, MasterKey, decrypt, derive, unpack
+from maintainer.format.boundary import FormatError, reader
+from maintainer.format.crypto import MasterKey, decrypt, derive, memory_of, unpack
 
 MEMORY_LIMIT = 128 << 20
 WORK_LIMIT = 1 << 24
@@ -19,6 +21,7 @@ INFLATED = {"snapshot": 16 << 20, "config": 64 << 10, "lock": 64 << 10}
 PARSED = 96 << 20
 """The most memory, in bytes, that any JSON may come to as objects of Python's: lists of nothing come to twenty times their text."""
 MASTER_KEY_JSON = 4096
+MASTER_KEY_BYTES = (32, 16, 16)
 CLAIMED = (("user", "username"), ("host", "hostname"), ("created", "created"))
 
 
@@ -41,8 +44,11 @@ class KeyFile:
 
     @property
     def is_affordable(self) -> bool:
-        """Tell whether opening it stays within the limits of memory and work."""
-        return 128 * self.n * self.r <= MEMORY_LIMIT and self.n * self.r * self.p <= WORK_LIMIT
+        """Tell whether opening it stays within the limits of memory and work, all three counted together.
+
+        A block of 128·r bytes is mixed n times in each of p lanes; and p lanes are filled first, which costs as much as mixing 8 times.
+        """
+        return memory_of(self.n, self.r, self.p) <= MEMORY_LIMIT and (self.n + 8) * self.r * self.p <= WORK_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +70,26 @@ class SnapshotFile:
     tree: str
 
 
+@reader("key file")
 def parse_key(body: bytes) -> KeyFile:
     """Read a key file; FormatError for anything else."""
     raw = _object(body)
-    try:
-        if raw["kdf"] != "scrypt":
-            raise FormatError("a key derivation that restic does not use")
-        made = KeyFile(
-            n=_count(raw["n"]),
-            r=_count(raw["r"]),
-            p=_count(raw["p"]),
-            salt=base64.b64decode(raw["salt"]),
-            sealed=base64.b64decode(raw["data"]),
-            **{name: _text(raw.get(field) or "") for name, field in CLAIMED},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"no key file: {error}") from error
+    if raw["kdf"] != "scrypt":
+        raise FormatError("a key derivation that restic does not use")
+    made = KeyFile(
+        n=_count(raw["n"]),
+        r=_count(raw["r"]),
+        p=_count(raw["p"]),
+        salt=_bytes(raw["salt"]),
+        sealed=_bytes(raw["data"]),
+        **{name: _text(raw.get(field) or "") for name, field in CLAIMED},
+    )
     if made.n < 2 or made.n & (made.n - 1):  # noqa: PLR2004 - scrypt's own condition
         raise FormatError("scrypt's N is no power of two")
     return made
 
 
+@reader("master key")
 def open_key(key: KeyFile, password: str) -> MasterKey:
     """Open a key file; WrongPasswordError if this is not its password, FormatError if it would cost too much."""
     if not key.is_affordable:
@@ -97,10 +102,10 @@ def open_key(key: KeyFile, password: str) -> MasterKey:
     if len(plain) > MASTER_KEY_JSON:
         raise FormatError("its master key is too long")
     raw = _object(plain)
-    try:
-        return MasterKey(base64.b64decode(raw["encrypt"]), base64.b64decode(raw["mac"]["k"]), base64.b64decode(raw["mac"]["r"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError("its master key is malformed") from error
+    made = MasterKey(_bytes(raw["encrypt"]), _bytes(raw["mac"]["k"]), _bytes(raw["mac"]["r"]))
+    if (len(made.encrypt), len(made.mac_k), len(made.mac_r)) != MASTER_KEY_BYTES:
+        raise FormatError("its master key is malformed")
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +116,26 @@ class LockFile:
     exclusive: bool
 
 
+@reader("lock")
 def parse_lock(key: MasterKey, body: bytes) -> LockFile:
-    """Open and read a lock."""
+    """Open and read a lock; FormatError for anything else."""
     raw = _open(key, body, "lock")
-    try:
-        return LockFile(_text(raw.get("hostname", "")), raw.get("exclusive") is True)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"no lock: {error}") from error
+    return LockFile(_text(raw.get("hostname") or ""), raw.get("exclusive") is True)
 
 
+@reader("config")
 def parse_config(key: MasterKey, body: bytes) -> Config:
-    """Open and read config."""
+    """Open and read config; FormatError for anything else."""
     raw = _open(key, body, "config")
-    try:
-        return Config(str(raw["id"]), int(raw["version"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"no config: {error}") from error
+    return Config(_text(raw["id"]), _count(raw["version"]))
 
 
+@reader("snapshot")
 def parse_snapshot(key: MasterKey, body: bytes) -> SnapshotFile:
-    """Open and read a snapshot."""
+    """Open and read a snapshot; FormatError for anything else."""
     raw = _open(key, body, "snapshot")
-    try:
-        paths, tags = raw.get("paths"), raw.get("tags")
-        return SnapshotFile(from_text(_text(raw["time"])), _text(raw.get("hostname", "")), _texts(paths), _texts(tags), _text(raw["tree"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"no snapshot: {error}") from error
+    paths, tags = raw.get("paths"), raw.get("tags")
+    return SnapshotFile(from_text(_text(raw["time"])), _text(raw.get("hostname") or ""), _texts(paths), _texts(tags), _text(raw["tree"]))
 
 
 def _open(key: MasterKey, body: bytes, kind: str) -> dict[str, Any]:
@@ -147,11 +146,8 @@ def _object(body: bytes) -> dict[str, Any]:
     dearest = _dearest(body)
     if dearest > PARSED:
         raise FormatError(f"its JSON may take {dearest >> 20} MiB of memory")
-    try:
-        # As strict as Go, which restic is read by: UTF-8 alone. Python would guess at UTF-16.
-        raw = json.loads(body.decode(), object_pairs_hook=folded)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"no JSON: {error}") from error
+    # As strict as Go, which restic is read by: UTF-8 alone, where Python would guess at UTF-16, and no NaN.
+    raw = json.loads(body.decode(), object_pairs_hook=folded, parse_constant=_refuse)
     if not isinstance(raw, dict):
         raise FormatError("no JSON object")
     return raw
@@ -171,10 +167,19 @@ def folded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return raw
 
 
+def _refuse(constant: str) -> object:
+    raise FormatError(f"{constant}, which is no JSON")
+
+
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise FormatError("a cost that is no positive number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 1 << 32:
+        raise FormatError("a number that is not positive, or too large")
     return value
+
+
+def _bytes(value: object) -> bytes:
+    """Read base64 as Go does, which passes over the ends of lines and takes nothing else that is none of its letters."""
+    return base64.b64decode(_text(value).replace("\r", "").replace("\n", ""), validate=True)
 
 
 def _list(value: object) -> list[Any]:
@@ -186,9 +191,13 @@ def _list(value: object) -> list[Any]:
 
 
 def _text(value: object) -> str:
+    """Take a text as Go does, to which half of a surrogate pair is an unknown letter: Python would fail over it in printing."""
     if not isinstance(value, str):
         raise FormatError("a field that should be text")
-    return value
+    return _HALVES.sub("\ufffd", value)
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def _texts(values: object) -> tuple[str, ...]:

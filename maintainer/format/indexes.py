@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from maintainer.core.admission import Blob
-from maintainer.format.crypto import FormatError, MasterKey, decrypt, inflate
+from maintainer.format.boundary import FormatError, readers
+from maintainer.format.crypto import MasterKey, decrypt, inflate
 
 INFLATED = 96 << 20
 """The largest JSON that is read, in bytes: restic ends an index at 50,000 blobs and one pack more, which has 409,000 at most."""
@@ -33,6 +34,7 @@ class StrangeError(FormatError):
     """It is authentic, and not in restic's own form: another reader might take it otherwise than ours."""
 
 
+@readers("index")
 def read_index(key: MasterKey, body: bytes) -> Iterator[tuple[str, tuple[Blob, ...]]]:
     """Open an index, and yield each pack (it may come more than once) with blobs that it is said to hold.
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from maintainer.format.crypto import FormatError, MasterKey, decompress, decrypt
+from maintainer.format.boundary import FormatError, reader
+from maintainer.format.crypto import MasterKey, decompress, decrypt
 from maintainer.format.files import folded
 
 INFLATED = 4 << 30
@@ -27,6 +28,7 @@ class Tree:
     blobs: frozenset[bytes] = field(default=frozenset(), repr=False)
 
 
+@reader("tree")
 def read_tree(key: MasterKey, sealed: bytes, *, compressed: bool) -> Tree:
     """Open a tree blob; FormatError where it is not as restic writes one, or could be read in two ways.
 
@@ -37,13 +39,10 @@ def read_tree(key: MasterKey, sealed: bytes, *, compressed: bool) -> Tree:
     plain = decrypt(key, sealed)
     for node in _nodes(decompress(plain, INFLATED) if compressed else iter((plain,))):
         kind = node.get("type")
-        try:
-            if kind == "file":
-                blobs.update(map(_id, node.get("content") or ()))
-            elif kind == "dir":
-                trees.add(_id(node["subtree"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(f"no tree: {error}") from error
+        if kind == "file":
+            blobs.update(map(_id, node.get("content") or ()))
+        elif kind == "dir":
+            trees.add(_id(node["subtree"]))
     return Tree(frozenset(trees), frozenset(blobs))
 
 
@@ -113,8 +112,6 @@ class _Text:
                 if len(self._held) - self._at > LONGEST_NODE or not self._more(wanted):
                     raise FormatError(f"no tree: {error}") from error
                 wanted *= 2
-            except RecursionError as error:
-                raise FormatError("no tree: nested too deep") from error
             else:
                 break
         if not isinstance(raw, dict):
@@ -125,9 +122,6 @@ class _Text:
     def _more(self, pieces: int) -> bool:
         """Hold more text; return whether there was any."""
         fresh = list(islice(self._pieces, pieces))
-        try:
-            self._held = self._held[self._at :] + self._decoder.decode(b"".join(fresh), final=not fresh)
-        except UnicodeDecodeError as error:
-            raise FormatError("no tree: it is not UTF-8") from error
+        self._held = self._held[self._at :] + self._decoder.decode(b"".join(fresh), final=not fresh)
         self._at = 0
         return bool(fresh)

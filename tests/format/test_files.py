@@ -16,7 +16,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maintainer.format.crypto import FormatError, MasterKey, decrypt, encrypt
+from maintainer.format.boundary import FormatError
+from maintainer.format.crypto import MasterKey, decrypt, encrypt
 from maintainer.format.files import WrongPasswordError, open_key, parse_config, parse_key, parse_snapshot
 from maintainer.format.indexes import read_index
 from maintainer.sandbox.daemon import Sandbox

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from maintainer.core.admission import Blob, contents
 from maintainer.drill import forge
 from maintainer.format import crypto, indexes
-from maintainer.format.crypto import FormatError, MasterKey, encrypt
+from maintainer.format.boundary import FormatError
+from maintainer.format.crypto import MasterKey, encrypt
 from maintainer.format.indexes import StrangeError, read_index
 
 KEY = MasterKey(b"e" * 32, b"k" * 16, b"r" * 16)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from maintainer.drill import forge
 from maintainer.drill.target import true_contents
 from maintainer.format import crypto
-from maintainer.format.crypto import FormatError, MasterKey, encrypt
+from maintainer.format.boundary import FormatError
+from maintainer.format.crypto import MasterKey, encrypt
 from maintainer.format.files import parse_snapshot
 from maintainer.format.trees import Tree, read_tree
 from maintainer.sandbox.daemon import Sandbox

@@ -22,7 +22,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from maintainer.drill.forge import cheaper_key
-from maintainer.format.crypto import FormatError, MasterKey
+from maintainer.format.boundary import FormatError
+from maintainer.format.crypto import MasterKey
 from maintainer.format.files import open_key, parse_key
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.buckets import client
