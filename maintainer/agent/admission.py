@@ -13,6 +13,7 @@ from maintainer.agent.proving import failing_among, index_anew, is_complete, pro
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents, read_snapshot
 from maintainer.core.admission import has_trees, judge_indexes
+from maintainer.core.amounts import counted
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.moments import EPOCH, to_minute
 from maintainer.core.records import ADOPTED, Record, Records, State
@@ -27,7 +28,11 @@ from maintainer.format import files
 from maintainer.format.boundary import FormatError
 from maintainer.format.indexes import StrangeError
 
-MOST_NEW_KEYS = 10
+TRIED_KEYS = 20
+"""How many keys restic tries with its password before it gives up (its `maxKeys`): those of the repository and strange ones together."""
+TOLD_KEYS = 3
+"""How many new keys are told of one by one: a person adds one, or two."""
+TOO_MANY_KEYS = f"more keys than the {TRIED_KEYS} that restic tries"
 READERS = 8
 TAKEN_BACK = "taken back"
 HIDDEN = "it was hidden before first contact"
@@ -62,7 +67,7 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     new = [key for key in plan.new if key not in uncommitted]
     small = _open_small(run, new, opened, made)
     made.snapshots |= small.snapshots
-    _admit_keys(run, [key for key in new if _kind(key) is FileType.KEY], made)
+    _admit_keys(run, [key for key in new if _kind(key) is FileType.KEY], opened, made)
     _admit_indexes(run, small, new, opened, made)
     _admit_config(run, opened, made)
     run.cache = cache_for(run, made.changes)
@@ -106,21 +111,59 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
     return small
 
 
-def _admit_keys(run: Run, new: list[str], made: Admission) -> None:
-    for number, key in enumerate(sorted(new)):
-        version = run.standing[key].version
-        why = "more new keys than anybody needs" if number >= MOST_NEW_KEYS else ""
-        try:
-            if not files.parse_key(run.store.read(version, MAXIMA[FileType.KEY])).is_affordable:
-                why = "opening it would cost more than the limit"
-        except ValueError as error:
-            why = f"it is no key file: {error}"
-        if why:
-            _condemn(run, made, Kind.GARBAGE, key, why)
-        elif key in run.fold.accepted_keys:
+def _admit_keys(run: Run, new: list[str], opened: Opened, made: Admission) -> None:
+    """Pin the keys that a person accepted. Of the others as many stay as restic still tries; nobody may use them, but they are told of."""
+    strangers: list[str] = []
+    pinned = sum(1 for _ in run.fold.records.keys_in(f"{FileType.KEY.value}/", State.ADMITTED))
+    for key in sorted(new, key=lambda key: (key not in run.fold.accepted_keys, run.standing[key].first_seen, key)):
+        if key in run.fold.accepted_keys:
             _admit(run, made, key)
+            pinned += 1
+        elif pinned + len(strangers) < TRIED_KEYS:
+            if why := _why_no_key(run, key, opened):
+                _condemn(run, made, Kind.GARBAGE, key, why)
+            else:
+                strangers.append(key)
         else:
-            run.findings.append(Finding(Kind.NEW_KEY, key, "", version.version_id))
+            _evict(run, made, key, TOO_MANY_KEYS)
+    _tell_of_strangers(run, strangers, [key for key in new if key in made.changes and made.changes[key].reason == TOO_MANY_KEYS])
+
+
+def _why_no_key(run: Run, key: str, opened: Opened) -> str:
+    """Return why a new key must not stay where restic looks for keys; empty where it may.
+
+    restic takes the first key that its password opens, and fails where that is not the repository's: so such a key stops every host.
+    """
+    try:
+        file = files.parse_key(run.store.read(run.standing[key].version, MAXIMA[FileType.KEY]))
+        if not file.is_affordable:
+            return "opening it would cost more than the limit"
+        if files.open_key(file, opened.password) != opened.master:
+            return "the repository's password opens it to another master key"
+    except files.WrongPasswordError:
+        return ""
+    except ValueError as error:
+        return f"it is no key file: {error}"
+    return ""
+
+
+def _tell_of_strangers(run: Run, strangers: list[str], evicted: list[str]) -> None:
+    """Report new keys: few of them each; many as one finding, which names those that a person may accept; and what was evicted as one."""
+    folder = f"{FileType.KEY.value}/"
+    if len(strangers) > TOLD_KEYS:
+        told = f"{len(strangers)} new keys: {', '.join(map(short, sorted(strangers)))}"
+        run.findings.append(Finding(Kind.NEW_KEY, folder, told, _of_all(strangers)))
+    else:
+        for key in strangers:
+            run.findings.append(Finding(Kind.NEW_KEY, key, "", run.standing[key].version.version_id))
+    if evicted:
+        told = f"{counted(len(evicted), 'key')} more than the {TRIED_KEYS} that restic tries, for example {short(min(evicted))}"
+        run.findings.append(Finding(Kind.GARBAGE, folder, told, _of_all(evicted)))
+
+
+def _of_all(keys: list[str]) -> str:
+    """Return the evidence of a finding about several objects: the same for the same ones."""
+    return hashlib.sha256(" ".join(sorted(keys)).encode()).hexdigest()[:16]
 
 
 def _admit_config(run: Run, opened: Opened, made: Admission) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 
-from maintainer.agent.run import Opened, Run
+from maintainer.agent.run import Opened, Run, short
 from maintainer.core.errors import ConfigurationError, HeldError, NotFoundError, PasswordError, Problem
+from maintainer.core.job import RepositoryJob
 from maintainer.core.records import Record, State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.versions import ObjectVersion
@@ -16,6 +17,8 @@ from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse
 
 IDENTITY = "maintainer/"
 LONGEST_IDENTITY = 1 << 20
+MOST_TRIED = 40
+"""How many keys a run tries to open: whoever could put into the bucket before first contact may have put any number."""
 
 
 def has_other_identity(run: Run) -> bool:
@@ -58,7 +61,7 @@ def pin(run: Run, password: str) -> dict[str, Record]:
             f"there is no restic repository at {run.job.place}", guidance="correct the location, or make one: restic init, as the host"
         )
     found = _oldest_sound_keys(run)
-    master = open_any(found, password, run.job.name)[1]
+    master = open_any(found, password, run.job)[1]
     now = run.now
     pins = {
         key: Record(State.ADMITTED, version.version_id, version.size, version.last_modified, now) for key, (version, _) in found.items()
@@ -92,7 +95,7 @@ def _oldest_sound_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
 
 def open_pinned(run: Run, password: str) -> Opened:
     """Open the repository with a pinned key, as it stands after revert, or with one that a person accepted since."""
-    key, master = open_any(trusted_keys(run), password, run.job.name)
+    key, master = open_any(trusted_keys(run), password, run.job)
     return Opened(key, master, password)
 
 
@@ -106,21 +109,34 @@ def trusted_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
     return found
 
 
-def open_any(keys: dict[str, tuple[ObjectVersion, KeyFile]], password: str, name: str) -> tuple[str, MasterKey]:
-    """Return the first key that the password opens. PasswordError tells a wrong password from damaged keys."""
+def open_any(keys: dict[str, tuple[ObjectVersion, KeyFile]], password: str, job: RepositoryJob) -> tuple[str, MasterKey]:
+    """Return the first key that the password opens, oldest first, for no host dates one back. A key may cost seconds: not all are tried.
+
+    PasswordError tells a wrong password, damaged keys, and too many keys from each other.
+    """
     is_wrong = False
-    for key, (_, file) in sorted(keys.items(), key=lambda item: item[1][0].last_modified):
+    meant = {key: one for key, one in keys.items() if short(key).startswith(job.key)}
+    oldest = sorted(meant.items(), key=lambda item: (item[1][0].last_modified, item[0]))
+    for key, (_, file) in oldest[:MOST_TRIED]:
         try:
             return key, open_key(file, password)
         except WrongPasswordError:
             is_wrong = True
         except FormatError:
             continue
+    if len(oldest) > MOST_TRIED:
+        raise PasswordError(
+            f"{job.name}: the password opens none of the {MOST_TRIED} oldest keys, of {len(oldest)} that lie there",
+            guidance="correct the `password` source, or name the key that it opens: key = ID, from the host's `restic key list`",
+        )
+    if job.key and not meant:
+        guidance = "correct the repository's `key`, or remove it"
+        raise PasswordError(f"{job.name}: no sound key's id begins with {job.key}", guidance=guidance)
     if is_wrong:
         raise PasswordError(
-            f"{name}: wrong password: no key of the repository opens with it", guidance="correct the repository's `password` source"
+            f"{job.name}: wrong password: no key of the repository opens with it", guidance="correct the repository's `password` source"
         )
     raise PasswordError(
-        f"{name}: the repository's keys are damaged or missing: no version of any is sound",
+        f"{job.name}: the repository's keys are damaged or missing: no version of any is sound",
         guidance="put a key file back from a copy, or from the host's local repository",
     )

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import hashlib
 import json
+import re
 
 from maintainer.cli import common
 from maintainer.cli.commands import declare
@@ -139,7 +140,8 @@ def _accepting(known: Fold, name: str) -> list[str]:
 
 def _changes(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
     """Return what accept concerns: a config that was reported as overwritten, in that version, and new keys."""
-    offered = {f.subject.rpartition("/")[2]: f.subject for r in known.findings.values() if (f := r.finding).kind is Kind.NEW_KEY}
+    new_keys = [r.finding for r in known.findings.values() if r.finding.kind is Kind.NEW_KEY]
+    offered = {name: f"keys/{name}" for one in new_keys for name in re.findall("[0-9a-f]{64}", f"{one.subject} {one.detail}")}
     config = next((r.finding for r in known.findings.values() if r.finding.identity == f"{Kind.OVERWRITTEN.value}:config"), None)
     subjects: list[str] = []
     for one in names:

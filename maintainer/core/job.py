@@ -75,6 +75,7 @@ class RepositoryJob:
     plausible one is older than `stale_s` seconds. `answer_s` is how long a person has to answer a report.
     `host_profile` names the host's own credentials, where they are known here: then its reach is checked.
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does.
+    `key` begins the id of the key file that opens the repository; empty where it is looked for.
     `keep_until` is an ISO 8601 date or FOR_EVER where its host is retired, and empty where it is not.
     `read_data`: a check reads "always" all packs, or only the "new" ones, and all again every `reread_s` seconds.
     """
@@ -95,6 +96,7 @@ class RepositoryJob:
     keep_until: str = ""
     read_data: str = "always"
     reread_s: float = 30 * 86_400
+    key: str = ""
 
     @property
     def limits(self) -> Limits:

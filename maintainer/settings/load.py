@@ -125,6 +125,7 @@ def _repository(one: RepositorySection) -> RepositoryJob:
         answer_s=one.answer.total_seconds(),
         host_profile=one.host_profile,
         kms_key=one.kms_key,
+        key=one.key,
         keep_until=one.keep_until,
         read_data=one.read_data,
         reread_s=one.reread.total_seconds(),

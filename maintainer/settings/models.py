@@ -280,6 +280,8 @@ class RepositorySection(Section):
 
     `kms_key` is the ARN of the KMS key under which the bucket encrypts, if it does: any other counts as an attack.
 
+    `key` is the id of the key file that opens the repository, or its beginning: for where many others hide it.
+
     `keep_until` a date, or "for ever": its host is retired. It is healed and checked as before, and no backup of it is missed or forgotten.
 
     A check reads every pack (`read_data = "always"`), or those that none has read yet ("new"), and then all again every `reread`.
@@ -302,3 +304,4 @@ class RepositorySection(Section):
     keep_until: Annotated[str, BeforeValidator(values.parse_until)] = ""
     read_data: Literal["always", "new"] = "always"
     reread: Duration = timedelta(days=30)
+    key: Annotated[str, AfterValidator(values.parse_key_id)] = ""

@@ -146,6 +146,13 @@ def parse_until(value: object) -> str:
         raise Mistake(repr(value), f'a date such as 2031-12-31, or "{FOR_EVER}"', "write year, month and day") from None
 
 
+def parse_key_id(text: str) -> str:
+    """Check the id of a key file, or its beginning."""
+    if text and not re.fullmatch("[0-9a-f]{8,64}", text):
+        raise Mistake(repr(text), "8 to 64 hexadecimal digits: the beginning of a key's id", "restic key list shows the first 8")
+    return text
+
+
 def parse_kms_key(text: str) -> str:
     """Check the ARN of a KMS key, as S3 names it in its answers."""
     if not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+", text):
