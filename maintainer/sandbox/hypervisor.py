@@ -25,7 +25,7 @@ from maintainer.sandbox.machine import ELASTIC, Specification, hold_up, read_sta
 from maintainer.sandbox.plant import CHANGED, Plant
 
 TURN_S = 0.1
-LOOK_S = 5.0
+LOOK_S = 30.0
 """EC2 is asked at least so often; otherwise when it says that something has changed."""
 START_S = 10.0
 """How long a supervisor may take until it holds its lock and tells of its machine."""
@@ -95,6 +95,8 @@ class Hypervisor:
         self._wanted: dict[str, dict[str, Any]] = {}
         self._stopped: set[str] = set()
         self._elastic: dict[str, str] = {}
+        self._settled: set[str] = set()
+        """Machines that have ended, and of which nothing is left to remove: they cost nothing any more."""
 
     def turn(self) -> None:
         """Make the machines agree with EC2, once."""
@@ -113,7 +115,7 @@ class Hypervisor:
             else:
                 self._lead_to(home, self._elastic.get(name, ""))
         for home in self._machines.iterdir():
-            if home.name not in self._wanted and not home.suffix:
+            if home.name not in self._wanted and home.name not in self._settled and not home.suffix:
                 self._end(home, keep=home.name in self._stopped)
 
     def _is_dead(self, home: Path) -> bool:
@@ -221,8 +223,10 @@ class Hypervisor:
             state = read_state(home)
             if state is None or state.power != "shutting-down":
                 processes.signal_holder(home / "lock", signal.SIGTERM)
-        elif (home / "disk").exists() and not keep:
+        elif not keep:
             image.remove(home / "disk")  # what it said on its console stays
+            if self._is_dead(home):  # its supervisor may not hold its lock yet
+                self._settled.add(home.name)
 
 
 def main() -> None:

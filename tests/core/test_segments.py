@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maintainer.core import segments
+from maintainer.core import ledger, segments
 from maintainer.core.entries import GENESIS, Entry, Judgement, Segment, decode_entry, digest
 from maintainer.core.errors import LedgerError
 from maintainer.core.ledger import Ledger, ReadSegments, fold
@@ -17,7 +17,14 @@ from maintainer.core.moments import to_text
 from maintainer.core.records import LEGAL, Record, RecordsInMemory, State, Text, state_in, write_record
 from tests.support.fakestore import WHEN
 
-MANY = RecordsInMemory({f"data/{n % 7}/{n:05d}": Record(State.ADMITTED, f"v{n}", n, WHEN, WHEN) for n in range(45_000)})
+MANY = RecordsInMemory({f"data/{n % 7}/{n:05d}": Record(State.ADMITTED, f"v{n}", n, WHEN, WHEN) for n in range(450)})
+
+
+@pytest.fixture(autouse=True)
+def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many segments as a repository of 45,000 packs has, of a hundredth of their length."""
+    monkeypatch.setattr(segments, "MOST", segments.MOST // 100)
+    monkeypatch.setattr(ledger, "LEAST_FOR_BASE", ledger.LEAST_FOR_BASE // 100)
 
 
 def kept(texts: Iterable[Text], store: dict[str, bytes]) -> tuple[Segment, ...]:
@@ -170,9 +177,9 @@ def test_a_base_is_due_when_half_has_changed_since_the_last() -> None:
     entry, store = written(MANY)
     assert Ledger(RecordsInMemory(), [entry.encode()], (), from_(store)).is_base_due
     second = replace(entry, sequence=1, previous=digest(entry.encode()), kind="commit", segments=(), base=kept(MANY.texts(), store))
-    ledger = Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), from_(store))
-    assert not ledger.is_base_due
-    assert ledger.fold.records == MANY
+    based = Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), from_(store))
+    assert not based.is_base_due
+    assert based.fold.records == MANY
 
 
 def test_a_segment_with_years_that_were_written_without_zeros_is_read() -> None:

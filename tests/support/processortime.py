@@ -1,6 +1,6 @@
 """A pytest plugin: the processor time of a test run, by kind of process, printed at its end.
 
-Tests start servers, agents, restic and whole machines, most of which are no children of pytest. So /proc is read twice a second, and
+Tests start servers, agents, restic and whole machines, most of which are no children of pytest. So /proc is read once a second, and
 every process that began since the run did is counted. A process that ends between two samples is missed. Its parent's account has its
 time, if the parent waited for it: that is a row of its own, by the kind of the parent.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-PERIOD_S = 0.5
+PERIOD_S = 1.0
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 KINDS = (
     ("linters and types", r"mypy|\bruff\b|lint-imports|checkov"),
