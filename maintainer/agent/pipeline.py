@@ -132,14 +132,20 @@ def contact(run: Run, password: Callable[[], str]) -> None:
 
 
 def _uncommitted(run: Run) -> dict[str, RepositoryFile]:
-    """Return what runs of ours put that never committed, and that no entry has spoken of since."""
-    return {
+    """Return what runs of ours put that never committed, and that no entry has spoken of since; and tell of it.
+
+    A run puts packs and indexes alone: whatever says that it put a snapshot is none of ours, and dooms none of a host's.
+    """
+    left = {
         file.key(): file
         for run_id, written in run.earlier_runs.items()
         if run_id not in run.fold.committed_runs
         for file in written
-        if file.key() not in run.fold.records and file.key() in run.histories
+        if file.type in (FileType.PACK, FileType.INDEX) and file.key() not in run.fold.records and file.key() in run.histories
     }
+    if left:
+        run.recorder.record("run.left", files=len(left), example=min(left))
+    return left
 
 
 def _record_admission(run: Run, admitted: Admission) -> None:

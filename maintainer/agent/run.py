@@ -11,7 +11,7 @@ from maintainer.agent.room import Room
 from maintainer.core import segments
 from maintainer.core.entries import Entry, Group, Segment
 from maintainer.core.errors import ConcurrentRunError, NotFoundError, StoreError
-from maintainer.core.findings import Found, Reported, abridged
+from maintainer.core.findings import Finding, Found, Kind, Reported, abridged
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
 from maintainer.core.moments import to_text
@@ -120,6 +120,8 @@ class Run:
         self.findings = Found(self.fold.findings)
         self.undeleted = self.fold.pending_undeletes
         self.earlier_runs = self.state.runs()
+        for name in sorted(self.state.strange):
+            self.findings.append(Finding(Kind.FOREIGN_STATE, name))
 
     def settled(self) -> tuple[Reported, ...]:
         """Return where every finding stands, as this run has it so far."""

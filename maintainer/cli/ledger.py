@@ -12,7 +12,7 @@ from maintainer.core import segments
 from maintainer.core.amounts import counted
 from maintainer.core.entries import Segment
 from maintainer.core.errors import ArgumentError, ExitCode, NotFoundError, Problem
-from maintainer.core.events import decode
+from maintainer.core.events import decode, escape
 from maintainer.core.ledger import Ledger
 from maintainer.edges.shelf import RecordShelf
 from maintainer.edges.statestore import StateStore
@@ -45,19 +45,26 @@ def run(arguments: argparse.Namespace) -> int:
             for body in (*chains.entries, *chains.judgements):
                 _show(body, state)
             continue
-        known = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segments, verify=True).fold
+        ledger = Ledger(RecordShelf(), chains.entries, chains.judgements, state.read_segments, verify=True)
+        known = ledger.fold
         links = f"{counted(known.head[0], 'entry', 'entries')} and {counted(known.judgements, 'judgement')}"
         say(f"{one.name}: {links} verified; head {known.head[1]}")
         for key in chains.altered:
             say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")
+            code = ExitCode.ATTENTION
+        for key in sorted(state.strange | {*chains.strange, *(f"judgements/{number:08d}" for number in ledger.void)}):
+            say(f"  ! {escape(key)} is none of maintainer's, and ignored")
             code = ExitCode.ATTENTION
     return code
 
 
 def _show(body: bytes, state: StateStore) -> None:
     """Print a link as it is, and then what it changes as lines of their own, where that lies in segments."""
-    say(body.decode())
-    named = [Segment(*one) for one in json.loads(body).get("segments", ())]
+    say(escape(body.decode(errors="backslashreplace")))
+    try:
+        named = [Segment(*one) for one in json.loads(body).get("segments", ())]
+    except (ValueError, TypeError, AttributeError):
+        return  # a judgement that nobody can read, and nothing heeds
     for one, body_of_one in zip(named, state.read_segments(one.name for one in named), strict=True):
         for key, text in segments.read(one, body_of_one):
             say(f'{{"segment":"{one.name}","key":{json.dumps(key)},"record":{text}}}')

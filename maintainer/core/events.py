@@ -48,6 +48,7 @@ VOCABULARY: Mapping[str, Level] = {
     "restic.repeated": "warning",  # command, reason
     "call.retried": "warning",  # call, attempt, reason, wait_s
     "store.surveyed": "info",  # keys, versions
+    "run.left": "info",  # files, example: what runs that never committed had put; this commit dooms it
     "plan.made": "info",  # heal, mark, evict, new; stored, kept: bytes of the versions on top, and of those below them
     "heal.planned": "info",  # key, from_version, over, why
     "mark.planned": "info",  # key, over, why

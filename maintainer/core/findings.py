@@ -24,6 +24,7 @@ class Kind(Enum):
     UNREADABLE = "unreadable"
     UNDECIDED = "undecided"
     FOREIGN_NAME = "foreign-name"
+    FOREIGN_STATE = "foreign-state"
     NEW_KEY = "new-key"
     SUSPECT = "suspect-snapshot"
     INCOMPLETE = "incomplete-snapshot"
@@ -46,6 +47,7 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.UNREADABLE: "give the maintenance identity the right to read it, or restore it from the archive class",
     Kind.UNDECIDED: "it has more versions than one run hashes, and none of these was true; nothing relies on it: move it away",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
+    Kind.FOREIGN_STATE: "ignored: none of maintainer's, in the state store, where only maintainer may write: find out who else can",
     Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
     Kind.SUSPECT: "kept, and never the reason to forget another; if good `maintainer endorse REPOSITORY ID`, else `maintainer reject`",
     Kind.EXPIRES: "let the lifecycle rule take only versions with the tag maintainer=released; where the store has no tags, "

@@ -82,8 +82,8 @@ class Folding:
                 case "accept":
                     for subject in subjects:
                         self._accept(subject, judgement)
-                case "undelete":
-                    pass  # it is about records alone
+                case "undelete" | "void":
+                    pass  # it is about records alone, or about nothing
                 case other:
                     raise broken(f"judgement {judgement.number} says {other!r}, which this release does not know")
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from maintainer.core import segments
 from maintainer.core.entries import GENESIS, Entry, Group, Judgement, Segment, broken, decode_entry, decode_judgement, digest
+from maintainer.core.errors import LedgerError
 from maintainer.core.findings import Reported
 from maintainer.core.folding import Folding, Release
 from maintainer.core.reading import Reading
@@ -75,6 +76,8 @@ def fold(bodies: Iterable[bytes], judgement_bodies: Sequence[bytes], read_segmen
     return Ledger(RecordsInMemory(), bodies, judgement_bodies, read_segments).fold
 
 
+VOID = "void"
+"""The action of a judgement that nobody can read."""
 LEAST_FOR_BASE = 20_000
 """Changes after which there may be another base."""
 SHARE_FOR_BASE = 8
@@ -112,6 +115,8 @@ class Ledger:
     ) -> None:
         """Read both, and keep the records in `records`; LedgerError at the first link that does not follow."""
         judgements = _verify_judgements(judgement_bodies)
+        self.void = tuple(one.number for one in judgements if one.action == VOID)
+        """Numbers of judgements that nobody can read: they decide nothing, and the chain goes on over them."""
         self._state = state = Folding(records)
         self._read_segments = read_segments
         self._head = (0, GENESIS)
@@ -228,7 +233,11 @@ def _verify_judgements(bodies: Sequence[bytes]) -> list[Judgement]:
     previous = GENESIS
     judgements: list[Judgement] = []
     for number, body in enumerate(bodies):
-        judgement = decode_judgement(body)
+        try:
+            judgement = decode_judgement(body)
+        except LedgerError:
+            # Nobody may delete it, and it was no person's word: it must not stop the repository for ever.
+            judgement = Judgement(number, previous, "", "", VOID)
         if judgement.number != number or judgement.previous != previous:
             raise broken(f"judgement {number} does not follow from the one before it")
         judgements.append(judgement)

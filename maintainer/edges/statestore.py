@@ -29,11 +29,15 @@ READERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """The bytes of both chains, in order, and how many links have versions beside their oldest."""
+    """The bytes of both chains, in order, and which links have versions beside their oldest.
+
+    `strange` are names beside the links that no link has: nothing heeds them.
+    """
 
     entries: Iterator[bytes]
     judgements: tuple[bytes, ...]
     altered: tuple[str, ...]
+    strange: tuple[str, ...] = ()
 
 
 class StateStore:
@@ -43,6 +47,8 @@ class StateStore:
         self._s3 = s3
         self._bucket = place.bucket
         self._root = f"{place.prefix}/"
+        self.strange: set[str] = set()
+        """Names that are not ours, in what was read so far: ignored, since nobody may delete them, and to be told of."""
 
     def chains(self) -> Chains:
         """List both chains, and read them as they were first written: the entries while they are iterated, a few ahead.
@@ -50,21 +56,29 @@ class StateStore:
         The judgements are listed after the entries: those that an entry has folded are among them.
         """
         altered: list[str] = []
-        entries = self._chain("ledger", altered)
-        return Chains(entries, tuple(self._chain("judgements", altered)), tuple(altered))
+        strange: list[str] = []
+        entries = self._chain("ledger", altered, strange)
+        judgements = tuple(self._chain("judgements", altered, strange))
+        return Chains(entries, judgements, tuple(altered), tuple(strange))
 
     def ledger(self) -> Ledger:
         """Read and verify both chains; LedgerError at the first link that does not follow."""
         chains = self.chains()
-        return Ledger(RecordShelf(), chains.entries, chains.judgements, self.read_segments)
+        self.strange.update(chains.strange)
+        made = Ledger(RecordShelf(), chains.entries, chains.judgements, self.read_segments)
+        self.strange.update(f"judgements/{number:08d}" for number in made.void)
+        return made
 
     def first_entry(self) -> bytes:
         """Read entry 0."""
         return self._oldest(_entry_key(0))
 
-    def _chain(self, folder: str, altered: list[str]) -> Iterator[bytes]:
+    def _chain(self, folder: str, altered: list[str], strange: list[str]) -> Iterator[bytes]:
         oldest: dict[str, str] = {}
         for version in self._versions(f"{folder}/"):
+            if not _LINK.fullmatch(version.key):
+                strange.append(version.key)
+                continue
             if version.key in oldest:
                 altered.append(version.key)
             if not version.is_marker:
@@ -190,11 +204,13 @@ class StateStore:
         found: dict[str, list[RepositoryFile]] = {}
         root = f"{self._root}runs/"
         for key in self._s3.keys(self._bucket, root):
-            run_id, _, rest = key.removeprefix(root).partition("/")
-            written = found.setdefault(run_id, [])
-            if rest.startswith("written/"):
-                kind, _, name = rest.removeprefix("written/").rpartition("-")
-                written.append(RepositoryFile(FileType(kind), name))
+            told = _TOLD.fullmatch(key.removeprefix(root))
+            if told is None:
+                self.strange.add(key.removeprefix(self._root))
+                continue
+            written = found.setdefault(told["run"], [])
+            if told["kind"]:
+                written.append(RepositoryFile(FileType(told["kind"]), told["id"]))
         return {run_id: tuple(found[run_id]) for run_id in sorted(found)}
 
     def _versions(self, prefix: str) -> Iterable[Any]:
@@ -218,6 +234,12 @@ class StateStore:
         except AlreadyExistsError:
             return False
         return True
+
+
+_LINK = re.compile("(?:ledger|judgements)/[0-9]{8}")
+_KINDS = "|".join(kind.value for kind in FileType if kind is not FileType.CONFIG)
+_TOLD = re.compile(rf"(?P<run>[A-Za-z0-9._-]{{1,200}})/(?:started|events/[0-9]{{8}}|written/(?P<kind>{_KINDS})-(?P<id>[0-9a-f]{{64}}))")
+"""What a run says below `runs/`: that it began, its events, and what it is about to put."""
 
 
 def _entry_key(sequence: int) -> str:

@@ -62,6 +62,7 @@ def _doomed(f: Fields) -> str:
 _LINES: Mapping[str, Callable[[Fields], str]] = {
     "repository.started": lambda f: f"at {f['location']}",
     "store.surveyed": lambda f: f"surveyed {counted(f['keys'], 'object')} in {counted(f['versions'], 'version')}",
+    "run.left": lambda f: f"{counted(f['files'], 'file')} left by runs that did not commit, such as {_short(f['example'])}: to be deleted",
     "heal.planned": lambda f: f"would heal {_short(f['key'])} from version {f['from_version']} ({f['why']})",
     "mark.planned": lambda f: f"would mark {_short(f['key'])} ({f['why']})",
     "eviction.planned": lambda f: f"would evict {_short(f['key'])}: {f['why']}",
