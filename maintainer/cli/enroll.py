@@ -119,17 +119,18 @@ def _repository(wanted: Enrolment, group: GroupSection, section: HostsSection) -
 def _block(made: RepositorySection) -> str:
     """Write its table."""
     keep = "\n".join(f"{rule} = {count}" for rule, count in made.keep.model_dump(exclude={"within", "tags"}).items() if count)
-    encrypted = f"kms_key = {json.dumps(made.kms_key)}\n" if made.kms_key else ""
+    encrypted = f"kms_key = {editing.quoted(made.kms_key)}\n" if made.kms_key else ""
     (expected,) = made.expect
+    paths = ", ".join(map(editing.quoted, expected.paths))
     return f"""
 [[repository]]
-name = {json.dumps(made.name)}
-group = {json.dumps(made.group)}
-location = {json.dumps(ways.location(made.location))}
-password = {json.dumps(made.password)}
+name = {editing.quoted(made.name)}
+group = {editing.quoted(made.group)}
+location = {editing.quoted(ways.location(made.location))}
+password = {editing.quoted(made.password)}
 {encrypted}[repository.expect]
-host = {json.dumps(expected.host)}
-paths = {json.dumps(list(expected.paths))}
+host = {editing.quoted(expected.host)}
+paths = [{paths}]
 every = "{int(expected.every.total_seconds()) // 3600}h"
 [repository.keep]
 {keep}

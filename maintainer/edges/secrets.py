@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from secrets import token_hex
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError
 
@@ -69,8 +70,7 @@ def write(source: str, value: str, access: Access) -> None:
         path = Path(source.removeprefix("file:"))
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(value + "\n", encoding="utf-8")
+            write_secret(path, value + "\n")
         except OSError as error:
             raise SecretError(f"{path} can not be written ({error.strerror})", guidance="look at its folder's owner and mode") from None
         return
@@ -79,6 +79,21 @@ def write(source: str, value: str, access: Access) -> None:
         client.put_parameter(Name=source.removeprefix("ssm:"), Value=value, Type="SecureString", Overwrite=True)
     except (ClientError, BotoCoreError) as error:
         raise _refused(error, source, "ssm", "put_parameter") from None
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read, from before its first byte; one that others may read is replaced. OSError.
+
+    Through a link into the file that it leads to.
+    """
+    target = path.resolve()
+    new = target.with_name(f".{target.name}.{token_hex(4)}")
+    try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123 - its mode
+            file.write(text)
+        new.replace(target)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def delete(source: str, access: Access) -> bool:

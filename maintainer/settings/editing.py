@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,12 +10,16 @@ from maintainer.core.errors import ConfigurationError
 from maintainer.settings.load import parse
 from maintainer.settings.places import find_places
 
+MARK = "\ufeff"
+"""What some editors write before the first line of a file in UTF-8."""
+
 
 def append(path: Path, block: str) -> bool:
     """Add a table at the end; return whether that could be done: the file is there, is ours to write, and is valid with it."""
     try:
-        text = path.read_text(encoding="utf-8") + block
-        parse(text, path)
+        before = _read(path)
+        text = before + block.replace("\n", _newline(before))
+        parse(text.removeprefix(MARK), path)
         _write(path, text)
     except (OSError, ConfigurationError):
         return False
@@ -24,21 +29,37 @@ def append(path: Path, block: str) -> bool:
 def set_in_repository(path: Path, name: str, key: str, value: str) -> bool:
     """Let a line of a repository's table say `key = value`, in TOML; return as `append`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        before = _read(path)
+        text = before.removeprefix(MARK)
         (number,) = (number for number, one in enumerate(parse(text, path).repositories) if one.name == name)
         places = find_places(text)
-        lines = text.splitlines(keepends=True)
-        line = f"{key} = {value}\n"
+        newline = _newline(text)
+        lines = text.split(newline)
+        line = f"{key} = {value}"
         if (found := places.get(("repository", number, key))) is not None:
             lines[found - 1] = line
         else:
             lines.insert(places["repository", number, "name"], line)
-        text = "".join(lines)
+        text = newline.join(lines)
         parse(text, path)
-        _write(path, text)
+        _write(path, MARK * before.startswith(MARK) + text)
     except (OSError, ConfigurationError, ValueError):
         return False
     return True
+
+
+def quoted(text: str) -> str:
+    """Write a text as TOML does: as JSON does, but that no letter is two halves of a surrogate pair, and DEL is none."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _read(path: Path) -> str:
+    """Read a file with the ends of its lines, and the mark before its first, as they are."""
+    return path.read_bytes().decode()
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
 
 
 def _write(path: Path, text: str) -> None:
@@ -47,7 +68,7 @@ def _write(path: Path, text: str) -> None:
     new = target.with_name(f".{target.name}.new")
     try:
         new.touch(mode=0o600)
-        new.write_text(text, encoding="utf-8")
+        new.write_bytes(text.encode())
         new.chmod(target.stat().st_mode & 0o777)
         os.chown(new, target.stat().st_uid, target.stat().st_gid)
         new.replace(target)

@@ -46,8 +46,8 @@ def find_places(text: str) -> dict[Path, int]:
 def _statements(text: str) -> Iterator[tuple[int, str]]:
     """Yield each header or assignment with the line on which it begins."""
     held: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        held.append(line)
+    for number, line in enumerate(text.split("\n"), start=1):  # str.splitlines knows ends of lines that TOML does not
+        held.append(line.removesuffix("\r"))
         statement = "\n".join(held)
         try:
             is_empty = not tomllib.loads(statement)

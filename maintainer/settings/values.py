@@ -22,7 +22,8 @@ class Mistake(ValueError):  # noqa: N818 - the word that the reader of a configu
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?")
+_DURATION = re.compile(r"(?:(\d{1,30})d)?(?:(\d{1,30})h)?(?:(\d{1,30})m)?", re.ASCII)
+LONGEST_DAYS = 36_500
 _WITHIN = re.compile(r"(?=\d)(?:\d+y)?(?:\d+m)?(?:\d+d)?(?:\d+h)?")
 _FORM = "restic's form `s3:https://host/bucket/prefix`"
 
@@ -109,14 +110,14 @@ def parse_store(text: str) -> str:
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read a duration such as `14d` or `36h`."""
+    """Read a duration such as `14d` or `36h`, of a hundred years at most."""
     found = _DURATION.fullmatch(text)
-    amount = (
-        timedelta(**dict(zip(("days", "hours", "minutes"), (int(part or 0) for part in found.groups()), strict=True))) if found else None
-    )
-    if not text or amount is None:
+    if not text or found is None:
         raise Mistake(repr(text), "a duration such as `14d`, `36h` or `1d12h`", "write number and unit (d, h, m) without spaces")
-    return amount
+    days, hours, minutes = (int(part or 0) for part in found.groups())
+    if days + hours / 24 + minutes / 1440 > LONGEST_DAYS:
+        raise Mistake(f"{text[:20]!r}", f"at most {LONGEST_DAYS}d, a hundred years", "correct the number")
+    return timedelta(days=days, hours=hours, minutes=minutes)
 
 
 def parse_time(text: str) -> timedelta:

@@ -13,7 +13,7 @@ from maintainer.edges import reach
 from maintainer.edges.s3errors import translate
 from maintainer.hosts.ways import user_of
 from maintainer.sandbox.provision import root_client
-from tests.hosts.test_enroll import Office, office
+from tests.hosts.test_enroll import SOURCE, Office, office
 from tests.support.buckets import client
 
 __all__ = ["office"]
@@ -42,7 +42,7 @@ def enrolled(office: Office) -> Office:
     office.enroll()
     office.enroll(host="db")
     for host in ("web1", "db"):
-        office.restic("backup", "--host", host, str(office.root / "source"), more=office.environment(host=host))
+        office.restic("backup", "--host", host, str(office.root / SOURCE), more=office.environment(host=host))
     office.call("run", "--once")
     office.config.write_text(office.config.read_text().replace('profile = "maintenance"', 'profile = "admin"'))
     return office

@@ -34,6 +34,9 @@ from tests.support.faulty import STALLED, FaultyProxy
 from tests.support.patience import PATIENCE_S
 from tests.support.repositories import RESTIC
 
+SOURCE = "source 😀"
+"""The folder that hosts back up: also a letter that UTF-16 writes in two halves."""
+
 
 @dataclass
 class Office:
@@ -63,7 +66,7 @@ class Office:
         return output + errors
 
     def enroll(self, *more: str, host: str = "web1", code: int = 0) -> str:
-        words = ("enroll", host, "--path", str(self.root / "source"), "--output", str(self.root), "--profile", "admin")
+        words = ("enroll", host, "--path", str(self.root / SOURCE), "--output", str(self.root), "--profile", "admin")
         return self.call(*words, "--local", str(self.root / "local"), *more, code=code)
 
     def environment(self, repository: str = "offsite", host: str = "web1") -> dict[str, str]:
@@ -93,8 +96,8 @@ class Office:
 @pytest.fixture
 def office(sandbox: Sandbox, tmp_path: Path) -> Office:
     made = Office(sandbox, tmp_path, f"e-{uuid.uuid4().hex[:10]}")
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "file").write_text("what is to be kept")
+    (tmp_path / SOURCE).mkdir()
+    (tmp_path / SOURCE / "file").write_text("what is to be kept")
     made.configure()
     return made
 
@@ -102,7 +105,7 @@ def office(sandbox: Sandbox, tmp_path: Path) -> Office:
 @pytest.mark.restic_makes_it
 def test_one_command_and_the_host_backs_up_and_is_maintained_and_nobody_was_asked(office: Office) -> None:
     office.enroll()
-    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    office.restic("backup", "--host", "web1", str(office.root / SOURCE))
     said = office.call("run", "--once", "--repository", "web1")
     assert "confirm" not in said, "its host and paths are expected"
     assert "not authorized to perform: s3:DeleteObject" in office.restic("forget", "latest", "--prune", code=1)
@@ -124,7 +127,7 @@ def test_first_contact_is_made_before_the_host_ever_came_and_nobody_can_hold_it_
     host.call("put_object", Bucket=office.sandbox.bucket, Key=where, Body=forged)
     said = office.call("run", "--once", "--repository", "web1")
     assert "late" not in said, "the first snapshot is awaited"
-    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    office.restic("backup", "--host", "web1", str(office.root / SOURCE))
     office.call("run", "--once", "--repository", "web1")
 
 
@@ -182,7 +185,7 @@ def test_a_bucket_that_encrypts_under_a_key_of_ours_is_told_to_the_host_s_policy
     text = office.config.read_text()
     office.config.write_text(text.replace('profile = "maintenance"', 'profile = "admin"'))  # whose policy names one bucket
     office.enroll()
-    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    office.restic("backup", "--host", "web1", str(office.root / SOURCE))
     assert admin.head_object(Bucket=bucket, Key="web1/config")["SSEKMSKeyId"] == key
     assert "heal" not in office.call("run", "--once", "--repository", "web1"), "what is under the key is true"
     iam = root_client("iam", office.sandbox.endpoint)
@@ -242,7 +245,7 @@ def test_what_was_lost_on_the_way_is_made_anew(office: Office, lost: str) -> Non
     if lost == "maintainer.toml":
         office.configure()
     office.enroll()
-    office.restic("backup", str(office.root / "source"))
+    office.restic("backup", str(office.root / SOURCE))
     office.restic("cat", "config", more={"RESTIC_PASSWORD": (office.root / "passwords" / "web1").read_text().strip()})
     assert office.config.read_text().count('name = "web1"') == 1
 
@@ -313,7 +316,7 @@ def test_a_store_that_takes_requests_and_never_answers_is_given_up(office: Offic
 
 def test_a_retired_host_has_no_way_any_more_and_its_repository_stays(office: Office) -> None:
     office.enroll()
-    office.restic("backup", "--host", "web1", str(office.root / "source"))
+    office.restic("backup", "--host", "web1", str(office.root / SOURCE))
     assert "is kept for ever" in office.call("retire", "web1", "--profile", "admin")
     assert json.loads(office.call("retire", "web1", "--profile", "admin", "--json"))["ended"] is False
     office.restic("snapshots", code=1)
@@ -363,5 +366,5 @@ def test_an_enrolment_that_was_cut_off_is_finished_by_the_same_command(office: O
     monkeypatch.undo()
     office.enroll()
     assert "that both passwords open" in office.enroll()
-    office.restic("backup", str(office.root / "source"))
+    office.restic("backup", str(office.root / SOURCE))
     assert office.config.read_text().count('name = "web1"') == 1

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from maintainer.sandbox.daemon import Sandbox
-from tests.hosts.test_enroll import Office, office
+from tests.hosts.test_enroll import SOURCE, Office, office
 from tests.support.buckets import client
 
 __all__ = ["office"]
@@ -18,8 +18,8 @@ def taken(office: Office) -> tuple[Office, list[str]]:
     """A host with three snapshots, of which a person endorsed the first two; then whoever took it overwrote every pack."""
     office.enroll()
     for number in range(3):
-        (office.root / "source" / f"file{number}").write_text(f"what is to be kept {number}" * 1000)
-        office.restic("backup", "--host", "web1", str(office.root / "source"))
+        (office.root / SOURCE / f"file{number}").write_text(f"what is to be kept {number}" * 1000)
+        office.restic("backup", "--host", "web1", str(office.root / SOURCE))
     office.call("run", "--once")
     ids = [one["id"] for one in json.loads(office.restic("snapshots", "--json"))]
     return office, ids
@@ -47,7 +47,7 @@ def test_endorsed_snapshots_are_in_a_new_repository_under_a_new_key(taken: tuple
     assert [one["original"] for one in copied] == ids[:2]
     office.restic("restore", copied[1]["id"], "--target", str(office.root / "back"), more=new)
     for number in range(2):
-        source = office.root / "source" / f"file{number}"
+        source = office.root / SOURCE / f"file{number}"
         assert (office.root / "back" / str(source).lstrip("/")).read_bytes() == source.read_bytes()
     old = (office.root / "passwords" / "web1").read_text().strip()
     office.restic("cat", "masterkey", code=12, more={**new, "RESTIC_PASSWORD": old})

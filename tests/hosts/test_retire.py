@@ -11,7 +11,7 @@ import pytest
 
 from maintainer.sandbox.daemon import Sandbox, move_clock
 from maintainer.settings import editing
-from tests.hosts.test_enroll import Office
+from tests.hosts.test_enroll import SOURCE, Office
 
 TODAY = date.today()  # noqa: DTZ011 - as a person means it
 SOON, LATER = (str(TODAY + timedelta(days=days)) for days in (10, 60))
@@ -21,13 +21,13 @@ SOON, LATER = (str(TODAY + timedelta(days=days)) for days in (10, 60))
 def left(timed_sandbox: Sandbox, tmp_path: Path) -> Office:
     """Return an office with a host that backed up three times, and was retired."""
     made = Office(timed_sandbox, tmp_path, f"r-{uuid.uuid4().hex[:10]}")
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source" / "always").write_text("what is to be kept" * 1000)
+    (tmp_path / SOURCE).mkdir()
+    (tmp_path / SOURCE / "always").write_text("what is to be kept" * 1000)
     made.configure(more="# the last line, and somebody's own\n")
     made.enroll()
     for number in range(3):
-        (tmp_path / "source" / str(number)).write_text(f"what came on day {number}")
-        made.restic("backup", "--host", "web1", str(tmp_path / "source"))
+        (tmp_path / SOURCE / str(number)).write_text(f"what came on day {number}")
+        made.restic("backup", "--host", "web1", str(tmp_path / SOURCE))
     made.call("run", "--once", "--repository", "web1")
     return made
 

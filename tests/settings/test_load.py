@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -223,6 +224,14 @@ def test_a_misspelt_key_is_one_mistake(tmp_path: Path) -> None:
         read(tmp_path, GOOD.replace("password =", "pasword =", 1))
     (problem,) = caught.value.problems
     assert problem.expected == "`password`"
+
+
+@pytest.mark.parametrize("text", ["99999999999d", "9" * 29 + "h", "36501d", "36500d1m", "\u0661d"])
+def test_a_duration_that_no_calendar_holds_is_a_mistake_with_its_line(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        read(tmp_path, GOOD.replace('"36h"', f'"{text}"'))
+    (problem,) = refused.value.problems
+    assert re.search(r":\d+ repository\[web\]\.grace", problem.where)
 
 
 def test_no_file_is_told(tmp_path: Path) -> None:
