@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from maintainer.agent.extents import Extents
 from maintainer.agent.run import Opened, Run, short
-from maintainer.core import retention
+from maintainer.core import abridging, retention
 from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.job import FOR_EVER
@@ -71,15 +71,17 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
 def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidate, ...]:
     records = run.fold.records
     return tuple(
-        Candidate(s.id, s.time, s.host, s.paths, record.first_seen, record.suspect, key in run.fold.endorsed, record.extent)
+        Candidate(
+            s.id, s.time, *abridging.group(s.host, s.paths), record.first_seen, record.suspect, key in run.fold.endorsed, record.extent
+        )
         for s in listed
         if (record := records.get(key := f"snapshots/{s.id}")) is not None
     )
 
 
 def _expected(run: Run) -> Expectation:
-    confirmed = dict.fromkeys(run.fold.expected, timedelta(0))
-    return {**confirmed, **{(one.host, one.paths): timedelta(seconds=one.every_s) for one in run.job.expect}}
+    confirmed = {abridging.group(*one): timedelta(0) for one in run.fold.expected}
+    return {**confirmed, **{abridging.group(one.host, one.paths): timedelta(seconds=one.every_s) for one in run.job.expect}}
 
 
 def _tell(run: Run, verdict: Verdict) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
+from maintainer.core import abridging
 from maintainer.core.errors import EventError
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
@@ -14,6 +15,8 @@ Level = Literal["debug", "info", "warning", "error"]
 Source = Literal["agent", "controller"]
 
 VERSION = 1
+LONGEST_TEXT, MOST_ITEMS = 8_000, 200
+"""Characters of a text, and items of a list, that an event holds."""
 
 VOCABULARY: Mapping[str, Level] = {
     "run.started": "info",  # repositories, maintainer, restic
@@ -146,6 +149,16 @@ def decode(line: str) -> Event:
         raise EventError(
             f"not an event: {line[:200]!r}", guidance="the stream was cut or altered: see the copy in the state store"
         ) from error
+
+
+def bounded(value: Json) -> Json:
+    """Return a field of no more than an event may hold: long texts cut, and long lists to their first and how many follow."""
+    if isinstance(value, str):
+        return abridging.text(value, LONGEST_TEXT)
+    if isinstance(value, list):
+        more = [f"… and {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else []
+        return [*map(bounded, value[:MOST_ITEMS]), *more]
+    return value
 
 
 def escape(text: str) -> str:

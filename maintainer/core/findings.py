@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
 
+from maintainer.core import abridging
+
 
 class Kind(Enum):
     """What was found; the value is its name in events, the ledger and `maintainer ack`."""
@@ -101,6 +103,8 @@ class Reported:
     members: bytes = b""
 
 
+LONGEST_SUBJECT, LONGEST_DETAIL = 2_000, 4_000
+"""Characters: a key of S3 has 1,024 bytes at most."""
 LIMIT_OF_A_KIND = 100
 """Beyond this many of a kind, one finding stands for all of them: a bundle."""
 MANY = "many objects"
@@ -123,8 +127,9 @@ class Found:
             self.append(finding)
 
     def append(self, finding: Finding) -> None:
-        """Take one more."""
-        kind = finding.kind
+        """Take one more, its texts cut to what an entry and a screen can hold."""
+        kind, detail = finding.kind, abridging.text(finding.detail, LONGEST_DETAIL)
+        finding = replace(finding, subject=abridging.text(finding.subject, LONGEST_SUBJECT), detail=detail)
         if kind not in self._kinds:
             self._kinds[kind] = _Several(kind, [one for one in self._known.values() if one.finding.kind is kind])
         self._kinds[kind].take(finding)

@@ -46,6 +46,8 @@ class Limits:
     """Which share of the counting snapshots of a host and paths one run may forget at most."""
 
 
+MOST_GROUPS = 1_000
+"""How many hosts and paths a person may be asked to confirm at a time."""
 ENOUGH = 3
 """How many say what is usual."""
 
@@ -288,5 +290,8 @@ def allow(proposed: Iterable[str], verdict: Verdict, limits: Limits) -> Allowed:
 
 
 def groups(candidates: Iterable[Candidate]) -> tuple[Group, ...]:
-    """Return the distinct hosts and paths, in order: what a person is asked to confirm."""
-    return tuple(sorted({candidate.group for candidate in candidates}))
+    """Return the distinct hosts and paths, in order: what a person is asked to confirm. Of very many the first that the store saw."""
+    found: dict[Group, None] = {}
+    for candidate in sorted(candidates, key=lambda one: one.name):
+        found.setdefault(candidate.group)
+    return tuple(sorted(islice(found, MOST_GROUPS)))

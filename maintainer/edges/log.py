@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from maintainer.core.events import VOCABULARY, Event, Json, Source
+from maintainer.core.events import VOCABULARY, Event, Json, Source, bounded
 from maintainer.core.moments import to_text
 from maintainer.edges.clock import Clock
 from maintainer.edges.lazy import LazyModule
@@ -41,10 +41,11 @@ class Recorder:
     def record(self, event: str, **fields: Json) -> None:
         """Write one event; KeyError for a word that is not in the vocabulary."""
         level = VOCABULARY[event]
+        told = {name: bounded(value) for name, value in fields.items()}
         with self._lock:
             self._seq += 1
             moment = to_text(self._clock.now())
-            self._sink(Event(moment, self.run_id, self._source, self._seq, event, level, self._repository, self._step, fields))
+            self._sink(Event(moment, self.run_id, self._source, self._seq, event, level, self._repository, self._step, told))
 
     def retried(self, call: str, attempt: int, reason: str, wait_s: float) -> None:
         """Write that a call is repeated."""
