@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,6 +34,10 @@ TOLD_KEYS = 3
 """How many new keys are told of one by one: a person adds one, or two."""
 TOO_MANY_KEYS = f"more keys than the {TRIED_KEYS} that restic tries"
 READERS = 8
+MANY_PACKS = 10_000
+"""Packs of an index: restic ends one at 50,000 blobs, and a pack has hundreds as a rule."""
+CLAIMS_A_PACK, LEAST_CLAIMS = 2, 100_000
+"""What new indexes together may say and be held in memory: of each object that is there so often, and so much whatever is there."""
 TAKEN_BACK = "taken back"
 HIDDEN = "it was hidden before first contact"
 WHY_DISTRUSTED = {
@@ -77,23 +81,63 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     return made
 
 
+class _Claims(Mapping[str, Mapping[str, bytes]]):
+    """What new indexes claim, by their keys. A host may put any number of them, over the same packs or over none.
+
+    As much is held as the repository's own indexes may say. What others say is read again when it is asked for, one at a time; and of what
+    they name only packs that are there are remembered.
+    """
+
+    def __init__(self, run: Run, opened: Opened) -> None:
+        self._run = run
+        self._opened = opened
+        self._held: dict[str, Mapping[str, bytes] | None] = {}
+        self._left = CLAIMS_A_PACK * len(run.histories) + LEAST_CLAIMS
+        self.named: set[str] = set()
+
+    def take(self, key: str, found: Mapping[str, bytes] | None) -> None:
+        """Take what one claims; None where that is so much that it is read only now, while no other is."""
+        claim = read_contents(self._run, self._run.standing[key].version, self._opened) if found is None else found
+        is_held = len(claim) <= self._left
+        self._held[key] = claim if is_held else None
+        self._left -= len(claim) if is_held else 0
+        histories = self._run.histories
+        self.named.update(claim if is_held else (pack for pack in claim if RepositoryFile(FileType.PACK, pack).key() in histories))
+
+    def __getitem__(self, key: str) -> Mapping[str, bytes]:
+        held = self._held[key]
+        return read_contents(self._run, self._run.standing[key].version, self._opened) if held is None else held
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
 @dataclass
 class _Small:
     """New small files that open: what indexes claim, which of them are strange and why, and snapshots; by key."""
 
-    claims: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    claims: _Claims
     strange: dict[str, str] = field(default_factory=dict)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
 
 
 def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _Small:
     """Open and read new indexes and snapshots; garbage under its own true hash is evicted."""
-    small = _Small()
+    small = _Small(_Claims(run, opened))
 
-    def read(key: str) -> dict[str, bytes] | files.SnapshotFile | FormatError:
+    def read(key: str) -> dict[str, bytes] | files.SnapshotFile | FormatError | None:
         version = run.standing[key].version
         try:
-            return read_contents(run, version, opened) if _kind(key) is FileType.INDEX else read_snapshot(run, version, opened)
+            if _kind(key) is FileType.SNAPSHOT:
+                return read_snapshot(run, version, opened)
+            claim = read_contents(run, version, opened)
+            return claim if len(claim) <= MANY_PACKS else None  # what others wait for must not wait in memory
         except FormatError as error:
             return error
 
@@ -107,7 +151,7 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
             case files.SnapshotFile():
                 small.snapshots[key] = result
             case _:
-                small.claims[key] = result
+                small.claims.take(key, result)
     return small
 
 
@@ -204,18 +248,18 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     """Believe an index that says of every pack what the pack says of itself; another is evicted, and one of ours put in its place."""
     before = run.admitted(FileType.PACK)
     # A strange one may name any pack: all that no index of ours names are looked into.
-    named = {pack for claim in small.claims.values() for pack in claim} | ({short(key) for key in before} if small.strange else set())
+    named = small.claims.named | ({short(key) for key in before} if small.strange else set())
     known = _known_contents(run, {pack for pack in named if RepositoryFile(FileType.PACK, pack).key() in before}, opened)
     proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
     verdict = judge_indexes(small.claims, small.strange, {**known, **proved}, _condemned(run, made, named), known)
     for key in verdict.trusted:
         _admit(run, made, key)
+    for key in (*verdict.poisoned, *verdict.reviving):
+        _keep_longer(run, small.claims.get(key, ()), short(key), made)
     for key, why in verdict.poisoned.items():
         _condemn(run, made, Kind.POISONED_INDEX, key, why)
     for key, revived in verdict.reviving.items():
         _condemn(run, made, Kind.UNTRUSTED_INDEX, key, f"{len(revived)} packs")
-    for key in (*verdict.poisoned, *verdict.reviving):
-        _keep_longer(run, small.claims.get(key, {}).keys(), short(key), made)
     packs = Layers(made.versions(run, FileType.PACK), run.admitted(FileType.PACK))
     wanted = {key: packs[key] for key in sorted(RepositoryFile(FileType.PACK, pack).key() for pack in verdict.reindex) if key in packs}
     if wanted:
@@ -229,7 +273,7 @@ def _condemned(run: Run, made: Admission, packs: AbstractSet[str]) -> set[str]:
     return {pack for pack, key in keys.items() if key in made.uncommitted or run.fold.records.state_of(key) in gone}
 
 
-def _keep_longer(run: Run, packs: AbstractSet[str], index: str, made: Admission) -> None:
+def _keep_longer(run: Run, packs: Iterable[str], index: str, made: Admission) -> None:
     """Doomed packs that an index of a host's named stay for a whole grace from now: a backup may have relied on it."""
     for pack in packs:
         key = RepositoryFile(FileType.PACK, pack).key()

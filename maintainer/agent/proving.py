@@ -9,17 +9,20 @@ from datetime import timedelta
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core.admission import contents
 from maintainer.core.errors import StoreError
+from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import Layers, View
 from maintainer.edges import restic
 from maintainer.edges.restic import Outcome
 from maintainer.edges.viewserver import Permissions, ViewServer, scratch_version
-from maintainer.format.indexes import read_index
+from maintainer.format.boundary import FormatError
+from maintainer.format.indexes import SHORTEST, read_index
 
 LONGEST_SPOOLED = 512 << 20
 """The largest pack that is held in memory to be judged apart from the network: four times the largest that restic makes."""
 
 LEAST_TIME = timedelta(minutes=10)
+IMPOSSIBLE = "its header names blobs that can not be in it"
 SLOWEST = 1 << 20
 """Bytes a second: a proof may take its least time and so much more. A blob may be made to take hours; an honest one does not."""
 
@@ -39,7 +42,7 @@ def prove_packs(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened) ->
     """
     found = _prove(run, packs, opened, {})
     for key in list(found.unsound):
-        if packs[key].size <= LONGEST_SPOOLED:
+        if packs[key].size <= LONGEST_SPOOLED and found.unsound[key] != IMPOSSIBLE:  # that is no failing network's doing
             body = run.store.read(packs[key], LONGEST_SPOOLED)
             again = _prove(run, {key: scratch_version(key, body)}, opened, {key: body})
             del found.unsound[key]
@@ -56,6 +59,15 @@ def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: M
     with run.serve(View({**run.base(opened), **packs}), Permissions(write=True), scratch) as server:
         enough = LEAST_TIME + sum(version.size for version in packs.values()) / SLOWEST * timedelta(seconds=1)
         indexed = run.ask(server, opened, restic.repair_index_argv(), time=enough)
+        raise_failures(server, "admission of packs")
+        try:
+            impossible = _impossible(packs, opened, scratch) if indexed.status == 0 else {}
+        except FormatError:  # an index of what these packs say that we can not read ourselves
+            return _halved(run, packs, opened, held) if len(packs) > 1 else Proof(unsound=dict.fromkeys(packs, IMPOSSIBLE))
+        if impossible:
+            sound = {key: version for key, version in packs.items() if key not in impossible}
+            rest = _prove(run, sound, opened, {key: body for key, body in held.items() if key not in impossible})
+            return Proof(rest.contents, {**rest.unsound, **impossible})
         checked = run.ask(server, opened, restic.check_argv(read_data=True), time=enough) if indexed.status == 0 else indexed
         raise_failures(server, "admission of packs")
     if indexed.status != 0 or checked.status not in (0, 1):
@@ -63,9 +75,14 @@ def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: M
             blame(run, opened, checked, restic.repair_index_argv() if indexed.status else restic.check_argv(read_data=True))
             return Proof(unsound=dict.fromkeys(packs, f"restic fails over it: {restic.last_words(checked)}"))
         return _halved(run, packs, opened, held)
-    broken = set(restic.parse_check(checked).get("broken_packs") or ())
-    if checked.status and not broken and len(packs) > 1:
+    if checked.status and not restic.parse_check(checked).get("broken_packs") and len(packs) > 1:
         return _halved(run, packs, opened, held)
+    return _verdict(run, packs, opened, scratch, checked)
+
+
+def _verdict(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, scratch: Mapping[str, bytes], checked: Outcome) -> Proof:
+    """Return what these packs hold, and which of them a check found broken; one alone is to blame for whatever it said."""
+    broken = set(restic.parse_check(checked).get("broken_packs") or ())
     proof = Proof()
     headers = _contents(opened, scratch)
     for key in packs:
@@ -79,6 +96,20 @@ def _prove(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: M
         else:
             proof.contents[short(key)] = headers[short(key)]
     return proof
+
+
+def _impossible(packs: Mapping[str, ObjectVersion], opened: Opened, scratch: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the packs, by key, whose headers name what no pack holds: restic indexes them, and tries for long to read them.
+
+    FormatError where that index is none that we read.
+    """
+    found: dict[str, str] = {}
+    for body in (body for key, body in scratch.items() if key.startswith("index/")):
+        for pack, blobs in read_index(opened.master, body, shortest=0):
+            key = RepositoryFile(FileType.PACK, pack).key()
+            if key in packs and any(length < SHORTEST or at + length > packs[key].size for _, _, at, length, _ in blobs):
+                found[key] = IMPOSSIBLE
+    return found
 
 
 def _halved(run: Run, packs: Mapping[str, ObjectVersion], opened: Opened, held: Mapping[str, bytes]) -> Proof:

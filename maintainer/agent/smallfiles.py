@@ -8,15 +8,19 @@ from maintainer.core.repofiles import MAXIMA, parse_key
 from maintainer.core.versions import ObjectVersion
 from maintainer.format import files
 from maintainer.format.boundary import FormatError
-from maintainer.format.indexes import read_index
+from maintainer.format.indexes import inflated_size, read_index
 
 INFLATES = 50
 """How much room a snapshot is given for each of its bytes: one that is made to grow beyond is read alone, or not at all."""
+TAKES = 2
+"""How much room an index is given for each byte of its JSON: what it says of packs of one blob each takes as much."""
 
 
 def read_contents(run: Run, version: ObjectVersion, opened: Opened) -> dict[str, bytes]:
     """Return what an index says of each pack; FormatError where it is none, or too large."""
     with run.room.hold(version.size):
+        inflated = inflated_size(opened.master, read_small(run, version))
+    with run.room.hold(version.size + TAKES * inflated):
         return contents(read_index(opened.master, read_small(run, version)))
 
 

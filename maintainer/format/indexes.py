@@ -10,19 +10,21 @@ from collections.abc import Iterator
 from itertools import islice
 
 from maintainer.core.admission import Blob
-from maintainer.format.boundary import FormatError, readers
-from maintainer.format.crypto import MasterKey, decrypt, inflate
+from maintainer.format.boundary import FormatError, reader, readers
+from maintainer.format.crypto import IV, MAC, MasterKey, decrypt, inflate
 
 INFLATED = 96 << 20
 """The largest JSON that is read, in bytes: restic ends an index at 50,000 blobs and one pack more, which has 409,000 at most."""
+SHORTEST = IV + MAC
+"""Bytes that the shortest blob has, sealed: of a shorter one restic tries for a quarter of an hour to read what is not there."""
 AT_ONCE = 10_000
 """Blobs that are yielded together, at most."""
 LONGEST = 512
 """Bytes within which each of the patterns ends."""
 _HASH = rb"[0-9a-f]{64}"
 _NUMBER = rb"[1-9][0-9]{0,9}"
-_PACK = rb'\{"id":"(%b)","blobs":(null|\[)' % _HASH
-_BLOB = rb'\{"id":"(%b)","type":"(data|tree)","offset":(0|%b),"length":(%b)(?:,"uncompressed_length":(%b))?\}' % (
+_PACK = rb'\{"id":"(%b)","blobs":\[' % _HASH
+_BLOB = rb'\{"id":"(%b)","type":"(data|tree)","offset":(0|%b),"length":(0|%b)(?:,"uncompressed_length":(%b))?\}' % (
     _HASH,
     _NUMBER,
     _NUMBER,
@@ -34,11 +36,18 @@ class StrangeError(FormatError):
     """It is authentic, and not in restic's own form: another reader might take it otherwise than ours."""
 
 
+@reader("index")
+def inflated_size(key: MasterKey, body: bytes) -> int:
+    """Return how many bytes of JSON an index comes to, none of which is held; FormatError where it does not open, or is too large."""
+    return sum(map(len, inflate(decrypt(key, body), INFLATED)))
+
+
 @readers("index")
-def read_index(key: MasterKey, body: bytes) -> Iterator[tuple[str, tuple[Blob, ...]]]:
+def read_index(key: MasterKey, body: bytes, *, shortest: int = SHORTEST) -> Iterator[tuple[str, tuple[Blob, ...]]]:
     """Open an index, and yield each pack (it may come more than once) with blobs that it is said to hold.
 
-    FormatError where it does not open, or is too large; StrangeError where it is not as restic writes it.
+    FormatError where it does not open, or is too large; StrangeError where it is not as restic writes it, or names a blob of less than
+    `shortest` bytes.
     """
     text = _Text(inflate(decrypt(key, body), INFLATED))
     text.demand(b"{")
@@ -50,11 +59,16 @@ def read_index(key: MasterKey, body: bytes) -> Iterator[tuple[str, tuple[Blob, .
     if not text.skip(b"null"):
         text.demand(b"[")
         for pack in text.items(_PACK):
-            blobs = map(_blob, text.items(_BLOB) if pack[2] == b"[" else ())
-            yield pack[1].decode(), tuple(islice(blobs, AT_ONCE))
-            while more := tuple(islice(blobs, AT_ONCE)):
-                yield pack[1].decode(), more
-            text.demand(b"]}" if pack[2] == b"[" else b"}")
+            blobs = map(_blob, text.items(_BLOB))
+            some = tuple(islice(blobs, AT_ONCE))
+            if not some:
+                raise StrangeError("it names a pack without a blob, which restic never writes")
+            while some:
+                if min(blob[3] for blob in some) < shortest:
+                    raise StrangeError("it names a blob that is too short to be one")
+                yield pack[1].decode(), some
+                some = tuple(islice(blobs, AT_ONCE))
+            text.demand(b"]}")
         text.demand(b"]")
     text.demand(b"}")
     text.end()

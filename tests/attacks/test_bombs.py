@@ -23,6 +23,9 @@ BOMBS: dict[str, tuple[Callable[[Target], None], str]] = {
     "snapshot": (bombs.snapshot, "garbage"),
     "index": (bombs.index, "garbage"),
     "pack": (bombs.pack, "garbage"),
+    "pack of impossible blobs": (bombs.pack_of_impossible_blobs, "garbage"),
+    "index of a million empty packs": (bombs.index_of_empty_packs, "poisoned-index"),
+    "indexes of packs that are nowhere": (bombs.indexes_of_packs_that_are_nowhere, "poisoned-index"),
     "config": (bombs.config, "overwritten"),
     "key": (bombs.key, "garbage"),
 }

@@ -32,11 +32,11 @@ def sealed(text: str | bytes) -> bytes:
 
 
 _HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
-_BLOBS = st.tuples(_HASHES, st.sampled_from(["data", "tree"]), st.integers(0, 1 << 32), st.integers(1, 1 << 32), st.integers(0, 1 << 32))
+_BLOBS = st.tuples(_HASHES, st.sampled_from(["data", "tree"]), st.integers(0, 1 << 32), st.integers(32, 1 << 32), st.integers(0, 1 << 32))
 
 
 @settings(max_examples=50)
-@given(st.lists(st.tuples(_HASHES, st.lists(_BLOBS, max_size=6)), max_size=5), st.integers(1, 700), st.booleans())
+@given(st.lists(st.tuples(_HASHES, st.lists(_BLOBS, min_size=1, max_size=6)), max_size=5), st.integers(1, 700), st.booleans())
 def test_what_is_written_is_read_in_pieces_of_any_size(packs: list[tuple[str, list[Blob]]], piece: int, newline: bool) -> None:
     listed = [
         {
@@ -61,6 +61,10 @@ def test_what_go_also_writes_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        f'{{"packs":[{{"id":"{A}","blobs":[]}}]}}',
+        f'{{"packs":[{{"id":"{A}","blobs":null}}]}}',
+        f'{{"packs":[{{"id":"{A}","blobs":[{BLOB.replace(":50", ":31")}]}}]}}',
+        f'{{"packs":[{{"id":"{A}","blobs":[{BLOB.replace(":50", ":0")}]}}]}}',
         '{"packs":[],"PACKS":[]}',
         '{"PACKS":[]}',
         '{"packs": []}',
