@@ -213,6 +213,9 @@ def _of_all(keys: list[str]) -> str:
 def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
     """Pin the changed config that a person accepted (`restic migrate` makes one), if it authenticates; revert then puts it on top."""
     before, wanted = run.fold.records["config"], run.fold.accepted_config
+    if opened.config is not None:
+        made.changes["config"] = opened.config
+        return
     if not wanted or before.reason == f"accepted {wanted}":
         return
     version = next((one for one in run.histories["config"].contents() if one.version_id == wanted), None)
@@ -341,10 +344,13 @@ def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:
 
 
 def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: Admission) -> None:
-    """First contact: take hidden snapshots that are whole without hidden packs, as suspects; doom the rest, until a person decides."""
+    """First contact: take hidden snapshots that are whole without hidden packs, as suspects; doom the rest, until a person decides.
+
+    Where another ledger was here before, most of them are what it had let go: all stay as they are.
+    """
     sound: dict[str, files.SnapshotFile] = {}
     for key, truth in hidden.items():
-        if _kind(key) is FileType.SNAPSHOT:
+        if _kind(key) is FileType.SNAPSHOT and run.may_mark:
             with suppress(FormatError):
                 sound[key] = read_snapshot(run, truth.version, opened)
     trusted = Layers(run.base(opened), made.versions(run, FileType.PACK, FileType.INDEX))
@@ -355,9 +361,9 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
     for key in sound:
         if key not in failing:
             made.changes[key] = replace(_record(run, key, State.ADMITTED, made), suspect=HIDDEN)
-    reason = ADOPTED if failing else f"{ADOPTED}, nothing needs it"
+    reason = ADOPTED if failing or not run.may_mark else f"{ADOPTED}, nothing needs it"
     for key in hidden:
-        if key not in made.changes and _kind(key) in (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT):
+        if key not in made.changes and _kind(key) in (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT, FileType.KEY):
             made.changes[key] = _record(run, key, State.DOOMED, made, reason)
             del run.standing[key]
     if failing:

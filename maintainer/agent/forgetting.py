@@ -35,9 +35,11 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     with run.serve(View(shown), Permissions()) as server:
         listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
     candidates = _candidates(run, listed)
-    if not run.fold.accepted and not run.job.expect:
-        _ask_to_confirm(run, retention.groups(candidates))
-        run.recorder.record("retention.held", reason="hosts and paths are not confirmed yet")
+    if not run.fold.accepted and (run.has_earlier_ledger or not run.job.expect):
+        if not run.job.expect:
+            _ask_to_confirm(run, retention.groups(candidates))
+        held = "another ledger was here before" if run.has_earlier_ledger else "hosts and paths are not confirmed yet"
+        run.recorder.record("retention.held", reason=held)
         return Judged(candidates)
     extents = Extents(run, opened, shown, {one.id: bytes.fromhex(one.tree) for one in listed})
     extents.ahead(one.id for one in candidates if one.extent is None)

@@ -20,7 +20,7 @@ from maintainer.agent.pipeline import maintain
 from maintainer.agent.run import Run
 from maintainer.core import job as jobs
 from maintainer.core.errors import ExitCode, HeldError, MaintainerError, SignalledError, first
-from maintainer.core.events import Event, encode, finished
+from maintainer.core.events import Event, encode
 from maintainer.core.job import Job
 from maintainer.edges import restic, secrets
 from maintainer.edges.clock import SystemClock
@@ -50,11 +50,12 @@ def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
     """Do a job, and tell all of it; return its exit code, which the last event has too."""
     clock = SystemClock(Path(job.access.clock) if job.access.clock else None)
     kept = Spool()
-    done: dict[str, int] = {}
+    done: set[str] = set()
 
     def sink(event: Event) -> None:
         kept.append(encode(event))
-        done.update(finished([event]))
+        if event.event == "repository.finished" and event.repository is not None:
+            done.add(event.repository)
         told(event)
 
     recorder = Recorder(job.run_id, "agent", clock, sink)

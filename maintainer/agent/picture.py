@@ -24,7 +24,7 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
         run.read_ledger()
     with run.recorder.step("revert"):
         if run.fold.head[0] == 0:
-            run.may_mark = not unlock.has_other_identity(run)
+            run.may_mark = not unlock.has_earlier_identity(run)
             run.ledger.suppose(unlock.pin(run, password()))
         plan = make_plan(run)
         run.standing = plan.standing

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from maintainer.agent import admission, forgetting, unlock
+from maintainer.agent import admission, forgetting, formats, unlock
 from maintainer.agent.admission import Admission
 from maintainer.agent.checking import check
 from maintainer.agent.forgetting import Judged
@@ -23,7 +23,7 @@ from maintainer.core.moments import to_text
 from maintainer.core.records import Record, RecordsInMemory, State
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Verdict
-from maintainer.core.revert import Truth
+from maintainer.core.revert import Heal, RevertPlan, Truth
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import Shown, View
 from maintainer.edges import restic
@@ -67,12 +67,12 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         contact(run, password)
         last_failed = bool(run.earlier_runs) and next(reversed(run.earlier_runs)) not in run.fold.committed_runs
         run.state.start_run(run.run_id)
-        plan = make_plan(run, lambda finding: not _is_undeleted(run, finding))
+        config = _Config(run)
+        plan = make_plan(run, lambda finding: not _is_undeleted(run, finding) and not config.keeps(finding))
+        config.take_aside(plan)
         carry_out(run, plan, partial(packs_aside, run))
-        if not run.may_mark:
-            raise unlock.ledger_lost("overwritten content was healed, and nothing else was done")
     with step("admit"):
-        opened = unlock.open_pinned(run, password())
+        opened = config.settle(plan, password)
         uncommitted = _uncommitted(run)
         admitted = admission.admit(run, plan, opened, uncommitted)
         _record_admission(run, admitted)
@@ -98,6 +98,51 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
     return code
 
 
+class _Config:
+    """What a plan would do about config is done once the repository is open: only its key tells a migration from an attack."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._found: list[Finding] = []
+        self._heal: Heal | None = None
+
+    def keeps(self, finding: Finding) -> bool:
+        """Keep a finding about config back."""
+        is_config = finding.subject == "config"
+        if is_config:
+            self._found.append(finding)
+        return is_config
+
+    def take_aside(self, plan: RevertPlan) -> None:
+        """Take config out of what the plan heals; what it stands for is the pinned version until then."""
+        self._heal = plan.heal.get("config")
+        if self._heal is not None:
+            del plan.heal["config"]
+
+    def settle(self, plan: RevertPlan, password: Callable[[], str]) -> Opened:
+        """Open the repository, and heal config if that must be; also where no key opens it, which is then raised."""
+        try:
+            opened = formats.read(self._run, unlock.open_pinned(self._run, password()))
+        except MaintainerError:
+            self._tell()
+            self._restore(plan)
+            raise
+        if opened.config is None:
+            self._restore(plan)
+        elif self._heal is not None and self._heal.over.version_id == opened.config.version:
+            return opened  # what the plan took for an overwritten config is its owner's migration
+        self._tell()
+        return opened
+
+    def _restore(self, plan: RevertPlan) -> None:
+        if self._heal is not None:
+            carry_out(self._run, replace(plan, heal={"config": self._heal}, mark={}), lambda _: True)
+
+    def _tell(self) -> None:
+        for finding in self._found:
+            self._run.findings.append(finding)
+
+
 def _look_at_lifecycle(run: Run) -> None:
     """Tell when evidence and true versions alike would go, where a rule takes noncurrent versions that nobody released."""
     days = run.store.expires_unreleased_after()
@@ -119,13 +164,20 @@ def _check_first(run: Run, server: ViewServer, opened: Opened, work: Work) -> No
 
 
 def contact(run: Run, password: Callable[[], str]) -> None:
-    """At the very first contact put entry 0, and then the identity object: before any other write to the repository."""
+    """At the very first contact put entry 0, and then the identity object: before any other write to the repository.
+
+    Where another ledger was here before, no marker is touched in that run, and until a person accepts the repository no policy applies:
+    what the other had decided is not known. Nor may a host hold a run up by forging that there was one.
+    """
+    if not run.fold.accepted:
+        run.has_earlier_ledger = unlock.has_earlier_identity(run)
     if run.fold.head[0] == 0:
         unlock.refuse_others_inside(run)
-        if unlock.has_other_identity(run):
-            run.may_mark = False
-            return
+        run.may_mark = not run.has_earlier_ledger
         run.append("first", RecordsInMemory(unlock.pin(run, password())))
+    if run.has_earlier_ledger:
+        told = "another ledger's identity lies here, older than this one's"
+        run.findings.append(Finding(Kind.EARLIER_LEDGER, "ledger", told))
     identity = f"{unlock.IDENTITY}{run.fold.identity}"
     if identity not in run.histories or run.histories[identity].current.is_marker:
         run.put_on_top(run.store.put(identity, run.state.first_entry()))

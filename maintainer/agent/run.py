@@ -15,7 +15,7 @@ from maintainer.core.findings import Finding, Found, Kind, Reported, abridged
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
 from maintainer.core.moments import to_text
-from maintainer.core.records import Records
+from maintainer.core.records import Record, Records
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.revert import Terms, Truth
 from maintainer.core.versions import ObjectVersion
@@ -39,11 +39,13 @@ ROOM = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The key that opened the repository, and what it gave."""
+    """The key that opened the repository, and what it gave. `config` is to be pinned, where its owner has migrated it (agent.formats)."""
 
     key: str
     master: MasterKey
     password: str = field(repr=False)
+    format: int = 2
+    config: Record | None = None
 
 
 @dataclass
@@ -74,6 +76,8 @@ class Run:
     undeleted: frozenset[str] = frozenset()
     """Keys that a person took back since the last entry that was there when this run began."""
     may_mark: bool = True
+    has_earlier_ledger: bool = False
+    """Whether another ledger was here before this one, and no person has accepted the repository since."""
     is_committed: bool = False
     redirect: bool | None = None
     earlier_runs: dict[str, tuple[RepositoryFile, ...]] = field(default_factory=dict)

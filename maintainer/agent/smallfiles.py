@@ -19,7 +19,7 @@ TAKES = 2
 def read_contents(run: Run, version: ObjectVersion, opened: Opened) -> dict[str, bytes]:
     """Return what an index says of each pack; FormatError where it is none, or too large."""
     with run.room.hold(version.size):
-        inflated = inflated_size(opened.master, read_small(run, version))
+        inflated = inflated_size(opened.master, read_small(run, version), repository=opened.format)
     with run.room.hold(version.size + TAKES * inflated):
         return contents(read_index(opened.master, read_small(run, version)))
 
@@ -27,7 +27,7 @@ def read_contents(run: Run, version: ObjectVersion, opened: Opened) -> dict[str,
 def read_snapshot(run: Run, version: ObjectVersion, opened: Opened) -> files.SnapshotFile:
     """Open a snapshot; FormatError where it is none, or too large."""
     with run.room.hold(INFLATES * version.size):
-        return files.parse_snapshot(opened.master, read_small(run, version))
+        return files.parse_snapshot(opened.master, read_small(run, version), repository=opened.format)
 
 
 def read_small(run: Run, version: ObjectVersion) -> bytes:

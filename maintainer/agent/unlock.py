@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 
+from maintainer.agent import formats
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core.errors import ConfigurationError, HeldError, NotFoundError, PasswordError, Problem
 from maintainer.core.job import RepositoryJob
@@ -17,20 +17,30 @@ from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse
 
 IDENTITY = "maintainer/"
 LONGEST_IDENTITY = 1 << 20
+MOST_IDENTITIES = 100
+"""How many of them are looked into."""
 MOST_TRIED = 40
 """How many keys a run tries to open: whoever could put into the bucket before first contact may have put any number."""
 
 
-def has_other_identity(run: Run) -> bool:
-    """Tell whether an earlier ledger left its identity object here: then an empty one means a wiped or mistyped state store.
+def has_earlier_identity(run: Run) -> bool:
+    """Tell whether another ledger left its identity object here before ours did: its state store was wiped, or is another than named.
 
-    It counts by its content, which hashes to its name: any other object there is somebody's litter.
+    Or a host forged it, which nobody can tell apart. It counts by its content, which hashes to its name; of very many, by being there.
     """
-    return any(
-        version.size <= LONGEST_IDENTITY and run.looks(version).digest == history.key.removeprefix(IDENTITY)
-        for history in run.histories.histories(IDENTITY)
-        for version in history.contents()
-    )
+    ours = run.histories.get(f"{IDENTITY}{run.fold.identity}") if run.fold.head[0] else None
+    since = next(ours.oldest_first()).last_modified if ours is not None else None
+    looked_at = 0
+    for history in run.histories.histories(IDENTITY):
+        if ours is not None and history.key == ours.key:
+            continue
+        for version in history.contents():
+            if (since is not None and version.last_modified >= since) or version.size > LONGEST_IDENTITY:
+                continue
+            looked_at += 1
+            if looked_at > MOST_IDENTITIES or run.looks(version).digest == history.key.removeprefix(IDENTITY):
+                return True
+    return False
 
 
 def ledger_lost(done: str) -> HeldError:
@@ -61,6 +71,11 @@ def pin(run: Run, password: str) -> dict[str, Record]:
             f"there is no restic repository at {run.job.place}", guidance="correct the location, or make one: restic init, as the host"
         )
     found = _oldest_sound_keys(run)
+    if run.has_earlier_ledger:  # a key that it had let go must not come back
+        visible = {key: one for key, one in found.items() if not run.histories[key].current.is_marker}
+        with suppress(PasswordError):
+            open_any(visible, password, run.job)
+            found = visible
     master = open_any(found, password, run.job)[1]
     now = run.now
     pins = {
@@ -72,8 +87,7 @@ def pin(run: Run, password: str) -> dict[str, Record]:
             parse_config(master, body)
         except ValueError:
             continue
-        digest = hashlib.sha256(body).hexdigest()
-        pins["config"] = Record(State.ADMITTED, version.version_id, version.size, version.last_modified, now, digest=digest)
+        pins["config"] = formats.of_first_contact(run, master, version, body)
         return pins
     raise PasswordError(
         f"{run.job.name}: no version of config authenticates", guidance="restore config from the host's local repository, then run again"

@@ -164,14 +164,14 @@ def _meet(chosen: Settings, repository: RepositorySection, access: Access, tell:
         seen.survey()
         seen.state.probe()
         seen.read_ledger()
+        if not seen.fold.head[0] and unlock.has_earlier_identity(seen):
+            raise unlock.ledger_lost("nothing was written there")
         contact(seen, lambda: secrets.read(repository.password, access))
     except AccessDeniedError as error:
         tell(f"first contact is left to the first run: {error.message}")
         return
     finally:
         seen.close()
-    if not seen.may_mark:
-        raise unlock.ledger_lost("nothing was written there")
     tell(f"{repository.location} is known by its config and keys, as they are now: the ledger has them")
 
 

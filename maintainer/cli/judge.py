@@ -142,7 +142,8 @@ def _changes(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
     """Return what accept concerns: a config that was reported as overwritten, in that version, and new keys."""
     new_keys = [r.finding for r in known.findings.values() if r.finding.kind is Kind.NEW_KEY]
     offered = {name: f"keys/{name}" for one in new_keys for name in re.findall("[0-9a-f]{64}", f"{one.subject} {one.detail}")}
-    config = next((r.finding for r in known.findings.values() if r.finding.identity == f"{Kind.OVERWRITTEN.value}:config"), None)
+    changed = [f"{kind.value}:config" for kind in (Kind.MIGRATED, Kind.OVERWRITTEN)]
+    config = next((r.finding for identity in changed if (r := known.findings.get(identity)) and r.standing is not Standing.GONE), None)
     subjects: list[str] = []
     for one in names:
         found = [key for short, key in offered.items() if short.startswith(one.removeprefix("keys/"))]

@@ -11,7 +11,7 @@ from maintainer.cli.output import event_printer, say
 from maintainer.core import segments
 from maintainer.core.amounts import counted
 from maintainer.core.entries import Segment
-from maintainer.core.errors import ArgumentError, ExitCode, NotFoundError, Problem
+from maintainer.core.errors import ArgumentError, EventError, ExitCode, NotFoundError, Problem
 from maintainer.core.events import decode, escape
 from maintainer.core.ledger import Ledger
 from maintainer.edges.shelf import RecordShelf
@@ -83,8 +83,11 @@ def run_logs(arguments: argparse.Namespace) -> int:
         except NotFoundError:
             continue
         found = True
-        for line in body.decode().splitlines():
-            show(decode(line))
+        for line in body.decode(errors="backslashreplace").splitlines():
+            try:
+                show(decode(line))
+            except EventError:  # of another release, or altered
+                say(escape(line))
     if not found:
         raise ArgumentError((Problem(f"run {arguments.run_id}", "no events of it", "a run's id, or `last`", "maintainer run prints it"),))
     return ExitCode.COMMITTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -22,8 +23,13 @@ from maintainer.report.live import Board
 def say(text: str = "") -> None:
     """Print a text for a person; on a terminal wrapped at spaces, or the terminal would break words."""
     shown = wrapped(text, shutil.get_terminal_size().columns) if sys.stdout.isatty() else text
-    sys.stdout.write(f"{shown}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{shown}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough: what is under way goes on, and nobody hears of it
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def wrapped(text: str, width: int) -> str:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from maintainer.core.costs import StorePrices, total
-from maintainer.core.errors import EventError, ExitCode, MaintainerError, NoInstanceError, first
-from maintainer.core.events import Event, decode, finished, first_gap
+from maintainer.core.errors import ExitCode, MaintainerError, NoInstanceError, first
+from maintainer.core.events import Event, Json, escape_lines
+from maintainer.core.hearing import Heard
 from maintainer.core.job import Job
 from maintainer.edges.clock import Clock, SystemClock
 from maintainer.edges.compute import Agent, Compute
-from maintainer.edges.log import Recorder
+from maintainer.edges.log import Recorder, diagnostics
 
 ATTEMPTS = 3
 """How often one run launches an instance for a group, when EC2 takes them back."""
@@ -29,18 +30,23 @@ SIGNALLED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMI
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """How an agent ended, what it told and what it cost; `has_died`: its machine was lost, and runs no more."""
+    """How an agent ended, what was heard of it and what it cost; `has_died`: its machine was lost, and runs no more."""
 
     code: ExitCode
-    events: list[Event] = field(default_factory=list)
+    heard: Heard = field(default_factory=lambda: Heard("", ()))
     spent: float | None = 0.0
     has_died: bool = False
 
     @property
     def is_interrupted(self) -> bool:
         """Tell whether another instance may do what is left: this one was taken back, with a notice or without."""
-        noticed = self.code is ExitCode.NO_INSTANCE and any(event.event == "run.interrupted" for event in self.events)
+        noticed = self.code is ExitCode.NO_INSTANCE and self.heard.is_interrupted
         return noticed or (self.code is ExitCode.LOST and self.has_died)
+
+
+def _whole(value: Json) -> int:
+    """Return a number of an event, which was checked where it was read."""
+    return value if isinstance(value, int) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Once:
     def run(self, jobs: Mapping[str, Job]) -> ExitCode:
         """Run each group's job, so many at the same time; a signal ends those that run and starts no other."""
         with self._forwarding_signals(), ThreadPoolExecutor(min(max(len(jobs), 1), self.at_once), thread_name_prefix="group") as pool:
-            codes = list(pool.map(lambda one: self._attempt(*one), jobs.items()))
+            codes = list(pool.map(lambda one: self._guarded(*one), jobs.items()))
         self._tell_cost()
         code = signalled if (signalled := self._signalled()) is not None else first(codes)
         self.recorder.record("run.closed", exit_code=code)
@@ -104,11 +110,21 @@ class Once:
     def _note(self, event: Event) -> None:
         if event.event == "plan.made" and event.repository is not None:
             with self._lock:
-                self._kept[event.repository] = int(str(event.fields.get("kept", 0)))
+                self._kept[event.repository] = _whole(event.fields["kept"])
         if event.event == "repository.finished":
             with self._lock:
-                self._reads += int(str(event.fields.get("reads", 0)))
-                self._writes += int(str(event.fields.get("writes", 0)))
+                self._reads += _whole(event.fields["reads"])
+                self._writes += _whole(event.fields["writes"])
+
+    def _guarded(self, group: str, job: Job) -> ExitCode:
+        """Run a group's job; what nobody expected ends this group alone, and is told as our fault."""
+        try:
+            return self._attempt(group, job)
+        except Exception as error:  # noqa: BLE001 - the other groups must have their night, and the run its bill
+            diagnostics().exception("unexpected", group=group)
+            reason, do = f"{type(error).__name__}: {error}", "this is a fault of maintainer: please report it"
+            self.recorder.record("run.failed", group=group, reason=reason, guidance=do, exit_code=ExitCode.FAULT)
+            return ExitCode.FAULT
 
     def _attempt(self, group: str, job: Job) -> ExitCode:
         """Run a group's job, and what an interruption left of it again: as a run of its own, since each has its own events and writes.
@@ -133,10 +149,10 @@ class Once:
             ended = self._follow(group, left)
             spent = total((spent, ended.spent))
             if not ended.is_interrupted:
-                return first([*codes, ended.code, *([] if ended.events else unknown)])
+                return first([*codes, ended.code, *([] if ended.heard.has_begun else unknown)])
             if ended.code is ExitCode.LOST:
                 unknown = [ExitCode.LOST]
-            done = finished(ended.events)
+            done = ended.heard.done
             codes += [ExitCode(one) for one in done.values()]
             left = replace(left, repositories=tuple(one for one in left.repositories if one.name not in done))
             if not left.repositories:
@@ -184,38 +200,31 @@ class Once:
             return _Ended(self._tell(group, error))
         if agent is None:
             return _Ended(self._signalled() or ExitCode.NO_INSTANCE)
-        events: list[Event] = []
-        broken = ""
+        heard = Heard(job.run_id, {one.name for one in job.repositories})
         try:
             with self._lock:
                 self._agents.add(agent)
                 if (code := self._signalled()) is not None:
                     agent.signal(code - SHELL)
             for line in agent.lines():
-                try:
-                    event = decode(line)
-                except EventError as error:
-                    broken = broken or error.message
-                    continue
-                events.append(event)
-                self._note(event)
-                self.sink(event)
+                if (event := heard.take(line)) is not None:
+                    self._note(event)
+                    self.sink(event)
         finally:
             with self._lock:
                 self._agents.discard(agent)
             status = agent.wait()
             with self._lock:
                 self._costs.append(agent.spent)
-        closing = events[-1] if events and events[-1].event == "run.closed" else None
-        gap = first_gap(events, "agent")
+        closing, gap, broken = heard.closing, heard.gap, heard.broken
         if closing is not None and gap is None and not broken and closing.fields["exit_code"] == status:
-            return _Ended(ExitCode(status), events, agent.spent)
+            return _Ended(ExitCode(status), heard, agent.spent)
         reason = broken or (
             f"event {gap} is missing" if gap else "it never said how it ended" if closing is None else "it ended otherwise than it said"
         )
-        self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=agent.last_words())
+        self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=escape_lines(agent.last_words()))
         # Of a stream with a hole in it nobody knows what was finished.
-        return _Ended(ExitCode.LOST, events, agent.spent, has_died=agent.has_died and gap is None and not broken)
+        return _Ended(ExitCode.LOST, heard, agent.spent, has_died=agent.has_died and gap is None and not broken)
 
     def _launch(self, group: str, job: Job) -> Agent | None:
         """Launch an agent, and try again later while the group's patience lasts; return None where a signal came first."""

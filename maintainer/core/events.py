@@ -3,94 +3,144 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, TypeAlias, get_args
 
 from maintainer.core import abridging
-from maintainer.core.errors import EventError
+from maintainer.core.errors import EventError, ExitCode
+from maintainer.core.moments import from_text
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Level = Literal["debug", "info", "warning", "error"]
 Source = Literal["agent", "controller"]
 
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One event of the vocabulary: its level, the source that writes it (either, where that is empty), and the fields that it must have.
+
+    A field's type follows its name: s a text, i a whole number, n any number, x an exit code, L a list of texts, J anything; `?`: or null.
+    """
+
+    level: Level
+    source: str
+    fields: str = ""
+
+    def wrong(self, fields: Mapping[str, object]) -> str:
+        """Return the first field that is missing or of another type; empty where all are as they must be."""
+        for name, kind in (one.split(":") for one in self.fields.split()):
+            is_there = name in fields
+            if not is_there or not (_TYPES[kind[0]](fields[name]) or (kind.endswith("?") and fields[name] is None)):
+                return name
+        return ""
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and isfinite(value))
+
+
+_TYPES: Mapping[str, Callable[[object], bool]] = {
+    "s": lambda value: isinstance(value, str),
+    "i": _is_whole,
+    "n": _is_number,
+    "x": lambda value: _is_whole(value) and value in set(ExitCode),
+    "L": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "J": lambda _: True,
+}
+
 VERSION = 1
+LONGEST_LINE = 1 << 20
+"""Characters of an event's line: what is written is bounded by LONGEST_TEXT and MOST_ITEMS."""
+LONGEST_NAME = 200
 LONGEST_TEXT, MOST_ITEMS = 8_000, 200
 """Characters of a text, and items of a list, that an event holds."""
 
-VOCABULARY: Mapping[str, Level] = {
-    "run.started": "info",  # repositories, maintainer, restic
-    "run.signalled": "warning",  # signal
-    "rebalance.recommended": "info",  # since: EC2 may take the instance back
-    "interruption.noticed": "warning",  # action, at: EC2 takes the instance back
-    "run.interrupted": "warning",  # repositories: what is left to do
-    "launch.postponed": "warning",  # group, reason, guidance, seconds
-    "attempt.started": "warning",  # group, attempt, of, run, repositories
-    "run.closed": "info",  # exit_code: the source's last word; without it the run is lost
-    "run.billed": "info",  # usd (or null), instances, requests, reads, writes, kept (bytes), kept_usd_month, month_budget, month_before
-    "agent.lost": "error",  # status, reason
-    "instance.launched": "info",  # instance, group, type, zone, market, deadline
-    "instance.reached": "info",  # instance
-    "keys.given": "debug",  # instance, until: the store's keys, to a machine without a role; empty where they do not end
-    "keys.failed": "warning",  # instance, reason: those that it has go on until they end
-    "connection.lost": "warning",  # instance, reason, lines
-    "instance.terminated": "info",  # instance, group
-    "instance.billed": "info",  # instance, group, type, market, seconds, usd (null: not known, why)
-    "termination.failed": "error",  # instance, group, reason
-    "image.step": "info",  # instance, step, seconds
-    "image.made": "info",  # image, digest, instance, seconds
-    "gateway.launched": "info",  # group, instance, type, zone, market
-    "gateway.answered": "info",  # group, instance, seconds
-    "gateway.moved": "info",  # group, instance, address: it serves from now on
-    "gateway.ended": "info",  # group, instance: another serves in its place
-    "orphan.ended": "warning",  # id, kind, region, usd, group, run, reason
-    "repository.started": "info",  # location
-    "repository.finished": "info",  # exit_code, seconds, reads, writes: requests to the stores
-    "step.started": "info",  # step in the envelope
-    "step.finished": "info",  # seconds, restic_seconds
-    "restic.repeated": "warning",  # command, reason
-    "call.retried": "warning",  # call, attempt, reason, wait_s
-    "store.surveyed": "info",  # keys, versions
-    "run.left": "info",  # files, example: what runs that never committed had put; this commit dooms it
-    "plan.made": "info",  # heal, mark, evict, new; stored, kept: bytes of the versions on top, and of those below them
-    "heal.planned": "info",  # key, from_version, over, why
-    "mark.planned": "info",  # key, over, why
-    "eviction.planned": "info",  # key, why
-    "forget.planned": "info",  # snapshot, time, host
-    "probation.explained": "info",  # host, paths, days, waiting, counting, suspect, next: the date from which one more counts
-    "suspicion.explained": "info",  # snapshot, reasons
-    "plan.finished": "info",  # heal, mark, evict, new: nothing was changed
-    "object.healed": "warning",  # key, from_version, to_version, over, why
-    "object.marked": "info",  # key, over, why
-    "object.evicted": "warning",  # key, why
-    "object.admitted": "debug",  # key
-    "objects.admitted": "info",  # packs, indexes, snapshots
-    "object.taken_back": "info",  # key
-    "snapshot.incomplete": "warning",  # key
-    "retention.judged": "info",  # counting, forget, suspect, in_probation
-    "retention.held": "warning",  # reason: nothing is forgotten
-    "retention.limited": "warning",  # host, paths, reason: of these not all that the policy proposes is forgotten
-    "snapshots.measured": "debug",  # snapshots, trees, bytes: read for it
-    "snapshot.suspected": "warning",  # snapshot, reasons
-    "snapshot.kept": "debug",  # snapshot, reasons
-    "snapshot.forgotten": "info",  # snapshot, time, host
-    "prune.finished": "info",  # deleted, written
-    "prune.skipped": "warning",  # reason
-    "check.progressed": "debug",  # packs, of_packs, bytes, of_bytes: read so far
-    # packs, bytes: read in this run; of_packs, of_bytes; before: when the rest was read last; seconds;
-    # order: "before the prune", "again" after that, or ""
-    "check.finished": "info",
-    "marking.postponed": "warning",  # reason
-    "cache.refused": "warning",  # needs, free, folder: restic works without a cache, and slowly
-    "versions.released": "info",  # versions: tagged, so that the lifecycle rule may take them
-    "release.failed": "warning",  # reason: nothing was tagged, and nothing expires
-    "ledger.appended": "info",  # sequence, kind, digest
-    "finding.reported": "warning",  # kind, subject, detail, standing, since, do
-    # sequence, forgotten; doomed: files in all; of these packs, indexes, and `left` by runs that did not commit
-    "run.committed": "info",
-    "run.failed": "error",  # reason, guidance, exit_code: not committed, nothing was deleted
+VOCABULARY: Mapping[str, Word] = {
+    "run.started": Word("info", "agent", "repositories:L maintainer:s restic:s"),
+    "run.signalled": Word("warning", "agent", "signal:s"),
+    "rebalance.recommended": Word("info", "agent", "since:s"),  # EC2 may take the instance back
+    "interruption.noticed": Word("warning", "agent", "action:s at:s"),  # EC2 takes the instance back
+    "run.interrupted": Word("warning", "agent", "repositories:L"),  # what is left to do
+    "launch.postponed": Word("warning", "controller", "group:s reason:s guidance:s seconds:n"),
+    "attempt.started": Word("warning", "controller", "group:s attempt:i of:i run:s repositories:L"),
+    "run.closed": Word("info", "", "exit_code:x"),  # the source's last word; without it the run is lost
+    "run.billed": Word("info", "controller", "usd:n? instances:J requests:n reads:i writes:i kept:i kept_usd_month:n"),
+    "agent.lost": Word("error", "controller", "group:s status:i reason:s last_words:s"),
+    "instance.launched": Word("info", "controller", "instance:s group:s type:s zone:s market:s deadline:s"),
+    "instance.reached": Word("info", "controller", "instance:s"),
+    "keys.given": Word(
+        "debug", "controller", "instance:s until:s"
+    ),  # the store's keys, to a machine without a role; empty where they do not end
+    "keys.failed": Word("warning", "controller", "instance:s reason:s"),  # those that it has go on until they end
+    "connection.lost": Word("warning", "controller", "instance:s reason:s lines:i"),
+    "instance.terminated": Word("info", "controller", "instance:s group:s"),
+    "instance.billed": Word(
+        "info", "controller", "instance:s group:s type:s market:s seconds:n usd:n? why:s"
+    ),  # usd is null where it is not known, and why says so
+    "termination.failed": Word("error", "controller", "instance:s group:s reason:s"),
+    "image.step": Word("info", "controller", "instance:s step:s seconds:n"),
+    "image.made": Word("info", "controller", "image:s digest:s instance:s seconds:n"),
+    "gateway.launched": Word("info", "controller", "group:s instance:s type:s zone:s market:s"),
+    "gateway.answered": Word("info", "controller", "group:s instance:s seconds:n"),
+    "gateway.moved": Word("info", "controller", "group:s instance:s address:s"),  # it serves from now on
+    "gateway.ended": Word("info", "controller", "group:s instance:s"),  # another serves in its place
+    "orphan.ended": Word("warning", "controller", "group:s run:s reason:s"),
+    "repository.started": Word("info", "agent", "location:s"),
+    "repository.finished": Word("info", "agent", "exit_code:x seconds:n reads:i writes:i"),  # requests to the stores
+    "step.started": Word("info", "", ""),
+    "step.finished": Word("info", "", "seconds:n restic_seconds:n"),
+    "restic.repeated": Word("warning", "agent", "command:s reason:s"),
+    "call.retried": Word("warning", "", "call:s attempt:i reason:s wait_s:n"),
+    "store.surveyed": Word("info", "", "keys:i versions:i"),
+    "run.left": Word("info", "agent", "files:i example:s"),  # what runs that never committed had put; this commit dooms it
+    "plan.made": Word("info", "", "stored:i kept:i"),  # bytes of the versions on top, and of those below them
+    "heal.planned": Word("info", "", "key:s from_version:s over:s why:s"),
+    "mark.planned": Word("info", "", "key:s over:s why:s"),
+    "eviction.planned": Word("info", "", "key:s why:s"),
+    "forget.planned": Word("info", "", "snapshot:s time:s host:s"),
+    "probation.explained": Word(
+        "info", "", "host:s paths:L days:n waiting:i counting:i suspect:i next:s"
+    ),  # the date from which one more counts
+    "suspicion.explained": Word("info", "", "snapshot:s reasons:L"),
+    "plan.finished": Word("info", "", "heal:i mark:i evict:i new:i"),  # nothing was changed
+    "object.healed": Word("warning", "", "key:s from_version:s to_version:s over:s why:s"),
+    "object.marked": Word("info", "", "key:s over:s why:s"),
+    "object.evicted": Word("warning", "", "key:s why:s"),
+    "object.admitted": Word("debug", "", "key:s"),
+    "objects.admitted": Word("info", "", "packs:i indexes:i snapshots:i"),
+    "object.taken_back": Word("info", "", "key:s"),
+    "snapshot.incomplete": Word("warning", "", "key:s"),
+    "retention.judged": Word("info", "", "counting:i forget:i suspect:i in_probation:i"),
+    "retention.held": Word("warning", "", "reason:s"),  # nothing is forgotten
+    "retention.limited": Word("warning", "", "host:s paths:L reason:s"),  # of these not all that the policy proposes is forgotten
+    "snapshots.measured": Word("debug", "", "snapshots:i trees:i bytes:i"),  # read for it
+    "snapshot.suspected": Word("warning", "", "snapshot:s reasons:L"),
+    "snapshot.kept": Word("debug", "", "snapshot:s reasons:L"),
+    "snapshot.forgotten": Word("info", "", "snapshot:s time:s host:s"),
+    "prune.finished": Word("info", "", "deleted:i written:i"),
+    "prune.skipped": Word("warning", "", "reason:s"),
+    "check.progressed": Word("debug", "", "packs:i of_packs:i bytes:i of_bytes:i"),  # read so far
+    "check.finished": Word("info", "", "packs:i of_packs:i bytes:i of_bytes:i before:s order:s seconds:n"),
+    "marking.postponed": Word("warning", "", "reason:s"),
+    "cache.refused": Word("warning", "", "needs:s free:s folder:s"),  # restic works without a cache, and slowly
+    "versions.released": Word("info", "", "versions:i"),  # tagged, so that the lifecycle rule may take them
+    "release.failed": Word("warning", "", "reason:s"),  # nothing was tagged, and nothing expires
+    "ledger.appended": Word("info", "", "sequence:i kind:s digest:s"),
+    "finding.reported": Word("warning", "", "kind:s subject:s detail:s standing:s since:s do:s"),
+    "run.committed": Word("info", "", "sequence:i forgotten:i doomed:i packs:i indexes:i left:i"),
+    "run.failed": Word("error", "", "reason:s guidance:s exit_code:x"),  # not committed, nothing was deleted
 }
-"""Every event that may be written, with its level: `noun.past_tense`."""
+"""Every event that may be written: `noun.past_tense`.
+
+`check.finished`: read in this run, of what is there; before: when the rest was read last; order: "before the prune", "again" after that, or
+"". `run.committed`: files doomed in all, and of these packs, indexes, and those left by runs that did not commit.
+"""
 
 ENVELOPE = ("v", "ts", "run_id", "source", "seq", "repository", "step", "event", "level")
 
@@ -127,28 +177,43 @@ def encode(event: Event) -> str:
 
 
 def decode(line: str) -> Event:
-    """Read one line back, with hostile text escaped; EventError for what is no event of this version."""
+    """Read one line back, with hostile text escaped; EventError for what is no event of this version, or lacks what its kind must have."""
     try:
+        if len(line) > LONGEST_LINE:
+            raise ValueError("too long")
         raw = json.loads(line)
         if raw["v"] != VERSION:
-            raise EventError(f"event of version {raw['v']}", guidance="agent and controller differ: install the same release for both")
-        if raw["event"] not in VOCABULARY or raw["level"] not in get_args(Level) or raw["source"] not in get_args(Source):
+            raise EventError(
+                f"event of version {raw['v']!r:.20}", guidance="agent and controller differ: install the same release for both"
+            )
+        word = VOCABULARY[raw["event"]]
+        fields = {escape(name): escape_all(value) for name, value in raw.items() if name not in ENVELOPE}
+        if raw["level"] not in get_args(Level) or raw["source"] not in get_args(Source) or not _is_whole(raw["seq"]) or raw["seq"] < 1:
             raise ValueError(raw["event"])
+        if word.source not in ("", raw["source"]) or word.wrong(fields):
+            raise ValueError(f"{raw['event']}: {word.wrong(fields) or 'of another source'}")
+        from_text(raw["ts"])
         return Event(
-            ts=str(raw["ts"]),
-            run_id=str(raw["run_id"]),
+            ts=raw["ts"],
+            run_id=_name(raw["run_id"]),
             source=raw["source"],
-            seq=int(raw["seq"]),
+            seq=raw["seq"],
             event=raw["event"],
             level=raw["level"],
-            repository=raw.get("repository"),
-            step=raw.get("step"),
-            fields={name: escape_all(value) for name, value in raw.items() if name not in ENVELOPE},
+            repository=None if raw.get("repository") is None else _name(raw["repository"]),
+            step=None if raw.get("step") is None else _name(raw["step"]),
+            fields=fields,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EventError(
-            f"not an event: {line[:200]!r}", guidance="the stream was cut or altered: see the copy in the state store"
+            f"not an event: {escape(line[:LONGEST_NAME])!r}", guidance="the stream was cut or altered: see the copy in the state store"
         ) from error
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        raise ValueError("no name")
+    return escape(value)
 
 
 def bounded(value: Json) -> Json:
@@ -166,6 +231,11 @@ def escape(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
+def escape_lines(text: str) -> str:
+    """Make several lines safe for a terminal, and leave them lines."""
+    return "\n".join(map(escape, text.splitlines()))
+
+
 def escape_all(value: Json) -> Json:
     """Escape every text in a field."""
     if isinstance(value, str):
@@ -175,18 +245,3 @@ def escape_all(value: Json) -> Json:
     if isinstance(value, dict):
         return {escape(name): escape_all(inner) for name, inner in value.items()}
     return value
-
-
-def finished(events: Iterable[Event]) -> dict[str, int]:
-    """Return the exit code of every repository whose run came to its end, whichever it was."""
-    return {
-        event.repository: code
-        for event in events
-        if event.event == "repository.finished" and event.repository is not None and isinstance(code := event.fields["exit_code"], int)
-    }
-
-
-def first_gap(events: Iterable[Event], source: Source) -> int | None:
-    """Return the first sequence number that is missing from a source's events, or None; repeats are no gap."""
-    numbers = {event.seq for event in events if event.source == source}
-    return next((number for number in range(1, max(numbers, default=0) + 1) if number not in numbers), None)

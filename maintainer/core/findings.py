@@ -18,6 +18,7 @@ class Kind(Enum):
     """What was found; the value is its name in events, the ledger and `maintainer ack`."""
 
     OVERWRITTEN = "overwritten"
+    MIGRATED = "migrated"
     NOT_PLAIN = "not-plain"
     HIDDEN = "hidden"
     REPLAYED = "replayed"
@@ -35,12 +36,15 @@ class Kind(Enum):
     EXPIRES = "evidence-expires"
     HIDDEN_BEFORE = "hidden-before-first-contact"
     CONFIRM = "confirm-repository"
+    EARLIER_LEDGER = "earlier-ledger"
     UNTRUSTED_INDEX = "index-names-doomed-packs"
     POISONED_INDEX = "poisoned-index"
 
 
 WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.OVERWRITTEN: "healed; find out who wrote it, and change the host's keys",
+    Kind.MIGRATED: "if you ran `restic migrate upgrade_repo_v2`: `maintainer accept REPOSITORY config`; if not: somebody has its password. "
+    "The repository is maintained either way",
     Kind.NOT_PLAIN: "healed to plain headers; find out who wrote it",
     Kind.HIDDEN: "healed; take the right to delete from the host's policy",
     Kind.REPLAYED: "kept out of the view and marked again; find out who put it back",
@@ -60,6 +64,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now. `maintainer reject REPOSITORY ID` lets it go",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
+    Kind.EARLIER_LEDGER: "correct [state] location, if it is another than before; if the ledger is lost, or this is no trace of yours: "
+    "`maintainer accept REPOSITORY`. Until then nothing is forgotten",
     Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold. Unless another program than restic wrote it, "
     "the host is in somebody else's hands: take it off the network",
     Kind.UNTRUSTED_INDEX: "evicted, and what it says of the other packs is in an index of ours; look at who ran restic on the host",

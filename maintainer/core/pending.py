@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from maintainer.core.entries import CONFIG_AT, REPOSITORY, Judgement
 from maintainer.core.findings import Finding, Kind
 
-_OF_THE_REPOSITORY = frozenset({Kind.CONFIRM, Kind.HIDDEN_BEFORE})
+_OF_THE_REPOSITORY = frozenset({Kind.CONFIRM, Kind.HIDDEN_BEFORE, Kind.EARLIER_LEDGER})
 
 
 def decision(finding: Finding, pending: Sequence[Judgement]) -> Judgement | None:
@@ -20,7 +20,7 @@ def _decides(judgement: Judgement, finding: Finding) -> bool:
     match judgement.action:
         case "accept" if finding.kind in _OF_THE_REPOSITORY:
             return REPOSITORY in subjects
-        case "accept" if finding.kind is Kind.OVERWRITTEN and finding.subject == "config":
+        case "accept" if finding.kind in (Kind.OVERWRITTEN, Kind.MIGRATED) and finding.subject == "config":
             return f"{CONFIG_AT}{finding.evidence}" in subjects
         case "ack":
             return finding.identity in subjects

@@ -71,7 +71,7 @@ class RevertPlan:
     under delete markers of nobody's, to be proved before anything else.
     """
 
-    heal: Mapping[str, Heal] = field(default_factory=dict)
+    heal: MutableMapping[str, Heal] = field(default_factory=dict)
     mark: Mapping[str, Mark] = field(default_factory=dict)
     evict: Mapping[str, str] = field(default_factory=dict)
     standing: MutableMapping[str, Truth] = field(default_factory=dict)

@@ -40,7 +40,7 @@ class Recorder:
 
     def record(self, event: str, **fields: Json) -> None:
         """Write one event; KeyError for a word that is not in the vocabulary."""
-        level = VOCABULARY[event]
+        level = VOCABULARY[event].level
         told = {name: bounded(value) for name, value in fields.items()}
         with self._lock:
             self._seq += 1

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from maintainer.core.errors import ConnectionLostError, ExitCode, MaintainerError
+from maintainer.core.events import LONGEST_LINE
 from maintainer.edges.clock import Clock
 from maintainer.edges.tunnel import Endpoint, Tunnel
 
@@ -127,7 +128,9 @@ class Stream:
         if not chunk:
             self._close()
             return ()
-        *whole, self._partial = (self._partial + chunk).split(b"\n")
+        *whole, partial = (self._partial + chunk).split(b"\n")
+        # Of a line without an end no more is held than shows that it is none of an agent's.
+        self._partial = partial[: LONGEST_LINE + 1]
         return tuple(line.decode(errors="replace") for line in whole)
 
     def _close(self) -> None:

@@ -64,13 +64,16 @@ def encrypt(key: MasterKey, plain: bytes, iv: bytes) -> bytes:
     return iv + ciphertext + _mac(key, iv, ciphertext)
 
 
-def unpack(plain: bytes, limit: int) -> bytes:
-    """Return an unpacked file's JSON, decompressed if need be; FormatError beyond `limit` bytes."""
-    return b"".join(inflate(plain, limit))
+def unpack(plain: bytes, limit: int, repository: int = 2) -> bytes:
+    """Return an unpacked file's JSON as `inflate` does."""
+    return b"".join(inflate(plain, limit, repository))
 
 
-def inflate(plain: bytes, limit: int) -> Iterator[bytes]:
-    """Yield an unpacked file's JSON piece by piece, decompressed if need be; FormatError beyond `limit` bytes."""
+def inflate(plain: bytes, limit: int, repository: int = 2) -> Iterator[bytes]:
+    """Yield an unpacked file's JSON piece by piece, decompressed if need be.
+
+    FormatError beyond `limit` bytes, and for what is compressed in a repository of format 1: restic refuses it there.
+    """
     if not plain or plain[0] in b"{[":
         if len(plain) > limit:
             raise FormatError(f"more than {limit} bytes")
@@ -78,6 +81,8 @@ def inflate(plain: bytes, limit: int) -> Iterator[bytes]:
         return
     if plain[0] != COMPRESSED:
         raise FormatError("neither JSON nor a compressed file")
+    if repository == 1:
+        raise FormatError("compressed, in a repository of format 1: restic refuses it")
     yield from decompress(plain[1:], limit)
 
 

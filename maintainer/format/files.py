@@ -20,6 +20,7 @@ INFLATED = {"snapshot": 16 << 20, "config": 64 << 10, "lock": 64 << 10}
 """The largest JSON of each kind that is parsed, in bytes."""
 PARSED = 96 << 20
 """The most memory, in bytes, that any JSON may come to as objects of Python's: lists of nothing come to twenty times their text."""
+FORMATS = (1, 2)
 MASTER_KEY_JSON = 4096
 MASTER_KEY_BYTES = (32, 16, 16)
 CLAIMED = (("user", "username"), ("host", "hostname"), ("created", "created"))
@@ -53,10 +54,11 @@ class KeyFile:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The repository's identity and format."""
+    """The repository's identity, its format (1 or 2), and the polynomial by which it cuts files into blobs."""
 
     id: str
     version: int
+    polynomial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +129,22 @@ def parse_lock(key: MasterKey, body: bytes) -> LockFile:
 def parse_config(key: MasterKey, body: bytes) -> Config:
     """Open and read config; FormatError for anything else."""
     raw = _open(key, body, "config")
-    return Config(_text(raw["id"]), _count(raw["version"]))
+    made = Config(_text(raw["id"]), _count(raw["version"]), _text(raw["chunker_polynomial"]))
+    if made.version not in FORMATS:
+        raise FormatError(f"format {made.version}, which restic does not know")
+    return made
 
 
 @reader("snapshot")
-def parse_snapshot(key: MasterKey, body: bytes) -> SnapshotFile:
-    """Open and read a snapshot; FormatError for anything else."""
-    raw = _open(key, body, "snapshot")
+def parse_snapshot(key: MasterKey, body: bytes, *, repository: int = 2) -> SnapshotFile:
+    """Open and read a snapshot of a repository of this format; FormatError for anything else."""
+    raw = _open(key, body, "snapshot", repository)
     paths, tags = raw.get("paths"), raw.get("tags")
     return SnapshotFile(from_text(_text(raw["time"])), _text(raw.get("hostname") or ""), _texts(paths), _texts(tags), _text(raw["tree"]))
 
 
-def _open(key: MasterKey, body: bytes, kind: str) -> dict[str, Any]:
-    return _object(unpack(decrypt(key, body), INFLATED[kind]))
+def _open(key: MasterKey, body: bytes, kind: str, repository: int = 2) -> dict[str, Any]:
+    return _object(unpack(decrypt(key, body), INFLATED[kind], repository))
 
 
 def _object(body: bytes) -> dict[str, Any]:

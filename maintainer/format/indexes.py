@@ -37,9 +37,12 @@ class StrangeError(FormatError):
 
 
 @reader("index")
-def inflated_size(key: MasterKey, body: bytes) -> int:
-    """Return how many bytes of JSON an index comes to, none of which is held; FormatError where it does not open, or is too large."""
-    return sum(map(len, inflate(decrypt(key, body), INFLATED)))
+def inflated_size(key: MasterKey, body: bytes, *, repository: int = 2) -> int:
+    """Return how many bytes of JSON an index comes to, none of which is held; FormatError where it does not open, or is too large.
+
+    `repository` is its repository's format.
+    """
+    return sum(map(len, inflate(decrypt(key, body), INFLATED, repository)))
 
 
 @readers("index")

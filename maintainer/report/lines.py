@@ -1,4 +1,4 @@
-"""The event stream as a person reads it: a fold that tells each kind of thing once. Texts were escaped where the events were decoded."""
+"""The event stream as a person reads it: a fold that tells each kind of thing once, and no byte that a terminal obeys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from maintainer.core.amounts import counted, size
 from maintainer.core.errors import OUTCOMES, ExitCode
-from maintainer.core.events import Event
+from maintainer.core.events import Event, escape_lines
 from maintainer.core.repofiles import parse_key
 
 MARKS = {"debug": " ", "info": " ", "warning": "!", "error": "✗"}
@@ -158,6 +158,8 @@ _MANY = frozenset(
 )
 """Events that come by the thousand: the first few are shown, the rest counted."""
 SHOWN = 3
+LOOKED_AT = 100
+"""How many findings of a kind are held to be told together; the others are counted."""
 
 
 @dataclass
@@ -167,6 +169,7 @@ class _Held:
     many: Counter[str] = field(default_factory=Counter)
     last: Event | None = None
     findings: dict[tuple[str, str], list[Event]] = field(default_factory=dict)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def rest(self) -> Iterator[str]:
         for name, count in self.many.items():
@@ -195,11 +198,15 @@ class Narrator:
         yield from held.rest()
         if event.event == "finding.reported":
             if event.fields["standing"] in ("new", "open"):
-                held.findings.setdefault((str(event.fields["standing"]), str(event.fields["kind"])), []).append(event)
+                kind = str(event.fields["standing"]), str(event.fields["kind"])
+                held.counts[kind] += 1
+                if held.counts[kind] <= LOOKED_AT:
+                    held.findings.setdefault(kind, []).append(event)
             return
-        for group in held.findings.values():
-            yield _findings(group)
+        for kind, group in held.findings.items():
+            yield _findings(group, held.counts[kind])
         held.findings.clear()
+        held.counts.clear()
         self._is_plan |= event.event == "plan.finished"
         if event.event == "run.closed" and (event.source == "agent" or self._is_plan):
             return
@@ -225,22 +232,22 @@ class Narrator:
         return _line(event, f"exit {code}: {outcome}")
 
 
-def _findings(group: list[Event]) -> str:
-    """Tell all findings of one kind and standing at once."""
+def _findings(group: list[Event], count: int) -> str:
+    """Tell all findings of one kind and standing at once: so many, of which these are the first."""
     first = group[0].fields
-    more = f" and {len(group) - SHOWN} more" if len(group) > SHOWN else ""
+    more = f" and {count - SHOWN} more" if count > SHOWN else ""
     indent = f"\n{' ' * 17}"
     if len({event.fields["detail"] for event in group}) > 1 and first["standing"] != "open":
         # Each for a reason of its own: all are told.
         each = "".join(f"{indent}{_short(event.fields['subject'])}: {event.fields['detail']}" for event in group[:SHOWN])
-        return _line(group[0], f"NEW: {len(group)} {first['kind']}:{each}{indent * bool(more)}{more.lstrip()}{indent}→ {first['do']}")
+        return _line(group[0], f"NEW: {count} {first['kind']}:{each}{indent * bool(more)}{more.lstrip()}{indent}→ {first['do']}")
     subjects = ", ".join(_short(event.fields["subject"]) for event in group[:SHOWN])
     if first["standing"] == "open":
-        return _line(group[0], f"still open: {len(group)} {first['kind']}: {subjects}{more} (maintainer status)")
+        return _line(group[0], f"still open: {count} {first['kind']}: {subjects}{more} (maintainer status)")
     detail = f" — {first['detail']}" if first["detail"] else ""
     return _line(group[0], f"NEW: {first['kind']}: {subjects}{more}{detail}{indent}→ {first['do']}")
 
 
 def _line(event: Event, text: str) -> str:
     where = f"{event.repository:<12} " if event.repository else ""
-    return f"{MARKS[event.level]} {where}{text}"
+    return escape_lines(f"{MARKS[event.level]} {where}{text}")

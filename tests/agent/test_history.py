@@ -293,22 +293,73 @@ def test_attack_31_an_incomplete_snapshot_writes_nothing_night_after_night_and_k
 
 @pytest.mark.matrix
 @BOTH
-def test_attack_19_an_emptied_state_store_stops_every_deletion_and_healing_goes_on(repository: Repository, restic: str) -> None:
+def test_attack_19_under_an_emptied_state_store_nothing_is_forgotten_and_healing_goes_on(repository: Repository, restic: str) -> None:
     repository.binary = restic
-    grow(repository, 2)
-    maintained = watched(repository)
-    pack = repository.objects("data/")[0]
-    repository.put(pack, b"garbage")
-    elsewhere = Maintained(repository, name="other")
+    grow(repository, 4)
+    maintained = watched(repository, keep=Keep(last=2))
+    forget_the_first(maintained)
+    maintained.pass_days(23)
+    assert maintained.run().code == 0
+    before = {key.removeprefix(f"{repository.prefix}/") for key, _ in repository.markers()}
+    assert {key.partition("/")[0] for key in before} >= {"snapshots", "data", "index"}
+    left = {snapshot: tree for snapshot, tree in repository.trees.items() if f"snapshots/{snapshot}" in repository.objects("snapshots/")}
+    repository.trees = left
+    repository.put(repository.objects("data/")[0], b"garbage")
+    elsewhere = Maintained(repository, keep=Keep(last=1), name="other")
     elsewhere.expect_host()
     ran = elsewhere.run()
-    assert ran.code == 4
-    assert "the ledger is empty" in ran.why()
-    assert ran.findings() == ["overwritten"]
+    assert (ran.code, ran.findings()) == (3, ["earlier-ledger", "overwritten"]), ran.why()
+    assert not ran.named("object.marked")
     whole(repository)
+    elsewhere.pass_days(50)
+    again = elsewhere.run()
+    assert (again.code, again.findings(), again.findings("open")) == (0, [], ["earlier-ledger"]), again.why()
+    assert not again.named("snapshot.forgotten")
+    assert before.isdisjoint(repository.objects()), "what lay under a marker does so still"
+    whole(repository)
+    elsewhere.accept()
+    ran = elsewhere.run()
+    assert (ran.code, ran.findings("gone")) == (0, ["earlier-ledger"]), ran.why()
+    assert ran.named("snapshot.forgotten")
+    repository.trees = dict([list(left.items())[-1]])
+    whole(repository)
+
+
+FORGED = b"an earlier ledger"
+
+
+@pytest.mark.parametrize("decision", ["accept", "wait"])
+def test_an_identity_that_a_host_forges_before_first_contact_stops_nobody(repository: Repository, decision: str) -> None:
+    grow(repository, 3)
+    repository.put(f"maintainer/{hashlib.sha256(FORGED).hexdigest()}", FORGED)
+    for number in range(120):
+        repository.put(f"maintainer/{number:064x}", b"litter")
+    maintained = Maintained(repository, keep=Keep(last=1))
+    maintained.expect_host()
     ran = maintained.run()
-    assert (ran.code, ran.findings()) == (3, ["overwritten"])
-    assert maintained.run().code == 0
+    assert (ran.code, ran.findings()) == (3, ["earlier-ledger"]), ran.why()
+    maintained.pass_days(15)
+    if decision == "wait":
+        grow(repository, 1, start=9)
+        ran = maintained.run()
+        assert (ran.code, ran.findings("open"), ran.named("snapshot.forgotten")) == (0, ["earlier-ledger"], []), ran.why()
+    else:
+        maintained.accept()
+        ran = maintained.run()
+        assert ran.code == 0, ran.why()
+        assert ran.named("snapshot.forgotten")
+        repository.trees = dict([list(repository.trees.items())[-1]])
+    whole(repository)
+
+
+def test_an_identity_that_a_host_forges_later_says_nothing(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository, keep=Keep(last=1))
+    maintained.pass_days(1)
+    repository.put(f"maintainer/{hashlib.sha256(FORGED).hexdigest()}", FORGED)
+    ran = maintained.run()
+    assert (ran.code, ran.findings()) == (0, []), ran.why()
+    assert forget_the_first(maintained).code == 0
 
 
 def test_an_altered_ledger_entry_changes_nothing_and_a_broken_chain_stops_the_run(repository: Repository) -> None:

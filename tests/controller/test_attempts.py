@@ -17,6 +17,7 @@ from maintainer.core.events import Event, encode
 from maintainer.core.job import Access, Job, Place, RepositoryJob
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.log import Recorder
+from maintainer.report.lines import Narrator
 
 JOB = Job("r", Access(), Place("state"), tuple(RepositoryJob(name, Place("b", name), "file:/p") for name in ("one", "two")))
 
@@ -40,7 +41,7 @@ class Said:
         recorder = Recorder(self.job.run_id, "agent", SystemClock(), told.append)
         for one, code in zip(self.job.repositories, self.codes, strict=False):
             with recorder.repository(one.name):
-                recorder.record("repository.finished", exit_code=code, seconds=0)
+                recorder.record("repository.finished", exit_code=code, seconds=0, reads=1, writes=1)
         if self.status == 5:
             recorder.record("run.interrupted", repositories=[])
         if self.status >= 0:
@@ -196,3 +197,71 @@ def test_a_signal_ends_the_wait_for_room() -> None:
     once = Once({"g": compute}, Recorder("r", "controller", SystemClock(), show), show)
     assert once.run({"g": JOB}) is ExitCode.TERMINATED
     assert compute.asked == [0]
+
+
+HOSTILE = {
+    "no JSON": "\x1b]0;title\x07",
+    "nothing": "",
+    "a line without an end": "x" * (2 << 20),
+    "another run's": encode(Event("2026-01-01T00:00:00Z", "other", "agent", 1, "run.closed", "info", None, None, {"exit_code": 0})),
+    "another group's repository": encode(
+        Event("2026-01-01T00:00:00Z", "r", "agent", 1, "repository.finished", "info", "three", None, {"exit_code": 0})
+    ),
+    "the controller's": encode(Event("2026-01-01T00:00:00Z", "r", "controller", 1, "run.closed", "info", None, None, {"exit_code": 0})),
+    "no field": encode(Event("2026-01-01T00:00:00Z", "r", "agent", 1, "plan.made", "info", "one", None, {})),
+    "no number": encode(Event("2026-01-01T00:00:00Z", "r", "agent", 1, "plan.made", "info", "one", None, {"stored": 1, "kept": "much"})),
+    "an exit code that is none": encode(Event("2026-01-01T00:00:00Z", "r", "agent", 1, "run.closed", "info", None, None, {"exit_code": 7})),
+}
+
+
+@dataclass(eq=False)
+class Hostile(Said):
+    """An agent that begins with a line that is none of an agent's."""
+
+    line: str = ""
+
+    def lines(self) -> Iterator[str]:
+        yield self.line
+        yield from super().lines()
+
+    def last_words(self) -> str:
+        return "\x1b[2Jgone\nin two lines"
+
+
+@dataclass
+class HostileCompute(Attempts):
+    """Its machine says such a line."""
+
+    line: str = ""
+
+    def launch(self, job: Job, refused: int = 0) -> Said:
+        codes, status = self.rows.pop(0)
+        return Hostile(job, codes, status, line=self.line)
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
+def test_whatever_a_machine_says_its_group_is_lost_at_worst_and_no_other(line: str) -> None:
+    told: list[Event] = []
+    computes = {"bad": HostileCompute([((0, 0), 0)], line=line), "good": Attempts([((0, 0), 0)])}
+    once = Once(computes, Recorder("r", "controller", SystemClock(), told.append), told.append)
+    assert once.run({"bad": JOB, "good": JOB}) == 6
+    (lost,) = (event for event in told if event.event == "agent.lost")
+    assert lost.fields["group"] == "bad"
+    assert lost.fields["last_words"] == "\\x1b[2Jgone\nin two lines"
+    assert [event.event for event in told if event.source == "controller"][-2:] == ["run.billed", "run.closed"]
+    assert all(part.isprintable() for event in told for line in Narrator().lines(event) for part in line.split("\n"))
+
+
+class Broken(Attempts):
+    """A compute that nobody thought of."""
+
+    def launch(self, job: Job, refused: int = 0) -> Said:
+        raise ZeroDivisionError("nobody expected this")
+
+
+def test_a_fault_of_ours_in_one_group_ends_no_other_and_the_bill_is_written() -> None:
+    told: list[Event] = []
+    once = Once({"bad": Broken([]), "good": Attempts([((0, 0), 0)])}, Recorder("r", "controller", SystemClock(), told.append), told.append)
+    assert once.run({"bad": JOB, "good": JOB}) == 1
+    assert [event.event for event in told][-2:] == ["run.billed", "run.closed"]
+    assert any(event.event == "run.failed" and event.fields["group"] == "bad" for event in told)

@@ -7,9 +7,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +17,7 @@ import pytest
 
 from maintainer.core.errors import NoInstanceError
 from maintainer.core.events import Event
-from maintainer.edges import userdata
+from maintainer.edges import ssh, userdata
 from maintainer.edges.clock import SystemClock
 from maintainer.edges.compute import instance as instances
 from maintainer.edges.compute.ec2 import Ec2
@@ -212,3 +212,37 @@ def test_a_machine_that_can_not_be_terminated_is_told_and_the_status_stands(monk
 @pytest.mark.parametrize(("waited", "pause"), [(0, 0.05), (0.3, 0.05), (2, 0.2), (5, 0.5), (300, 0.5)])
 def test_a_boot_is_waited_for_a_tenth_of_what_it_has_taken(waited: float, pause: float) -> None:
     assert instances.knock_pause(waited) == pause
+
+
+class Endless:
+    """A session whose machine answers, and says what it is told to, for ever."""
+
+    exit_status: int | None = None
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+
+    def follow(self, from_line: int) -> Endless:
+        return self
+
+    def read(self, wait_s: float) -> tuple[str, ...]:
+        time.sleep(0.01)
+        return self.lines
+
+
+@pytest.mark.parametrize("lines", [(), ("a line",)], ids=["it says nothing more", "it talks on"])
+def test_a_machine_that_answers_beyond_its_deadline_is_followed_no_further(monkeypatch: pytest.MonkeyPatch, lines: tuple[str, ...]) -> None:
+    monkeypatch.setattr(ssh, "connect", lambda *_: nullcontext(Endless(*lines)))
+    told: list[Event] = []
+    recorder = Recorder("r", "controller", SystemClock(), told.append)
+    ec2 = FakeEc2()
+    machine = Ec2Machine(cast("Ec2", ec2), ec2.look("i-1"), SystemClock())
+    door = Door("127.0.0.1", 1, "ssh-ed25519 AAAA", generate_key())
+    agent = InstanceAgent(machine, door, recorder, SystemClock(), until=datetime.now(UTC) + timedelta(seconds=1))
+    started = time.monotonic()
+    for _ in agent.lines():
+        assert time.monotonic() - started < 60
+    assert agent.wait() < 0
+    assert "its deadline has passed" in agent.last_words()
+    assert ec2.ended == ["i-1"]
+    assert [event.event for event in told] == ["instance.reached", "instance.terminated", "instance.billed"]

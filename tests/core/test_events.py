@@ -9,18 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintainer.core.errors import EventError, ExitCode, first
-from maintainer.core.events import Event, decode, encode, escape, first_gap
+from maintainer.core.events import Event, decode, encode, escape
 
-EVENT = Event("2026-01-01T00:00:00.000000Z", "r", "agent", 1, "object.healed", "warning", "web", "revert", {"key": "x"})
+FIELDS = {"key": "x", "from_version": "1", "to_version": "2", "over": "3", "why": "overwritten"}
+EVENT = Event("2026-01-01T00:00:00.000000Z", "r", "agent", 1, "object.healed", "warning", "web", "revert", FIELDS)
 
 
 @given(st.text())
 def test_hostile_text_is_escaped_and_the_stream_stays_one_line(text: str) -> None:
-    line = encode(replace(EVENT, fields={"key": text, "reasons": [text]}))
+    line = encode(replace(EVENT, fields={**FIELDS, "key": text, "reasons": [text]}))
     assert "\n" not in line
     assert line.isascii()
     read = decode(line)
-    assert read.fields == {"key": escape(text), "reasons": [escape(text)]}
+    assert read.fields == {**FIELDS, "key": escape(text), "reasons": [escape(text)]}
     assert escape(text).isprintable()
 
 
@@ -34,12 +35,6 @@ def test_a_terminal_escape_is_shown_and_not_obeyed() -> None:
 def test_what_is_no_event_is_refused(line: str) -> None:
     with pytest.raises(EventError):
         decode(line)
-
-
-def test_a_gap_is_seen_and_a_repeat_is_none() -> None:
-    events = [replace(EVENT, seq=seq) for seq in (1, 2, 2, 4)]
-    assert first_gap(events, "agent") == 3
-    assert first_gap(events, "controller") is None
 
 
 def test_of_several_repositories_the_gravest_outcome_is_the_runs() -> None:

@@ -15,7 +15,7 @@ def told(*events: tuple[str, dict[str, Json]]) -> list[str]:
     return [
         line
         for seq, (name, fields) in enumerate(events, start=1)
-        for line in narrator.lines(Event("2026-01-01T00:00:00Z", "r", "agent", seq, name, VOCABULARY[name], "web", "x", fields))
+        for line in narrator.lines(Event("2026-01-01T00:00:00Z", "r", "agent", seq, name, VOCABULARY[name].level, "web", "x", fields))
     ]
 
 
@@ -87,7 +87,7 @@ def test_a_run_that_did_not_commit_says_why_at_its_end() -> None:
     for name, fields in (failed, ("run.closed", {"exit_code": 4})):
         source: Source = "agent" if name == "run.failed" else "controller"
         repository = "web" if name == "run.failed" else None
-        lines += narrator.lines(Event("2026-01-01T00:00:00Z", "r", source, 1, name, VOCABULARY[name], repository, None, fields))
+        lines += narrator.lines(Event("2026-01-01T00:00:00Z", "r", source, 1, name, VOCABULARY[name].level, repository, None, fields))
     assert lines[-1] == "  exit 4: not committed; nothing was deleted: web: no space is left in /tmp"
 
 

@@ -17,7 +17,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 def see(board: Board, second: float, name: str, *, repository: str | None = None, step: str | None = None, **fields: Any) -> None:
     source: Source = "agent" if repository else "controller"
-    board.see(Event(to_text(START + timedelta(seconds=second)), "r", source, 1, name, VOCABULARY[name], repository, step, fields))
+    board.see(Event(to_text(START + timedelta(seconds=second)), "r", source, 1, name, VOCABULARY[name].level, repository, step, fields))
 
 
 def drawn(board: Board, second: float) -> list[str]:

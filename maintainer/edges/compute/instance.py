@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from maintainer.core.errors import AccessDeniedError, ConnectionLostError, MaintainerError
+from maintainer.core.moments import LATEST, from_text, later
 from maintainer.edges import ssh
 from maintainer.edges.clock import Clock
 from maintainer.edges.compute.keys import Keys
@@ -23,6 +25,8 @@ BEGUN_WITHIN_S = 180
 """From a login to the agent's first word: cloud-init starts it last."""
 BACK_WITHIN_S = 600
 """From a cut connection to the next login; after that the run's outcome is what the state store says."""
+OVERDUE = timedelta(minutes=5)
+"""How long a machine may take to end itself once its deadline has passed."""
 READ_S = 0.5
 KNOCK_S = 0.5
 """Between two connections that nobody takes, at most: a machine that boots."""
@@ -83,7 +87,7 @@ def follow(
     """
     try:
         recorder.record("instance.launched", instance=machine.id, group=machine.group, **about)
-        return InstanceAgent(machine, door, recorder, clock, keys)
+        return InstanceAgent(machine, door, recorder, clock, keys=keys, until=later(from_text(about["deadline"]), OVERDUE))
     except BaseException:
         machine.end()
         raise
@@ -92,8 +96,12 @@ def follow(
 class InstanceAgent:
     """An agent on a machine. Whoever has it must call `wait`, which ends the machine."""
 
-    def __init__(self, machine: Machine, door: Door, recorder: Recorder, clock: Clock, keys: Keys | None = None) -> None:
+    def __init__(
+        self, machine: Machine, door: Door, recorder: Recorder, clock: Clock, *, keys: Keys | None = None, until: datetime = LATEST
+    ) -> None:
+        """Follow it until it ends, and not beyond `until`: a machine that goes on answering need not have a deadline of its own."""
         self._machine = machine
+        self._until = until
         self._door = door
         self._recorder = recorder
         self._clock = clock
@@ -199,6 +207,10 @@ class InstanceAgent:
             self._last = self._clock.monotonic()
             self._has_begun = self._has_begun or bool(seen or lines)
             if not self._has_begun and self._last > self._reached_at + BEGUN_WITHIN_S:
+                return
+            if self._clock.now() > self._until:
+                self._words = self._why_lost("its deadline has passed, and it goes on")
+                self._hurry.set()
                 return
             self._pass_on(session)
         self._collect(session, stream.exit_status)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from tempfile import TemporaryFile
 
+from maintainer.core.events import LONGEST_LINE
 from maintainer.core.job import Job
 
 KEPT = 4_000
@@ -30,7 +31,8 @@ class LocalAgent:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,
         )
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -45,8 +47,10 @@ class LocalAgent:
         return self._process.pid
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines that it writes, until it ends."""
-        yield from self._process.stdout or ()
+        """Yield the lines that it writes, until it ends; one without an end comes in pieces, of which none is an event."""
+        output = self._process.stdout
+        while output is not None and (line := output.readline(LONGEST_LINE)):
+            yield line
 
     def signal(self, number: int) -> None:
         """Ask it to end in order."""
