@@ -19,7 +19,7 @@ from maintainer.core.moments import EPOCH, to_minute
 from maintainer.core.records import ADOPTED, Record, Records, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, parse_key
 from maintainer.core.revert import RevertPlan, Truth
-from maintainer.core.versions import ObjectVersion
+from maintainer.core.versions import KeyHistory, ObjectVersion
 from maintainer.core.view import Admitted, Layers
 from maintainer.edges.inorder import in_order
 from maintainer.edges.shelf import RecordShelf
@@ -34,6 +34,8 @@ TOLD_KEYS = 3
 """How many new keys are told of one by one: a person adds one, or two."""
 TOO_MANY_KEYS = f"more keys than the {TRIED_KEYS} that restic tries"
 READERS = 8
+MOST_LOOKS = 10
+"""Versions of a doomed file that are hashed: whoever puts true bytes back may put others of the same length over them."""
 MANY_PACKS = 10_000
 """Packs of an index: restic ends one at 50,000 blobs, and a pack has hundreds as a rule."""
 CLAIMS_A_PACK, LEAST_CLAIMS = 2, 100_000
@@ -336,11 +338,20 @@ def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:
         history = run.histories.get(key)
         if history is None or record.reason.startswith(ADOPTED):
             continue
-        true = next((version for version in history.contents() if version.version_id == record.version), None)
+        true = _true_version(run, history, record)
         if true is not None:
             found[key] = true
             run.standing.setdefault(key, Truth(true, record.first_seen))
     return found
+
+
+def _true_version(run: Run, history: KeyHistory, record: Record) -> ObjectVersion | None:
+    """Return a version that holds a doomed file's true bytes: the recorded one, or, where that has expired, one that was put back since."""
+    same = [version for version in history.contents() if version.size == record.size or version.version_id == record.version]
+    recorded = next((version for version in same if version.version_id == record.version), None)
+    if recorded is not None:
+        return recorded
+    return next((version for version in same[:MOST_LOOKS] if run.looks(version).digest == short(history.key)), None)
 
 
 def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: Admission) -> None:
