@@ -205,8 +205,10 @@ def decode(line: str) -> Event:
             fields=fields,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = escape(str(error)[:LONGEST_NAME])
         raise EventError(
-            f"not an event: {escape(line[:LONGEST_NAME])!r}", guidance="the stream was cut or altered: see the copy in the state store"
+            f"not an event ({why}): {escape(line[:LONGEST_NAME])!r}",
+            guidance="the stream was cut or altered: see the copy in the state store",
         ) from error
 
 

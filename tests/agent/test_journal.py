@@ -37,7 +37,7 @@ def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch
     monkeypatch.setattr(module, "EVERY_S", 0.05)
     state = StateStore(S3(access(sandbox)), Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint))
     recorder, events, told = recording()
-    recorder.record("run.started")
+    recorder.record("run.started", repositories=[], maintainer="", restic="")
     with pytest.raises(NotFoundError):
         state.events("r1")
     with journal(state, "r1", events):
@@ -50,7 +50,7 @@ def test_pieces_are_kept_before_the_end_and_add_up(sandbox: Sandbox, monkeypatch
             except NotFoundError:
                 time.sleep(0.02)
         assert [decode(line).event for line in kept.decode().splitlines()] == ["repository.started"]
-        recorder.record("repository.finished", exit_code=0, seconds=1)
+        recorder.record("repository.finished", exit_code=0, seconds=1, reads=1, writes=1)
     assert [decode(line) for line in state.events("r1").decode().splitlines()] == told[1:]
     assert not events.take(1)
 
@@ -59,8 +59,8 @@ def test_a_piece_whose_answer_was_lost_is_neither_kept_twice_nor_put_over(sandbo
     place = Place(sandbox.state_bucket, uuid.uuid4().hex, sandbox.endpoint)
     recorder, events, told = recording()
     with journal(StateStore(S3(access(sandbox)), place), "r1", events):
-        recorder.record("run.started")
+        recorder.record("run.started", repositories=[], maintainer="", restic="")
         StateStore(S3(access(sandbox)), place).save_events("r1", 0, (encode(told[0]) + "\n").encode())
-        recorder.record("repository.finished", exit_code=0, seconds=1)
+        recorder.record("repository.finished", exit_code=0, seconds=1, reads=1, writes=1)
     state = StateStore(S3(access(sandbox)), place)
     assert [decode(line) for line in state.events("r1").decode().splitlines()] == told
