@@ -36,6 +36,8 @@ LONGEST_POST = 256 << 20
 LISTED_AT_ONCE = 5_000
 SCRATCH = "scratch"
 """The version id of what is held in memory."""
+PIECE = 8 << 20
+"""Bytes of a pack that are held at a time, for each of restic's connections."""
 WHOLE_KEPT = 4
 """How many whole versions a relay keeps: restic reads a pack's header and then its parts."""
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -50,6 +52,9 @@ class ViewStore(Protocol):
 
     def read(self, version: ObjectVersion, limit: int) -> bytes:
         """Return a version's content; ValueError if it is larger than `limit`."""
+
+    def read_part(self, version: ObjectVersion, start: int, end: int) -> bytes:
+        """Return a version's bytes from `start` to before `end`."""
 
     def put(self, key: str, body: bytes) -> ObjectVersion:
         """Put an object."""
@@ -161,7 +166,36 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             if self._redirect:
                 self.sent = version
                 return web.Response(status=307, headers={"Location": self._store.url(version)})
+            return await self._stream(request, version)
         return await self._relay(request, version)
+
+    async def _stream(self, request: web.Request, version: ObjectVersion) -> web.StreamResponse:
+        """Hand out the bytes of a pack that are asked for, of which no more is held than a piece."""
+        span = _span(request, version.size)
+        if span is None:
+            return web.Response(status=416)
+        start, end = span
+        is_part = "Range" in request.headers
+        headers = {"Content-Length": str(end - start)}
+        if is_part:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{version.size}"
+        answer = web.StreamResponse(status=206 if is_part else 200, headers=headers)
+        for at in range(start, end, PIECE):
+            try:
+                piece = await asyncio.to_thread(self._store.read_part, version, at, min(at + PIECE, end))
+                if len(piece) != min(at + PIECE, end) - at:
+                    raise ValueError(f"{version.key} has fewer bytes than {version.size}")
+            except (MaintainerError, ValueError) as error:
+                failed = self._fail(error)
+                if not answer.prepared:
+                    return failed
+                raise ConnectionResetError("the store failed in the middle of a pack") from error  # restic asks again
+            if not answer.prepared:
+                await answer.prepare(request)
+            await answer.write(piece)
+        if not answer.prepared:
+            await answer.prepare(request)
+        return answer
 
     async def _relay(self, request: web.Request, version: ObjectVersion) -> web.StreamResponse:
         ref = (version.key, version.version_id)
@@ -236,12 +270,20 @@ def _is_whole(request: web.Request, size: int) -> bool:
     return found is None or (found[1] == "0" and found[2] in ("", str(size - 1)))
 
 
-def _part(request: web.Request, body: bytes) -> web.Response:
+def _span(request: web.Request, size: int) -> tuple[int, int] | None:
+    """Return from where to before where bytes are asked for; None where none of these is there."""
     found = _RANGE.fullmatch(request.headers.get("Range", ""))
     if found is None:
-        return web.Response(body=body)
-    first, last = int(found[1]), int(found[2]) if found[2] else len(body) - 1
-    if first >= len(body):
+        return 0, size
+    first, last = int(found[1]), int(found[2]) if found[2] else size - 1
+    return None if first >= size or last < first else (first, min(last + 1, size))
+
+
+def _part(request: web.Request, body: bytes) -> web.Response:
+    span = _span(request, len(body))
+    if span is None:
         return web.Response(status=416)
-    last = min(last, len(body) - 1)
-    return web.Response(status=206, body=body[first : last + 1], headers={"Content-Range": f"bytes {first}-{last}/{len(body)}"})
+    start, end = span
+    if "Range" not in request.headers:
+        return web.Response(body=body)
+    return web.Response(status=206, body=body[start:end], headers={"Content-Range": f"bytes {start}-{end - 1}/{len(body)}"})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
+import socket
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -14,7 +16,7 @@ from maintainer.core.job import Keep
 from maintainer.core.repofiles import FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import View
-from maintainer.edges import keptfiles, restic
+from maintainer.edges import keptfiles, restic, viewserver
 from maintainer.edges.keptfiles import KeptFiles
 from maintainer.edges.restic import check_argv, find
 from maintainer.edges.viewserver import Permissions, ViewServer, ViewStore
@@ -110,12 +112,26 @@ def test_a_check_of_every_byte_asks_for_each_pack_as_a_whole_once(repository: Re
             assert server.packs_read == counted
 
 
+def get(server: ViewServer, key: str, headers: dict[str, str]) -> bytes:
+    """Ask for a pack as restic does."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(server.address.removeprefix("rest:http+unix://").removesuffix(":/"))
+    connection.request("GET", f"/data/{key.rpartition('/')[2]}", headers=headers)
+    answer = connection.getresponse()
+    assert answer.status == (206 if headers else 200)
+    body = answer.read()
+    connection.close()
+    return body
+
+
 class Counted:
     """A store that counts what is read of each version."""
 
     def __init__(self, real: ViewStore) -> None:
         self.real = real
         self.reads: Counter[str] = Counter()
+        self.parts = 0
 
     def url(self, version: ObjectVersion) -> str:
         return self.real.url(version)
@@ -124,8 +140,33 @@ class Counted:
         self.reads[version.key] += 1
         return self.real.read(version, limit)
 
+    def read_part(self, version: ObjectVersion, start: int, end: int) -> bytes:
+        self.parts += end - start
+        return self.real.read_part(version, start, end)
+
     def put(self, key: str, body: bytes) -> ObjectVersion:
         return self.real.put(key, body)
+
+
+@pytest.mark.parametrize(
+    ("asked", "span"),
+    [("bytes=10-69", (10, 70)), ("bytes=0-0", (0, 1)), ("bytes=100-", (100, None)), ("", (0, None)), ("bytes=20-99999999999", (20, None))],
+)
+def test_of_a_pack_no_more_is_read_than_is_asked_for_and_nothing_kept(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, asked: str, span: tuple[int, int | None]
+) -> None:
+    monkeypatch.setattr(viewserver, "PIECE", 1000)
+    counted = Counted(store(repository.sandbox, repository.prefix))
+    kept = KeptFiles(counted)
+    shown = current(repository)
+    packs = [key for key in shown if key.startswith("data/")]
+    with ViewServer(View(shown), kept, Permissions(), redirect=False) as server:
+        for key in packs:
+            assert get(server, key, {"Range": asked} if asked else {}) == repository.get(key)[slice(*span)]
+    sizes = [shown[key].size for key in packs]
+    assert counted.parts == sum((size if span[1] is None else span[1]) - span[0] for size in sizes)
+    assert not counted.reads
+    assert not [one for one in kept._scratch.path.iterdir() if one.is_file() and one.stat().st_size]
 
 
 def test_small_files_are_fetched_once_for_all_commands_and_views_of_a_run(repository: Repository) -> None:
