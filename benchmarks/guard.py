@@ -22,7 +22,7 @@ def measure() -> Result:
     costs: dict[str, list[tuple[float, float]]] = {"new": [], "known": []}
     for count in COUNTS:
         fresh = [_snapshot(number) for number in range(count)]
-        known = [replace(one, extent=_extent(one, None)) for one in fresh]
+        known = [replace(one, extent=_extent(one, None, None)) for one in fresh]
         flood = [replace(_snapshot(count + number), first_seen=fresh[-1].first_seen) for number in range(count // 10)]
         for subject, found in (("new", fresh), ("known", [*known, *flood])):
             seconds, mebibytes = _judge(found)
@@ -55,5 +55,5 @@ def _snapshot(number: int) -> Candidate:
     return Candidate(f"{number:064x}", at, "web1", ("/srv",), at)
 
 
-def _extent(_: Candidate, previous: Candidate | None) -> Extent:
+def _extent(_: Candidate, previous: Candidate | None, __: Candidate | None) -> Extent:
     return Extent(1 << 30, 1 << 30, 1 << 30, previous.name) if previous else Extent(1 << 30)

@@ -31,7 +31,7 @@ LONGEST_READ = 8 << 20
 WASTE = 2
 """How many times as many trees may be remembered as snapshots reach."""
 HELD = 4
-"""How many snapshots' blobs are held at a time: one and its predecessor, and some to spare."""
+"""How many snapshots' blobs are held at a time: one, its predecessor and an older one, and one to spare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +108,20 @@ class Extents:
             waiting += below
         return seen
 
-    def measure(self, candidate: Candidate, previous: Candidate | None) -> Extent:
-        """Return what a snapshot reaches, beside its plausible predecessor."""
+    def measure(self, candidate: Candidate, previous: Candidate | None, anchor: Candidate | None) -> Extent:
+        """Return what a snapshot reaches, beside its plausible predecessor and an older one."""
         blobs, strange = self._reach(self._roots[candidate.id])
         size = self._sum(blobs)
         if previous is None:
             return Extent(size, why=strange)
-        before, _ = self._reach(self._roots[previous.id])
-        return Extent(size, self._sum(before), self._sum(before & blobs), previous.name, strange)
+        base, shared = self._common(previous, blobs)
+        held, kept = self._common(anchor, blobs) if anchor is not None else (0, 0)
+        return Extent(size, base, shared, previous.name, strange, held, kept)
+
+    def _common(self, earlier: Candidate, blobs: frozenset[bytes]) -> tuple[int, int]:
+        """Return the size of an earlier snapshot, and of what it has in common with these blobs."""
+        before, _ = self._reach(self._roots[earlier.id])
+        return self._sum(before), self._sum(before & blobs)
 
     def _sum(self, blobs: frozenset[bytes]) -> int:
         self._find_lengths({blob for blob in blobs if blob not in self._lengths})

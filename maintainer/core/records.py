@@ -44,7 +44,8 @@ class Extent:
     """What a snapshot reaches, in bytes of distinct data blobs, by the lengths in indexes that are proved.
 
     `base` is the size of its plausible predecessor when it was measured (0 without one), `shared` what of that it still reaches.
-    `beside` names that predecessor by its date and id, in order of time. `why` says what of it is suspect.
+    `beside` names that predecessor by its date and id, in order of time. `why` says what of it is suspect. `held` is the size of an older
+    plausible snapshot, which nobody has put within the probation before (0 without one), and `kept` what of that it still reaches.
     """
 
     size: int
@@ -52,6 +53,12 @@ class Extent:
     shared: int = 0
     beside: str = ""
     why: str = ""
+    held: int = 0
+    kept: int = 0
+
+
+_OPTIONAL = ("held", "kept")
+"""What version 0.1 wrote of no extent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +157,15 @@ def raw_record(record: Record) -> dict[str, Any]:
         "indexes": list(record.indexes),
         "ours": record.ours,
         "suspect": record.suspect,
-        "extent": asdict(record.extent) if record.extent else None,
+        "extent": _raw_extent(record.extent) if record.extent else None,
         "trees": record.trees,
         "unread": record.unread,
     }
     return {**raw, **{name: value for name, value in optional.items() if value}}
+
+
+def _raw_extent(extent: Extent) -> dict[str, Any]:
+    return {name: value for name, value in asdict(extent).items() if value or name not in _OPTIONAL}
 
 
 _text = lru_cache(4096)(to_text)

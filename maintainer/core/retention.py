@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice, pairwise
+from math import prod
 from statistics import median
 from typing import TypeAlias
 
@@ -30,7 +31,11 @@ class Limits:
     collapsed_below: float = 0.5
     """A snapshot smaller than this share of what is usual has collapsed. Usual is the larger of its predecessor, and the median before."""
     rewritten_below: float = 0.25
-    """One that holds less than this share of what its predecessors usually leave to the next has been rewritten."""
+    """One that holds less than this share of what its predecessors usually leave to the next has been rewritten.
+
+    Beside an older one, which nobody has put within the probation, it is the same: for whoever put ballast yesterday can leave it alone
+    today.
+    """
     telling_share: float = 0.2
     """Where predecessors usually leave less than this to the next, as compressed dumps do, it tells nothing that one left less still."""
     history: int = 14
@@ -80,8 +85,8 @@ class Candidate:
         return (self.host, self.paths)
 
 
-Measure: TypeAlias = Callable[[Candidate, Candidate | None], Extent]
-"""What a snapshot reaches, beside its plausible predecessor: trees are read, at its dearest."""
+Measure: TypeAlias = Callable[[Candidate, Candidate | None, Candidate | None], Extent]
+"""What a snapshot reaches, beside its plausible predecessor and an older one: trees are read, at its dearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,7 @@ class _Group:
         self._measure = measure
         self._usual_from = 0
         self._usual_share = 1.0
+        self._anchor: Candidate | None = None
         self.plausible: list[Candidate] = []
         self.suspect: list[tuple[Candidate, tuple[str, ...]]] = []
         self.extents: dict[str, Extent] = {}
@@ -216,13 +222,49 @@ class _Group:
         previous = self.plausible[-1] if self.plausible else None
         known = candidate.extent
         if known is None or (previous is not None and previous.name > known.beside and known.why):
-            known = self._measure(candidate, previous)
-            known = replace(known, why=known.why or self._why_unusual(known))
+            anchor = self._find_anchor(candidate)
+            known = self._measure(candidate, previous, None if anchor is previous else anchor)
+            known = replace(known, why=known.why or self._why_unusual(known) or self._why_replaced(candidate, known))
         self.extents[candidate.id] = known
         if candidate.endorsed:
             self._usual_from = len(self.plausible)
             self._usual_share = known.shared / known.base if known.base else 1
+            self._anchor = candidate
         return known.why
+
+    def _find_anchor(self, candidate: Candidate) -> Candidate | None:
+        """Return the older one that a snapshot is measured beside: of one to two probations ago, or as old as there is.
+
+        It stays the same for as long as a probation, so that what it reaches is read once.
+        """
+        probation = self._limits.probation
+        old = self._anchor or (self.plausible[0] if self.plausible else None)
+        if old is not None and later(old.first_seen, 2 * probation) <= candidate.first_seen:
+            before = earlier(candidate.first_seen, probation)
+            old = next((one for one in reversed(self.plausible) if one.first_seen <= before), old)
+        self._anchor = old
+        return old
+
+    def _why_replaced(self, candidate: Candidate, extent: Extent) -> str:
+        """Say that hardly anything is left of what was there before the probation, where that is not usual.
+
+        What is usual is told by snapshots that nobody has put within the probation, or else by what each since then left to the next.
+        """
+        if not extent.held:
+            return ""
+        before = earlier(candidate.first_seen, self._limits.probation)
+        past = self.plausible[max(self._usual_from, len(self.plausible) - self._limits.history) :]
+        told = [self.extents[one.id] for one in self.plausible[self._usual_from :] if one.first_seen <= before]
+        kept = [one.kept / one.held for one in told[-self._limits.history :] if one.held]
+        if len(kept) >= ENOUGH:
+            usually = median(kept)
+        else:
+            since = [self.extents[one.id] for one in past if self._anchor is None or one.name > self._anchor.name]
+            usually = prod((one.shared / one.base for one in since if one.base), start=extent.shared / extent.base if extent.base else 1.0)
+        least, share = self._limits.rewritten_below * usually, extent.kept / extent.held
+        if share < least and usually >= self._limits.telling_share:
+            return f"holds {share:.0%} of what was there before the last weeks, where {least:.0%} would be little: it was replaced"
+        return ""
 
     def _why_unusual(self, extent: Extent) -> str:
         past = [self.extents[one.id] for one in self.plausible[max(self._usual_from, len(self.plausible) - self._limits.history) :]]

@@ -71,3 +71,27 @@ def test_attack_25_a_plausible_snapshot_of_nothing_each_day(timed_sandbox: Sandb
         assert "suspect-snapshot" in ran.findings(), day
     assert one.forgotten() == set()
     one.prove_whole()
+
+
+def test_two_nights_of_ballast_move_nothing_that_is_usual(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    """A host that sends its own files and thrice as much junk, and the night after the junk alone: each night looks like the one before."""
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+    own = list(one.repository.source.iterdir())
+    one.day += 1
+    one.maintained.pass_days(one.day)
+    for number in range(4):
+        one.repository.write(f"junk{number}", 200_000, 900 + number)
+    one.honest.append(one.repository.backup(time=one.now))
+    ran = one.maintained.run()
+    assert (ran.code, ran.findings()) == (0, []), ran.why()
+    one.day += 1
+    one.maintained.pass_days(one.day)
+    for file in own:
+        file.unlink()
+    alone = one.repository.backup(time=one.now, good=False)
+    ran = one.maintained.run()
+    assert (ran.code, ran.findings()) == (3, ["suspect-snapshot"]), ran.why()
+    (told,) = ran.named("finding.reported")
+    assert told.fields["subject"] == f"snapshots/{alone}"
+    assert "it was replaced" in str(told.fields["detail"])
+    one.prove_whole()

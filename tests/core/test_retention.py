@@ -50,7 +50,7 @@ def fresh(days: Iterable[float]) -> list[Candidate]:
     return [follow([], day, Extent(SIZE, SIZE, SIZE)) for day in days]
 
 
-def measure(candidate: Candidate, previous: Candidate | None) -> Extent:
+def measure(candidate: Candidate, previous: Candidate | None, anchor: Candidate | None) -> Extent:
     extent = MEASURED.get(candidate.id, Extent(SIZE, SIZE, SIZE))
     return replace(extent, beside=previous.name) if previous else Extent(extent.size)
 
@@ -144,7 +144,7 @@ def test_what_a_person_endorsed_begins_what_is_usual_anew() -> None:
 def test_content_is_judged_once_and_again_only_when_a_later_predecessor_is_plausible() -> None:
     asked: list[tuple[str, str]] = []
 
-    def ask(candidate: Candidate, previous: Candidate | None) -> Extent:
+    def ask(candidate: Candidate, previous: Candidate | None, anchor: Candidate | None) -> Extent:
         asked.append((candidate.id, previous.id if previous else ""))
         return Extent(SIZE, SIZE, SIZE, previous.name if previous else "")
 

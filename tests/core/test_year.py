@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import prod
 
 import pytest
 
@@ -64,9 +65,16 @@ class Host:
     def judge(self, now: datetime) -> Verdict:
         """Judge as a run does, and remember what its commit would."""
 
-        def measure(candidate: Candidate, previous: Candidate | None) -> Extent:
+        def measure(candidate: Candidate, previous: Candidate | None, anchor: Candidate | None) -> Extent:
             size, base, shared = self.measured[candidate.id]
-            return Extent(size, base, shared, previous.name) if previous else Extent(size)
+            if previous is None:
+                return Extent(size)
+            if anchor is None:
+                return Extent(size, base, shared, previous.name)
+            since = (self.measured[f"{number:06d}"] for number in range(int(anchor.id) + 1, int(candidate.id) + 1))
+            held = self.measured[anchor.id][0]
+            kept = held * prod(shared / base if base else 0 for _, base, shared in since)
+            return Extent(size, base, shared, previous.name, held=held, kept=int(kept))
 
         verdict = judge(
             self.snapshots,
