@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from maintainer.agent.cache import cache_for
-from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs
+from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs, unread_among
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents, read_snapshot
 from maintainer.core.admission import has_trees, judge_indexes
@@ -307,6 +307,11 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
     kinds = (FileType.PACK, FileType.INDEX)
     trusted = Layers(run.base(opened), made.versions(run, *kinds), run.admitted(*kinds))
     failing = failing_among(candidates, lambda keys: is_complete(run, trusted, keys, opened))
+    unread = unread_among(run, [key for key in failing if key not in waiting], opened)
+    for key in unread:
+        _condemn(run, made, Kind.GARBAGE, key, "restic can not read it: while it is there, no host can back up")
+        del made.snapshots[key]
+    candidates, failing = ([key for key in keys if key not in unread] for keys in (candidates, failing))
     for key in candidates:
         if key not in failing:
             _admit(run, made, key)

@@ -145,6 +145,18 @@ def is_complete(
     return checked.status == 0
 
 
+def unread_among(run: Run, snapshots: Iterable[str], opened: Opened) -> frozenset[str]:
+    """Return those of these snapshots that restic can not even read: it stops over one in looking for a backup's parent."""
+    keys = frozenset(snapshots)
+    if not keys:
+        return keys
+    view = View({**run.base(opened), **{key: run.standing[key].version for key in keys}})
+    with run.serve(view, Permissions()) as server:
+        listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
+        raise_failures(server, "admission of snapshots")
+    return keys - {f"{FileType.SNAPSHOT.value}/{one.id}" for one in listed}
+
+
 def blame(run: Run, opened: Opened, outcome: Outcome, argv: tuple[str, ...]) -> None:
     """Return where restic's failure is that of what it was shown. ResticError where it is this machine's: then it proves nothing.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice, pairwise
-from math import prod
 from statistics import median
 from typing import TypeAlias
 
@@ -53,6 +52,11 @@ class Limits:
 
 MOST_GROUPS = 1_000
 """How many hosts and paths a person may be asked to confirm at a time."""
+RECENT = 3
+"""How many probations ago a snapshot came at most that is measured beside an older one."""
+YOUNG, BALLAST, STAYS = 5, 2.0, 0.85
+"""Before it is known what is usual beside an older one: how many must have come since the first, how much larger than that the last must
+be, and what share of each other they must have kept, for what goes at once to tell."""
 ENOUGH = 3
 """How many say what is usual."""
 
@@ -132,7 +136,7 @@ def judge(
     extents: dict[str, Extent] = {}
     crowded: dict[str, str] = {}
     for group, found in by_group.items():
-        judged = _Group(limits, measure, expected.get(group, timedelta(0)))
+        judged = _Group(limits, measure, expected.get(group, timedelta(0)), earlier(now, RECENT * limits.probation))
         judged.take(found, "" if group in expected else f"host {group[0]!r} with {', '.join(map(repr, group[1]))} is not expected")
         extents |= judged.extents
         crowded |= judged.crowded
@@ -149,13 +153,14 @@ def judge(
 class _Group:
     """One host's history as it is judged, oldest first. Mutable, and never seen outside `judge`."""
 
-    def __init__(self, limits: Limits, measure: Measure, every: timedelta) -> None:
+    def __init__(self, limits: Limits, measure: Measure, every: timedelta, recent: datetime) -> None:
         self._limits = limits
         self._every = every
         self._measure = measure
         self._usual_from = 0
         self._usual_share = 1.0
-        self._anchor: Candidate | None = None
+        self._recent = recent
+        self._endorsed: Candidate | None = None
         self.plausible: list[Candidate] = []
         self.suspect: list[tuple[Candidate, tuple[str, ...]]] = []
         self.extents: dict[str, Extent] = {}
@@ -225,46 +230,54 @@ class _Group:
             anchor = self._find_anchor(candidate)
             known = self._measure(candidate, previous, None if anchor is previous else anchor)
             known = replace(known, why=known.why or self._why_unusual(known) or self._why_replaced(candidate, known))
+            if anchor is not None and later(anchor.first_seen, self._limits.probation) > candidate.first_seen:
+                known = replace(known, held=0, kept=0)  # of another age than those that say what is usual
         self.extents[candidate.id] = known
         if candidate.endorsed:
             self._usual_from = len(self.plausible)
             self._usual_share = known.shared / known.base if known.base else 1
-            self._anchor = candidate
+            self._endorsed = candidate
         return known.why
 
     def _find_anchor(self, candidate: Candidate) -> Candidate | None:
-        """Return the older one that a snapshot is measured beside: of one to two probations ago, or as old as there is.
+        """Return the older one that a snapshot is measured beside: the newest of a probation before, or the first since a person's word.
 
-        It stays the same for as long as a probation, so that what it reaches is read once.
+        Of a long history that is new to us only the last part is: each would be read for it once more.
         """
-        probation = self._limits.probation
-        old = self._anchor or (self.plausible[0] if self.plausible else None)
-        if old is not None and later(old.first_seen, 2 * probation) <= candidate.first_seen:
-            before = earlier(candidate.first_seen, probation)
-            old = next((one for one in reversed(self.plausible) if one.first_seen <= before), old)
-        self._anchor = old
-        return old
+        if not self.plausible or candidate.first_seen < self._recent:
+            return None
+        before = earlier(candidate.first_seen, self._limits.probation)
+        old = next((one for one in reversed(self.plausible) if one.first_seen <= before), self.plausible[0])
+        return self._endorsed if self._endorsed is not None and self._endorsed.name > old.name else old
 
     def _why_replaced(self, candidate: Candidate, extent: Extent) -> str:
         """Say that hardly anything is left of what was there before the probation, where that is not usual.
 
-        What is usual is told by snapshots that nobody has put within the probation, or else by what each since then left to the next.
+        What is usual is told by snapshots that nobody has put within the probation. While there are none it is suspect only where what came
+        since was larger: files that are rotated leave in their order, and nothing of them is left by and by.
         """
         if not extent.held:
             return ""
         before = earlier(candidate.first_seen, self._limits.probation)
-        past = self.plausible[max(self._usual_from, len(self.plausible) - self._limits.history) :]
         told = [self.extents[one.id] for one in self.plausible[self._usual_from :] if one.first_seen <= before]
         kept = [one.kept / one.held for one in told[-self._limits.history :] if one.held]
-        if len(kept) >= ENOUGH:
-            usually = median(kept)
-        else:
-            since = [self.extents[one.id] for one in past if self._anchor is None or one.name > self._anchor.name]
-            usually = prod((one.shared / one.base for one in since if one.base), start=extent.shared / extent.base if extent.base else 1.0)
+        usually = median(kept) if len(kept) >= ENOUGH else self._usual_while_young(extent)
         least, share = self._limits.rewritten_below * usually, extent.kept / extent.held
         if share < least and usually >= self._limits.telling_share:
             return f"holds {share:.0%} of what was there before the last weeks, where {least:.0%} would be little: it was replaced"
         return ""
+
+    def _usual_while_young(self, extent: Extent) -> float:
+        """Return what a snapshot should keep of the older one, before that is known: nothing, unless what came between was far larger.
+
+        Then it tells where much goes at once that had stayed from day to day. A rotation of a week's dumps is none of that.
+        """
+        left = [one.shared / one.base for one in map(self._extent_of, self.plausible[self._usual_from :]) if one.base]
+        goes_at_once = extent.base >= BALLAST * extent.held and extent.shared < STAYS * extent.base
+        return median(left) if len(left) >= YOUNG and goes_at_once and median(left) >= STAYS else 0.0
+
+    def _extent_of(self, candidate: Candidate) -> Extent:
+        return self.extents[candidate.id]
 
     def _why_unusual(self, extent: Extent) -> str:
         past = [self.extents[one.id] for one in self.plausible[max(self._usual_from, len(self.plausible) - self._limits.history) :]]

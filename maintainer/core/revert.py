@@ -12,7 +12,7 @@ from maintainer.core.findings import Finding, Kind
 from maintainer.core.ledger import Fold
 from maintainer.core.moments import later
 from maintainer.core.records import ADOPTED, Record, State
-from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
+from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, misleads
 from maintainer.core.versions import Examine, KeyHistory, Look, ObjectVersion
 
 OURS = "maintainer/"
@@ -130,6 +130,7 @@ def packs_are_held(fold: Fold, terms: Terms) -> str:
     return ""
 
 
+MISLEADING = "restic takes its name for that of another file, which it then can not find"
 _MARKED_LAST = (FileType.CONFIG.value, FileType.SNAPSHOT.value, FileType.KEY.value, FileType.INDEX.value, FileType.PACK.value)
 """What refers to others goes first: so that a host that looks meanwhile, or after a kill, finds no snapshot without its data."""
 
@@ -207,7 +208,9 @@ class _Planner:
     def decide(self, history: KeyHistory) -> None:
         file = history.file
         if file is None:
-            if not history.key.startswith(OURS) and not history.current.is_marker:
+            if misleads(history.key):
+                self._decide_misleading(history)
+            elif not history.key.startswith(OURS) and not history.current.is_marker:
                 self._find(Kind.FOREIGN_NAME, history)
         elif file.type is not FileType.LOCK:
             record = self._fold.records.get(history.key)
@@ -217,6 +220,19 @@ class _Planner:
                 self._decide_condemned(history, file, record)
             else:
                 self._decide_living(history, file, record)
+
+    def _decide_misleading(self, history: KeyHistory) -> None:
+        """Evict a name that stops restic, and mark it; unless a person wants it there."""
+        record = self._fold.records.get(history.key)
+        if history.current.is_marker or (record is not None and record.state in (State.ADMITTED, State.INCOMPLETE)):
+            return
+        if record is None:
+            self.evict[history.key] = MISLEADING
+            self._find(Kind.GARBAGE, history, MISLEADING)
+        elif self._terms.may_mark:
+            self.mark[_order(history.key)] = Mark(history.current, MISLEADING)
+            if any(version.is_marker for version in history.versions):
+                self._find(Kind.REPLAYED, history)
 
     def _decide_condemned(self, history: KeyHistory, file: RepositoryFile, record: Record) -> None:
         is_due = due(history.key, record, self._histories, self._fold, self._terms)

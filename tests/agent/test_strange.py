@@ -36,7 +36,6 @@ def strange_names(prefix: str) -> list[str]:
         f"data/{ID[:2]}/{ID[:-1]}",
         f"data/{ID[:2]}/",
         f"snapshots/{ID}0",
-        f"snapshots/{ID[:2]}/{ID}",
         f"Snapshots/{ID}",
         f"index/{ID} ",
         f"keys/.{ID}",

@@ -7,6 +7,7 @@ import json
 import os
 import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from maintainer.core.records import State
 from maintainer.core.repofiles import FileType
 from maintainer.drill import forge
 from maintainer.drill.forge import Forged
+from maintainer.drill.lies import newest
 from maintainer.format.crypto import MasterKey, derive
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
@@ -166,3 +168,58 @@ def test_a_flood_of_keys_before_first_contact_hides_ours_for_no_longer_than_it_t
     ran = maintained.run()
     assert (ran.code, ran.findings()) == (0, []), ran.why()
     assert ours in maintained.fold().records
+
+
+BROKEN = {
+    "created": {"created": "2026-02-30T00:00:00Z"},
+    "a name that is a list": {"username": ["root"]},
+    "a name that is a number": {"hostname": 0},
+    "base64 of another length": {"salt": "c3Nzcw="},
+    "a number that is a text": {"r": "1"},
+    "a number that is a float": {"p": 1.0},
+}
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_key_file_that_restic_fails_over_is_evicted_in_the_same_run(maintained: Maintained, broken: dict[str, Any]) -> None:
+    put(maintained, key_file("x", ANOTHER, **broken))
+    ran = maintained.run()
+    assert (ran.code, ran.findings()) == (3, ["garbage"]), ran.why()
+    prove(maintained)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("folder", ["index", "keys", "snapshots"])
+@pytest.mark.parametrize("name", ["{id}", "below/{id}", "{lower}/x/{id}"])
+def test_a_name_that_restic_takes_for_another_is_evicted_and_stays_away(maintained: Maintained, folder: str, name: str) -> None:
+    repository = maintained.repository
+    key = f"{folder}/{name.format(id='AB' * 32, lower='ab' * 32)}"
+    repository.put(key, b"x")
+    for _ in range(2):
+        ran = maintained.run()
+        assert ran.code == 3, ran.why()
+        assert key not in repository.objects()
+        prove(maintained)
+        repository.put(key, b"x")
+    maintained.judge("undelete", key)
+    assert maintained.run().code in (0, 3)
+    assert key in repository.objects(), "a person wants it there"
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    "broken", [{"username": ["root"]}, {"excludes": 1}, {"parent": "ab"}, {"summary": 3}, {"original": ""}, {"uid": "x"}]
+)
+def test_a_snapshot_that_restic_can_not_read_is_evicted_and_backups_go_on(maintained: Maintained, broken: dict[str, Any]) -> None:
+    repository = maintained.repository
+    tree = newest(repository).tree
+    now = datetime.now(UTC)
+    made = forge.snapshot(repository.master_key(), time=now, host="web1", paths=repository.paths, tree=tree, more=broken)
+    repository.put(made.key, made.body)
+    ran = maintained.run()
+    assert (ran.code, ran.findings()) == (3, ["garbage"]), ran.why()
+    repository.write("file2", 30_000, 2)
+    repository.backup()
+    prove(maintained)
+    assert maintained.run().code == 0

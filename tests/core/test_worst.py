@@ -63,7 +63,7 @@ def measure_of(course: Course, extra: tuple[float, float]) -> Extent:
 
 def honest(number: int) -> Extent:
     base = SIZE if number else 0
-    held, kept = (SIZE, int(SIZE * KEPT ** min(number, 14))) if number > 1 else (0, 0)
+    held, kept = (SIZE, int(SIZE * KEPT**14)) if number >= 14 else (0, 0)
     return Extent(SIZE, base, int(base * KEPT), "x" if number else "", "", held, kept)
 
 

@@ -202,3 +202,33 @@ def test_backups_that_stop_are_told(kind: str) -> None:
     host.endorse()
     assert not host.judge(host.at).late
     assert host.judge(host.at + 25 * DAY).late
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["each night", "all at first contact"])
+@pytest.mark.parametrize("window", [2, 3, 4, 7, 10, 14, 20, 28, 40])
+def test_dumps_that_are_rotated_alarm_nobody_more_than_once(window: int, at_once: bool) -> None:
+    """A folder that holds the dumps of so many days: each leaves on its day, and of what was there before nothing is left a window later."""
+
+    def content(number: int) -> frozenset[int]:
+        return frozenset(range(max(0, number - window + 1), number + 1)) | {-1}
+
+    def measure(one: Candidate, previous: Candidate | None, anchor: Candidate | None) -> Extent:
+        mine = content(int(one.id))
+        before, older = (content(int(each.id)) if each else frozenset() for each in (previous, anchor))
+        beside = previous.name if previous else ""
+        return Extent(len(mine), len(before), len(before & mine), beside, "", len(older), len(older & mine))
+
+    days = 120
+    candidates: list[Candidate] = []
+    told: set[str] = set()
+    for number in range(days):
+        at = WHEN + number * DAY
+        candidates.append(Candidate(f"{number:06d}", at, *GROUP, at))
+        if at_once and number < days - 1:
+            continue
+        verdict = judge(candidates, {GROUP: timedelta(0)}, Limits(), measure, since=WHEN, now=at)
+        fresh = {one.id for one, _ in verdict.suspect} - told
+        told |= fresh
+        candidates = [replace(one, extent=verdict.extents[one.id], endorsed=one.endorsed or one.id in fresh) for one in candidates]
+    # Where not even half stays from night to night, it is what the night before tells that speaks against the first.
+    assert len(told) <= 1, sorted(told)

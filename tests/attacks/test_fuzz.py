@@ -1,0 +1,90 @@
+"""A night with a hundred hostile objects, whatever they are: the run commits, in bounded memory, and every good snapshot is whole.
+
+`python -m tests.attacks.test_fuzz SECONDS` goes on for as long, seed after seed, and says which seed failed.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import traceback
+import uuid
+from pathlib import Path
+
+import pytest
+
+from maintainer.core.job import Keep
+from maintainer.sandbox.daemon import Sandbox
+from tests.attacks.test_bombs import measured
+from tests.support.agents import Maintained
+from tests.support.hostile import Hostile
+from tests.support.memory import memory_sandbox
+from tests.support.repositories import Repository
+
+OBJECTS = 100
+MOST_MEMORY_KIB = 512 << 10
+SEEDS = range(28)
+
+
+def survive(sandbox: Sandbox, root: Path, seed: int, *, first_contact: bool) -> None:
+    """Live through a night of hostile objects, before first contact or after; AssertionError where the law does not hold."""
+    repository = Repository(sandbox, f"z-{uuid.uuid4().hex[:12]}", root)
+    repository.init()
+    for number in range(3):
+        repository.change(number, 60_000)
+        repository.backup()
+    maintained = Maintained(repository, Keep(last=100))
+    maintained.expect_host()
+    if not first_contact:
+        assert maintained.run().code == 0
+    for key, body, headers in Hostile(repository, seed).puts(OBJECTS):
+        repository.put(key, body, **dict(headers))
+    ran, memory = measured(maintained)
+    assert ran.code == 3, ran.why()
+    assert ran.named("run.committed")
+    assert memory <= MOST_MEMORY_KIB
+    if "earlier-ledger" not in ran.findings():  # the first run marks nothing then, and garbage among the keys stops restic as before
+        for snapshot in repository.trees:
+            repository.verify(snapshot)
+    else:
+        assert maintained.run().code in (0, 3)
+    maintained.pass_days(16)
+    for key in repository.objects("locks/"):  # a host may lock the others out, with us as without; and may delete what locks them out
+        repository.hide(key)
+    repository.tolerated = (0, 3)  # where restic could not read the snapshot that it took for its parent
+    repository.change(9, 60_000)
+    repository.backup()
+    again = maintained.run()
+    assert again.code in (0, 3), again.why()
+    assert again.named("run.committed")
+    assert maintained.run().code in (0, 3)
+    for snapshot in repository.trees:
+        repository.verify(snapshot)
+
+
+@pytest.mark.matrix(kind=lambda seed, first_contact: first_contact)
+@pytest.mark.parametrize("first_contact", [False, True], ids=["later", "before first contact"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_night_of_hostile_objects(timed_sandbox: Sandbox, tmp_path: Path, seed: int, first_contact: bool) -> None:
+    survive(timed_sandbox, tmp_path, seed, first_contact=first_contact)
+
+
+def main() -> int:
+    """Go on for so many seconds."""
+    until, seed, failed = time.monotonic() + float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1_000, 0
+    with memory_sandbox() as sandbox:
+        while time.monotonic() < until:
+            seed += 1
+            with tempfile.TemporaryDirectory() as root:
+                try:
+                    survive(sandbox, Path(root), seed, first_contact=seed % 3 == 0)
+                except Exception:  # noqa: BLE001 - the next seed may find another
+                    failed += 1
+                    print(f"seed {seed}:\n{traceback.format_exc()[-3000:]}", flush=True)
+        print(f"{seed - 1_000} seeds, {failed} failed", flush=True)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
