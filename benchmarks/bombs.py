@@ -16,6 +16,9 @@ BOMBS = {
     "config": bombs.config,
     "key": bombs.key,
     "pack, restic has 512 MiB": bombs.pack,
+    "packs of impossible blobs": bombs.pack_of_impossible_blobs,
+    "index of a million empty packs": bombs.index_of_empty_packs,
+    "twelve indexes of packs that are nowhere": bombs.indexes_of_packs_that_are_nowhere,
 }
 RESTICS_MEMORY = 512 << 20
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from maintainer.core.findings import Kind
-from maintainer.drill import bombs, damage, lies, poison
+from maintainer.drill import bombs, damage, lies, poison, stops
 from maintainer.drill.target import Target
 
 Act = Callable[[Target, datetime], None]
@@ -73,5 +73,14 @@ CATALOGUE: tuple[Attack, ...] = (
     *_all(31, ("a snapshot that names a missing blob", lies.of_missing_data), by=(Kind.INCOMPLETE,)),
     *_all(32, ("perfect copies, one an hour", lies.one_an_hour), by=(Kind.SUSPECT,)),
     *_all(32, ("snapshots of hosts that nobody has", lies.of_another_host), by=(Kind.SUSPECT,)),
+    *_all(36, ("snapshots of impossible times", stops.impossible_times), by=(Kind.SUSPECT,)),
+    *_all(37, ("dozens of strangers' keys", stops.strangers_keys), by=(Kind.NEW_KEY, Kind.GARBAGE)),
+    *_all(38, ("keys that restic stops over", stops.unreadable_keys), by=(Kind.GARBAGE,)),
+    *_all(38, ("snapshots that restic stops over", stops.unreadable_snapshots), by=(Kind.GARBAGE,)),
+    *_all(38, ("names that lead restic astray", stops.names_that_lead_astray), by=(Kind.GARBAGE,)),
+    *_all(39, ("texts of megabytes", stops.texts_of_megabytes), by=(Kind.SUSPECT,)),
+    *_all(40, ("packs of impossible blobs", _bomb(bombs.pack_of_impossible_blobs)), by=(Kind.GARBAGE,)),
+    *_all(40, ("an index of a million empty packs", _bomb(bombs.index_of_empty_packs)), by=(Kind.POISONED_INDEX,)),
+    *_all(40, ("indexes of packs that are nowhere", _bomb(bombs.indexes_of_packs_that_are_nowhere)), by=(Kind.POISONED_INDEX,)),
 )
 """Rows that take more than one night, or a run's own death, are scenarios of the tests."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import time
 import uuid
@@ -14,26 +13,16 @@ from typing import Any
 import pytest
 
 from maintainer.core.records import State
-from maintainer.core.repofiles import FileType
 from maintainer.drill import forge
 from maintainer.drill.forge import Forged
 from maintainer.drill.lies import newest
+from maintainer.drill.stops import key_file
 from maintainer.format.crypto import MasterKey, derive
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
 from tests.support.repositories import Repository
 
 ANOTHER = MasterKey(b"e" * 32, b"k" * 16, b"r" * 16)
-
-
-def key_file(password: str, master: MasterKey, **more: Any) -> Forged:
-    """Return a sound key file that costs nothing to open."""
-    salt = os.urandom(64)
-    mac = {"k": base64.b64encode(master.mac_k).decode(), "r": base64.b64encode(master.mac_r).decode()}
-    plain = forge.compact({"mac": mac, "encrypt": base64.b64encode(master.encrypt).decode()})
-    sealed = forge.seal(derive(password, salt, n=2, r=1, p=1), plain)
-    raw = {"kdf": "scrypt", "N": 2, "r": 1, "p": 1, "salt": base64.b64encode(salt).decode(), "data": base64.b64encode(sealed).decode()}
-    return forge.forged(FileType.KEY, json.dumps({"username": "root", "hostname": "web1", **raw, **more}).encode())
 
 
 def low(number: int) -> Forged:
