@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from maintainer.agent.cache import cache_for
+from maintainer.agent.formats import MOST_CONFIGS, UNKNOWN
 from maintainer.agent.proving import failing_among, index_anew, is_complete, prove_packs, unread_among
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents, read_snapshot
@@ -71,6 +72,10 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     for key, why in plan.evict.items():
         _evict(run, made, key, why)
     new = [key for key in plan.new if key not in uncommitted]
+    if opened.format == UNKNOWN and new:
+        told = f"of its versions {MOST_CONFIGS} were read, and a migration may be among the others: what is new waits ({len(new)} files)"
+        run.findings.append(Finding(Kind.UNDECIDED, "config", told, run.histories["config"].current.version_id))
+        new = []
     small = _open_small(run, new, opened, made)
     made.snapshots |= small.snapshots
     _admit_keys(run, [key for key in new if _kind(key) is FileType.KEY], opened, made)
@@ -196,6 +201,13 @@ def _why_no_key(run: Run, key: str, opened: Opened) -> str:
 def _tell_of_strangers(run: Run, strangers: list[str], evicted: list[str]) -> None:
     """Report new keys: few of them each; many as one finding, which names those that a person may accept; and what was evicted as one."""
     folder = f"{FileType.KEY.value}/"
+    there = sum(1 for _ in run.fold.records.keys_in(folder, State.ADMITTED))
+    if there > TRIED_KEYS and not evicted:
+        told = (
+            f"{there} were there at first contact, and restic tries {TRIED_KEYS}: `maintainer key retire` lets those go that are not yours"
+        )
+        run.findings.append(Finding(Kind.NEW_KEY, folder, told, str(there)))
+        return
     if len(strangers) > TOLD_KEYS:
         told = f"{len(strangers)} new keys: {', '.join(map(short, sorted(strangers)))}"
         run.findings.append(Finding(Kind.NEW_KEY, folder, told, _of_all(strangers)))
@@ -225,7 +237,8 @@ def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
         if version is None:
             raise FormatError("it is gone")
         body = run.store.read(version, MAXIMA[FileType.CONFIG])
-        files.parse_config(opened.master, body)
+        if files.parse_config(opened.master, body).version < opened.format:
+            return  # it was accepted before its owner migrated it: what hosts have written since is read under no older config
     except ValueError as error:
         run.findings.append(Finding(Kind.GARBAGE, "config", f"the version that was accepted can not be taken: {error}", wanted))
         return
@@ -302,15 +315,12 @@ def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[s
 
 def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) -> None:
     """Prove new snapshots, and those that were incomplete before, on what is admitted; then on what was doomed."""
-    waiting = [key for key, _ in run.fold.records.select(state=State.INCOMPLETE) if key in run.standing]
+    waiting = _waiting(run, made)
     candidates = [*new, *waiting]
     kinds = (FileType.PACK, FileType.INDEX)
     trusted = Layers(run.base(opened), made.versions(run, *kinds), run.admitted(*kinds))
     failing = failing_among(candidates, lambda keys: is_complete(run, trusted, keys, opened))
-    unread = unread_among(run, [key for key in failing if key not in waiting], opened)
-    for key in unread:
-        _condemn(run, made, Kind.GARBAGE, key, "restic can not read it: while it is there, no host can back up")
-        del made.snapshots[key]
+    unread = _evict_unread(run, made, [key for key in failing if key not in waiting], opened)
     candidates, failing = ([key for key in keys if key not in unread] for keys in (candidates, failing))
     for key in candidates:
         if key not in failing:
@@ -329,11 +339,34 @@ def _prove_snapshots(run: Run, new: list[str], opened: Opened, made: Admission) 
             _admit(run, made, key)
         failing = still
     for key in failing:
-        detail = f"seen {to_minute(run.standing[key].first_seen)}"
-        run.findings.append(Finding(Kind.INCOMPLETE, key, detail, run.standing[key].version.version_id))
-        run.recorder.record("snapshot.incomplete", key=key)
+        _tell_incomplete(run, key)
         if key not in waiting:
             made.changes[key] = _record(run, key, State.INCOMPLETE, made)
+
+
+def _waiting(run: Run, made: Admission) -> list[str]:
+    """Return the snapshots that were incomplete before, where what they lack may have come since; of the others tell again."""
+    waiting = [key for key, _ in run.fold.records.select(state=State.INCOMPLETE) if key in run.standing]
+    if run.has_healed or any(True for kind in ("data/", "index/") for _ in made.changes.select(kind, State.ADMITTED)):
+        return waiting
+    for key in waiting:
+        _tell_incomplete(run, key)
+    return []
+
+
+def _evict_unread(run: Run, made: Admission, failing: list[str], opened: Opened) -> frozenset[str]:
+    """Evict what restic can not even read of these, and return it."""
+    unread = unread_among(run, failing, opened)
+    for key in unread:
+        _condemn(run, made, Kind.GARBAGE, key, "restic can not read it: while it is there, no host can back up")
+        del made.snapshots[key]
+    return unread
+
+
+def _tell_incomplete(run: Run, key: str) -> None:
+    detail = f"seen {to_minute(run.standing[key].first_seen)}"
+    run.findings.append(Finding(Kind.INCOMPLETE, key, detail, run.standing[key].version.version_id))
+    run.recorder.record("snapshot.incomplete", key=key)
 
 
 def _doomed_packs(run: Run) -> dict[str, ObjectVersion]:

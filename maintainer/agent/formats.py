@@ -4,7 +4,8 @@ A repository is of format 2 once any authentic config said so, of its id and its
 files, which restic reads under no config of format 1: so the config of format 2 is the one that serves from that run on, and another on top
 of it is an overwritten one. It harms nobody: restic reads files of both formats under it. A person is told, and accepts it in their time.
 
-In a repository of format 1 restic refuses all that is compressed. Such a file is garbage there.
+In a repository of format 1 restic refuses all that is compressed. Such a file is garbage there. Where config has more versions than a run
+reads, a migration may be among them: then nothing new is judged, and the next run reads others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
+from random import SystemRandom
 
 from maintainer.agent.run import Opened, Run
 from maintainer.core.findings import Finding, Kind
@@ -28,8 +30,9 @@ from maintainer.format.files import Config, parse_config
 COMPRESSED = 2
 """The format whose files may be compressed."""
 MIGRATED = "migrated"
-MOST_CONFIGS = 1_000
-"""Versions of config that a run reads, at most: the newest and the oldest. An honest one has two."""
+UNKNOWN = 0
+MOST_CONFIGS = 10_000
+"""Versions of config that a run reads, at most: of more than these any, so that no host knows which. An honest one has two."""
 READERS = 8
 
 
@@ -44,7 +47,8 @@ def read(run: Run, opened: Opened) -> Opened:
     _refresh(run)
     found = migrated(run, opened.master, pinned)
     if found is None:
-        return replace(opened, format=pinned.version)
+        is_known = len(run.histories["config"].versions) <= MOST_CONFIGS
+        return replace(opened, format=pinned.version if is_known else UNKNOWN)
     version, digest = found
     current = run.histories["config"].current
     if version.version_id != current.version_id or not run.looks(version).plain:
@@ -74,12 +78,12 @@ def migrated(run: Run, master: MasterKey, pinned: Config) -> tuple[ObjectVersion
 
 
 def _some(run: Run) -> Iterator[ObjectVersion]:
-    """Yield the versions of config, oldest first; of very many the oldest and the newest."""
-    history = run.histories["config"]
-    newest = list(islice(history.contents(), MOST_CONFIGS // 2))
-    seen = {version.version_id for version in newest}
-    oldest = islice((version for version in history.oldest_first() if version.version_id not in seen), MOST_CONFIGS // 2)
-    return chain(oldest, reversed(newest))
+    """Yield the versions of config, oldest first; of very many a sample."""
+    versions = list(run.histories["config"].oldest_first())
+    if len(versions) <= MOST_CONFIGS:
+        return iter(versions)
+    chosen = SystemRandom().sample(range(len(versions)), MOST_CONFIGS)
+    return iter([versions[number] for number in sorted(chosen)])
 
 
 def _refresh(run: Run) -> None:

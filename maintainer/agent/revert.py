@@ -54,6 +54,7 @@ def carry_out(run: Run, plan: RevertPlan, may_mark: Callable[[Mark], bool]) -> N
         key = heal.source.key
         run.looks.learn(made, digest)
         run.put_on_top(made)
+        run.has_healed = True
         run.standing[key] = Truth(made, plan.standing[key].first_seen)
         run.recorder.record(
             "object.healed",

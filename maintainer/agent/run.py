@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from maintainer.agent.room import Room
 from maintainer.core import segments
+from maintainer.core.amounts import counted
 from maintainer.core.entries import Entry, Group, Segment
 from maintainer.core.errors import ConcurrentRunError, NotFoundError, StoreError
-from maintainer.core.findings import Finding, Found, Kind, Reported, abridged
+from maintainer.core.findings import Finding, Found, Kind, Reported, Standing, abridged
 from maintainer.core.job import RepositoryJob
 from maintainer.core.ledger import Fold, Ledger
 from maintainer.core.moments import to_text
@@ -75,6 +76,8 @@ class Run:
     """Whether a check of this run has read every pack that was there before the prune."""
     undeleted: frozenset[str] = frozenset()
     """Keys that a person took back since the last entry that was there when this run began."""
+    has_healed: bool = False
+    """Whether this run has healed anything: what lacked it may be whole."""
     may_mark: bool = True
     has_earlier_ledger: bool = False
     """Whether another ledger was here before this one, and no person has accepted the repository since."""
@@ -121,11 +124,23 @@ class Run:
     def read_ledger(self) -> None:
         """Read and verify both chains."""
         self.ledger = self.state.ledger()
-        self.findings = Found(self.fold.findings)
+        self.findings = Found(self.fold.told, self._untold())
         self.undeleted = self.fold.pending_undeletes
         self.earlier_runs = self.state.runs()
+        if self.fold.head[0] and not len(self.histories):
+            raise NotFoundError(
+                f"nothing at all lies at {self.job.place}, where the ledger knows {counted(len(self.fold.records), 'file')}",
+                guidance="correct the repository's location; if it is right, whoever may delete versions has emptied it",
+            )
         for name in sorted(self.state.strange):
             self.findings.append(Finding(Kind.FOREIGN_STATE, name))
+
+    def _untold(self) -> Iterator[Finding]:
+        """Yield what a run found that never committed: what it had evicted then nobody finds again, and nobody was told of."""
+        for identity, reported in self.fold.findings.items():
+            told = self.fold.told.get(identity)
+            if reported.standing is Standing.NEW and (told is None or told.finding != reported.finding):
+                yield reported.finding
 
     def settled(self) -> tuple[Reported, ...]:
         """Return where every finding stands, as this run has it so far."""

@@ -77,6 +77,9 @@ def pin(run: Run, password: str) -> dict[str, Record]:
             open_any(visible, password, run.job)
             found = visible
     master = open_any(found, password, run.job)[1]
+    tried = sorted(found, key=lambda key: (found[key][0].last_modified, key))[:MOST_TRIED]
+    misleading = {key for key in tried if _misleads(found[key][1], password, master)}
+    found = {key: one for key, one in found.items() if key not in misleading}
     now = run.now
     pins = {
         key: Record(State.ADMITTED, version.version_id, version.size, version.last_modified, now) for key, (version, _) in found.items()
@@ -92,6 +95,19 @@ def pin(run: Run, password: str) -> dict[str, Record]:
     raise PasswordError(
         f"{run.job.name}: no version of config authenticates", guidance="restore config from the host's local repository, then run again"
     )
+
+
+def _misleads(key: KeyFile, password: str, master: MasterKey) -> bool:
+    """Tell whether the password opens a key to something else than the repository's: restic would take it, and fail.
+
+    Such a key is not pinned, and so admission evicts it.
+    """
+    try:
+        return key.is_affordable and open_key(key, password) != master
+    except WrongPasswordError:
+        return False
+    except FormatError:
+        return True
 
 
 def _oldest_sound_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:

@@ -51,7 +51,7 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.GARBAGE: "evicted; the versions are kept as evidence. `maintainer undelete` takes an object back",
     Kind.LOST: "no version of it is true: restore it from the host's local repository. What it was: `maintainer ledger show`",
     Kind.UNREADABLE: "give the maintenance identity the right to read it, or restore it from the archive class",
-    Kind.UNDECIDED: "it has more versions than one run hashes, and none of these was true; nothing relies on it: move it away",
+    Kind.UNDECIDED: "it could not be judged in one run, for want of a true version among many, or for what it says; nothing relies on it",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
     Kind.FOREIGN_STATE: "ignored: none of maintainer's, in the state store, where only maintainer may write: find out who else can",
     Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",

@@ -25,6 +25,7 @@ class Folding:
     def __init__(self, records: Records) -> None:
         self.records = records
         self.findings: dict[str, Reported] = {}
+        self.told: dict[str, Reported] = {}
         self.acknowledged: set[str] = set()
         self.expected: set[Group] = set()
         self.observed: tuple[Group, ...] = ()
@@ -53,6 +54,8 @@ class Folding:
             self.observed = entry.observed
         if entry.kind in ("admission", "commit"):
             self.findings = unabridged(entry.findings, self.findings)
+        if entry.kind == "commit":
+            self.told = self.findings
         if entry.kind == "commit":
             self.committed.add(entry.run_id)
             self.last_commit = entry.at

@@ -22,6 +22,8 @@ class Fold:
 
     records: Records = field(default_factory=RecordsInMemory)
     findings: Mapping[str, Reported] = field(default_factory=dict)
+    told: Mapping[str, Reported] = field(default_factory=dict)
+    """What the last run that committed has reported: what one found that came to nothing is news still."""
     acknowledged: frozenset[str] = frozenset()
     expected: frozenset[Group] = frozenset()
     observed: tuple[Group, ...] = ()
@@ -209,6 +211,7 @@ class Ledger:
         return Fold(
             records=state.records,
             findings=state.findings,
+            told=state.told,
             acknowledged=frozenset(state.acknowledged),
             expected=frozenset(state.expected),
             observed=state.observed,

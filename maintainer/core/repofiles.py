@@ -52,14 +52,14 @@ def parse_key(key: str) -> RepositoryFile | None:
     return RepositoryFile(FileType.PACK, found["id"]) if found["id"].startswith(found["shard"]) else None
 
 
-_MISLEADING = re.compile(r"(?:index|snapshots|keys)/(?:.*/)?[0-9A-Fa-f]{64}", re.DOTALL)
+_MISLEADING = re.compile(r"(?:index|snapshots|keys|locks)/[0-9A-Fa-f]{64}(?:/.*)?", re.DOTALL)
 
 
 def misleads(key: str) -> bool:
     """Tell whether restic takes a name for that of a file which it would not have given so, and then fails to find it.
 
-    In these folders it goes by a name's last part, and reads it as a number: capital letters, and folders within, lead it astray. One such
-    name in `index` or `keys` stops every host.
+    It reads the part of a name that follows the folder's as a number: capital letters, and folders that are named so, lead it astray. One
+    such name stops every host.
     """
     return parse_key(key) is None and _MISLEADING.fullmatch(key) is not None
 

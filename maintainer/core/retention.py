@@ -261,7 +261,7 @@ class _Group:
         before = earlier(candidate.first_seen, self._limits.probation)
         told = [self.extents[one.id] for one in self.plausible[self._usual_from :] if one.first_seen <= before]
         kept = [one.kept / one.held for one in told[-self._limits.history :] if one.held]
-        usually = median(kept) if len(kept) >= ENOUGH else self._usual_while_young(extent)
+        usually = min(kept) if len(kept) >= ENOUGH else self._usual_while_young(extent)
         least, share = self._limits.rewritten_below * usually, extent.kept / extent.held
         if share < least and usually >= self._limits.telling_share:
             return f"holds {share:.0%} of what was there before the last weeks, where {least:.0%} would be little: it was replaced"

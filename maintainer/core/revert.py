@@ -131,7 +131,14 @@ def packs_are_held(fold: Fold, terms: Terms) -> str:
 
 
 MISLEADING = "restic takes its name for that of another file, which it then can not find"
-_MARKED_LAST = (FileType.CONFIG.value, FileType.SNAPSHOT.value, FileType.KEY.value, FileType.INDEX.value, FileType.PACK.value)
+_MARKED_LAST = (
+    FileType.LOCK.value,
+    FileType.CONFIG.value,
+    FileType.SNAPSHOT.value,
+    FileType.KEY.value,
+    FileType.INDEX.value,
+    FileType.PACK.value,
+)
 """What refers to others goes first: so that a host that looks meanwhile, or after a kill, finds no snapshot without its data."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from maintainer.core.moments import from_text
 from maintainer.format.boundary import FormatError, reader
-from maintainer.format.crypto import MasterKey, decrypt, derive, memory_of, unpack
+from maintainer.format.crypto import IV, MAC, MasterKey, decrypt, derive, memory_of, unpack
 
 MEMORY_LIMIT = 128 << 20
 WORK_LIMIT = 1 << 24
@@ -91,6 +91,8 @@ def parse_key(body: bytes) -> KeyFile:
         sealed=_bytes(raw["data"]),
         **{name: _text("" if raw.get(field) is None else raw[field]) for name, field in CLAIMED},
     )
+    if len(made.sealed) < IV + MAC:
+        raise FormatError("a sealed master key that is too short to be one")
     if made.n < 2 or made.n & (made.n - 1):  # noqa: PLR2004 - scrypt's own condition
         raise FormatError("scrypt's N is no power of two")
     return made

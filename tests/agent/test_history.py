@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -325,6 +326,7 @@ def test_attack_19_under_an_emptied_state_store_nothing_is_forgotten_and_healing
     whole(repository)
 
 
+ID = hashlib.sha256(b"what nobody wrote").hexdigest()
 FORGED = b"an earlier ledger"
 
 
@@ -469,3 +471,36 @@ sys.exit(main.main())
     assert broken.returncode == 1
     assert "RuntimeError" in broken.stderr
     assert repository.password not in broken.stdout + broken.stderr
+
+
+def test_what_a_run_found_that_was_ended_is_news_in_the_next(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository)
+    forged = f"snapshots/{ID}"
+    repository.put(forged, b"junk")
+    repository.put(repository.objects("data/")[0], b"junk")
+    process = maintained.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        told = json.loads(line)
+        if told["event"] == "step.started" and told["step"] == "freeze":
+            process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == 143
+    assert maintained.fold().records[forged].state is State.EVICTED, "that was before it was ended"
+    ran = maintained.run()
+    assert (ran.code, ran.findings()) == (3, ["garbage", "overwritten"]), ran.why()
+    again = maintained.run()
+    assert (again.code, again.findings()) == (0, []), again.why()
+    whole(repository)
+
+
+def test_a_location_at_which_nothing_lies_is_told_as_that(repository: Repository) -> None:
+    grow(repository, 2)
+    maintained = watched(repository)
+    job = maintained.job()
+    (one,) = job.repositories
+    elsewhere = replace(one, place=replace(one.place, prefix=f"{one.place.prefix}-mistyped"))
+    ran = maintained.run(replace(job, repositories=(elsewhere,)))
+    assert ran.code == 2
+    assert "nothing at all lies at" in ran.why()
+    assert maintained.run().code == 0

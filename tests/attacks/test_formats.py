@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
+from maintainer.agent import formats
 from maintainer.core.records import State
 from maintainer.core.repofiles import FileType
 from maintainer.drill import forge
@@ -167,3 +169,45 @@ def test_config_is_healed_where_the_password_can_not_be_had(maintained: Maintain
     maintained.password_file.write_text(repository.password + "\n")
     ran = maintained.run()
     assert (ran.code, ran.findings()) == (3, ["overwritten"]), ran.why()
+
+
+@pytest.mark.matrix
+@BOTH
+def test_a_config_that_was_accepted_takes_back_no_later_migration(maintained: Maintained, restic: str) -> None:
+    repository = maintained.repository
+    repository.put("config", config(maintained))  # the same, sealed anew
+    assert maintained.run().findings() == ["overwritten"]
+    evidence = maintained.fold().findings["overwritten:config"].finding.evidence
+    maintained.judge("accept", f"config@{evidence}")
+    assert maintained.run().code in (0, 3)
+    repository.restic("migrate", "upgrade_repo_v2", identity="admin")
+    back_up(repository, 2)
+    for night in range(3):
+        ran = maintained.run()
+        assert (ran.code, ran.findings()) == ((0, []) if night else (3, ["migrated"])), ran.why()
+        prove(maintained, 3 + night)
+
+
+@pytest.mark.matrix
+@BOTH
+def test_a_flood_of_configs_makes_no_garbage_of_what_was_written_after_a_migration(
+    maintained: Maintained, restic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MOST_CONFIGS", 10)
+    monkeypatch.setattr(formats, "_some", lambda run: islice(run.histories["config"].oldest_first(), 3))
+    repository = maintained.repository
+    old = repository.get("config")
+    for _ in range(6):
+        repository.put("config", old)
+    repository.restic("migrate", "upgrade_repo_v2", identity="admin")
+    back_up(repository, 2)
+    for _ in range(6):
+        repository.put("config", old)
+    ran = maintained.run()
+    assert (ran.code, set(ran.findings())) == (3, {"undecided"}), ran.why()
+    assert not ran.named("object.evicted")
+    monkeypatch.undo()
+    ran = maintained.run()
+    assert ran.code == 3, ran.why()
+    assert "migrated" in ran.findings()
+    prove(maintained, 3)

@@ -205,12 +205,13 @@ def test_backups_that_stop_are_told(kind: str) -> None:
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["each night", "all at first contact"])
-@pytest.mark.parametrize("window", [2, 3, 4, 7, 10, 14, 20, 28, 40])
-def test_dumps_that_are_rotated_alarm_nobody_more_than_once(window: int, at_once: bool) -> None:
+@pytest.mark.parametrize("base", [0, 1, 5, 20])
+@pytest.mark.parametrize("window", [2, 3, 4, 7, 10, 12, 13, 14, 15, 16, 18, 20, 28, 40])
+def test_dumps_that_are_rotated_alarm_nobody_more_than_once(window: int, base: int, at_once: bool) -> None:
     """A folder that holds the dumps of so many days: each leaves on its day, and of what was there before nothing is left a window later."""
 
     def content(number: int) -> frozenset[int]:
-        return frozenset(range(max(0, number - window + 1), number + 1)) | {-1}
+        return frozenset(range(max(0, number - window + 1), number + 1)) | frozenset(range(-1 - base, 0))
 
     def measure(one: Candidate, previous: Candidate | None, anchor: Candidate | None) -> Extent:
         mine = content(int(one.id))
