@@ -124,7 +124,8 @@ class Run:
     def read_ledger(self) -> None:
         """Read and verify both chains."""
         self.ledger = self.state.ledger()
-        self.findings = Found(self.fold.told, self._untold())
+        settled = {identity: one for identity, one in self.fold.findings.items() if identity in self.fold.acknowledged}
+        self.findings = Found({**self.fold.told, **settled}, self._untold())
         self.undeleted = self.fold.pending_undeletes
         self.earlier_runs = self.state.runs()
         if self.fold.head[0] and not len(self.histories):
@@ -139,7 +140,11 @@ class Run:
         """Yield what a run found that never committed: what it had evicted then nobody finds again, and nobody was told of."""
         for identity, reported in self.fold.findings.items():
             told = self.fold.told.get(identity)
-            if reported.standing is Standing.NEW and (told is None or told.finding != reported.finding):
+            if (
+                reported.standing is Standing.NEW
+                and identity not in self.fold.acknowledged
+                and (told is None or told.finding != reported.finding)
+            ):
                 yield reported.finding
 
     def settled(self) -> tuple[Reported, ...]:

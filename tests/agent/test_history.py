@@ -473,7 +473,8 @@ sys.exit(main.main())
     assert repository.password not in broken.stdout + broken.stderr
 
 
-def test_what_a_run_found_that_was_ended_is_news_in_the_next(repository: Repository) -> None:
+@pytest.mark.parametrize("settled", [False, True], ids=["nobody has looked", "a person has settled it"])
+def test_what_a_run_found_that_was_ended_is_news_in_the_next(repository: Repository, settled: bool) -> None:
     grow(repository, 2)
     maintained = watched(repository)
     forged = f"snapshots/{ID}"
@@ -487,8 +488,10 @@ def test_what_a_run_found_that_was_ended_is_news_in_the_next(repository: Reposit
             process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == 143
     assert maintained.fold().records[forged].state is State.EVICTED, "that was before it was ended"
+    if settled:
+        maintained.judge("ack", *maintained.fold().findings)
     ran = maintained.run()
-    assert (ran.code, ran.findings()) == (3, ["garbage", "overwritten"]), ran.why()
+    assert (ran.code, ran.findings()) == ((0, []) if settled else (3, ["garbage", "overwritten"])), ran.why()
     again = maintained.run()
     assert (again.code, again.findings()) == (0, []), again.why()
     whole(repository)
