@@ -18,8 +18,9 @@ from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
 from maintainer.core.ledger import Fold
 from maintainer.core.moments import to_minute, to_text
-from maintainer.core.records import ADOPTED, State
+from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import FileType, is_meant
+from maintainer.core.revert import NOTHING_TRUE
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -167,10 +168,22 @@ def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:
             what = "several files" if found else "no evicted, doomed or hidden file"
             problem = Problem(f"{name}: {one}", what, "the id of one", f"maintainer status --repository {name} --json lists them")
             raise ArgumentError((problem,))
+        if why := _why_not_back(found[0], lost[found[0]]):
+            problem = Problem(f"{name}: {one}", why, "what is worth taking back", "leave it: its versions stay in the bucket as evidence")
+            raise ArgumentError((problem,))
         subjects.add(found[0])
         if lost[found[0]].reason == ADOPTED:
             subjects |= {key for key, record in lost.items() if record.reason == ADOPTED and not key.startswith("snapshots/")}
     return tuple(sorted(subjects))
+
+
+def _why_not_back(key: str, record: Record) -> str:
+    """Say why taking a file back would gain nothing, and harm: what was never true, and an index that was not believed."""
+    if record.state is State.EVICTED and record.reason == NOTHING_TRUE:
+        return "a file of which no version is what its name says"
+    if record.state is State.EVICTED and key.startswith(f"{FileType.INDEX.value}/"):
+        return "an index that was not believed; what its packs really hold stands in one of ours"
+    return ""
 
 
 def _findings(known: Fold, names: list[str], name: str) -> tuple[str, ...]:

@@ -130,6 +130,7 @@ def packs_are_held(fold: Fold, terms: Terms) -> str:
     return ""
 
 
+NOTHING_TRUE = "no version hashes to its name"
 MISLEADING = "restic takes its name for that of another file, which it then can not find"
 _MARKED_LAST = (
     FileType.LOCK.value,
@@ -274,7 +275,7 @@ class _Planner:
             self._find(Kind.UNREADABLE, history, search.unreadable)
         elif not current.is_marker:
             why = (
-                "no version hashes to its name"
+                NOTHING_TRUE
                 if any(may_be_true(version, file, None) for version in history.contents())
                 else f"it is larger than any file of restic's in {file.type.value}"
             )

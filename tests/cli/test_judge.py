@@ -1,0 +1,45 @@
+"""What a person may take back, and what they are kept from: what would gain nothing, and hold every run after it."""
+
+from __future__ import annotations
+
+import pytest
+
+from maintainer.cli.judge import _records
+from maintainer.core.errors import ArgumentError
+from maintainer.core.ledger import Fold
+from maintainer.core.records import Record, RecordsInMemory, State
+from maintainer.core.revert import NOTHING_TRUE
+from tests.support.fakestore import WHEN
+
+ID = "ab" * 32
+
+
+def known(key: str, state: State, reason: str) -> Fold:
+    return Fold(RecordsInMemory({key: Record(state, "", 1, WHEN, WHEN, reason)}))
+
+
+@pytest.mark.parametrize(
+    ("key", "reason", "says"),
+    [
+        (f"snapshots/{ID}", NOTHING_TRUE, "no version is what its name says"),
+        (f"data/ab/{ID}", NOTHING_TRUE, "no version is what its name says"),
+        (f"index/{ID}", "it does not authenticate", "was not believed"),
+    ],
+)
+def test_what_was_never_true_and_an_index_that_was_not_believed_stay_away(key: str, reason: str, says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        _records(known(key, State.EVICTED, reason), [ID], "web")
+
+
+@pytest.mark.parametrize(
+    ("key", "state", "reason"),
+    [
+        (f"snapshots/{ID}", State.DOOMED, "forgotten"),
+        (f"snapshots/{ID}", State.EVICTED, "rejected by ann"),
+        (f"index/{ID}", State.DOOMED, "pruned"),
+        (f"keys/{ID}", State.EVICTED, "more keys than the 20 that restic tries"),
+        (f"data/ab/{ID}", State.EVICTED, "it holds something else than its header says"),
+    ],
+)
+def test_all_else_may_come_back(key: str, state: State, reason: str) -> None:
+    assert _records(known(key, state, reason), [ID], "web") == (key,)
