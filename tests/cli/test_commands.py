@@ -200,7 +200,7 @@ def test_ack_makes_a_finding_no_news(user: User) -> None:
     assert "no such finding" in user("ack", "web", "garbage:index/00000000", code=2)
     user("ack", "web", f"garbage:index/{name[:8]}")
     assert "garbage" not in user("status", code=0)
-    user("undelete", "web", f"index/{name[:8]}")
+    assert "an index that was not believed" in user("undelete", "web", f"index/{name[:8]}", code=2)
 
 
 @pytest.mark.parametrize(
