@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
 from tests.support.instances import Fleet, fleet
 from tests.support.memory import memory_sandbox
 from tests.support.repositories import shared_folder
+
+# A slow machine is no failure: neither an example that takes long, nor the drawing of one.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors])
+settings.load_profile("patient")
 
 pytest_plugins = ["tests.support.matrices", "tests.support.processortime"]
 

@@ -46,7 +46,7 @@ def strangers_keys(target: Target, _: datetime) -> None:
 def names_that_lead_astray(target: Target, _: datetime) -> None:
     """Put objects whose names restic takes for those of files that are not there."""
     for folder in ("index", "keys", "snapshots"):
-        for name in ("AB" * 32, f"below/{'cd' * 32}"):
+        for name in ("AB" * 32, f"{'cd' * 32}/x"):
             target.put(f"{folder}/{name}", b"x")
 
 
