@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from hypothesis import HealthCheck, settings
 
 from maintainer.edges.clock import SystemClock, write_offset
 from maintainer.sandbox import daemon
+from tests.support.agents import Maintained
 from tests.support.instances import Fleet, fleet
 from tests.support.memory import memory_sandbox
-from tests.support.repositories import shared_folder
+from tests.support.repositories import Repository, shared_folder
 
 # A slow machine is no failure: neither an example that takes long, nor the drawing of one.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors])
@@ -91,6 +93,19 @@ def timed_sandbox(_sandbox_for_time: daemon.Sandbox) -> daemon.Sandbox:
     """A sandbox that a worker's tests share one after the other: each may move its clock, and finds it at the real time."""
     write_offset(Path(_sandbox_for_time.directory) / "clock", 0)
     return _sandbox_for_time
+
+
+@pytest.fixture
+def maintained(timed_sandbox: daemon.Sandbox, tmp_path: Path) -> Maintained:
+    """A repository with one backup, whose host is expected, after its first run."""
+    repository = Repository(timed_sandbox, f"m-{uuid.uuid4().hex[:12]}", tmp_path)
+    repository.init()
+    repository.write("file1", 100_000, 1)
+    repository.backup()
+    made = Maintained(repository)
+    made.expect_host()
+    assert made.run().code == 0
+    return made
 
 
 def run_sandbox() -> Iterator[daemon.Sandbox]:

@@ -201,13 +201,9 @@ def _why_no_key(run: Run, key: str, opened: Opened) -> str:
 def _tell_of_strangers(run: Run, strangers: list[str], evicted: list[str]) -> None:
     """Report new keys: few of them each; many as one finding, which names those that a person may accept; and what was evicted as one."""
     folder = f"{FileType.KEY.value}/"
-    there = sum(1 for _ in run.fold.records.keys_in(folder, State.ADMITTED))
-    if there > TRIED_KEYS and not evicted:
-        told = (
-            f"{there} were there at first contact, and restic tries {TRIED_KEYS}: `maintainer key retire` lets those go that are not yours"
-        )
+    if (there := sum(1 for _ in run.fold.records.keys_in(folder, State.ADMITTED))) > TRIED_KEYS:
+        told = f"{there} are the repository's, and restic tries {TRIED_KEYS}: `maintainer key retire` lets those go that are not yours"
         run.findings.append(Finding(Kind.NEW_KEY, folder, told, str(there)))
-        return
     if len(strangers) > TOLD_KEYS:
         told = f"{len(strangers)} new keys: {', '.join(map(short, sorted(strangers)))}"
         run.findings.append(Finding(Kind.NEW_KEY, folder, told, _of_all(strangers)))

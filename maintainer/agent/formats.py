@@ -71,9 +71,9 @@ def migrated(run: Run, master: MasterKey, pinned: Config) -> tuple[ObjectVersion
             return None
 
     wanted = replace(pinned, version=COMPRESSED)
-    for version, read in in_order(parse, _some(run), READERS, "config"):
-        if read is not None and read[0] == wanted:
-            return version, read[1]
+    for version, parsed in in_order(parse, _some(run), READERS, "config"):
+        if parsed is not None and parsed[0] == wanted:
+            return version, parsed[1]
     return None
 
 

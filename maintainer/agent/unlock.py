@@ -71,12 +71,14 @@ def pin(run: Run, password: str) -> dict[str, Record]:
             f"there is no restic repository at {run.job.place}", guidance="correct the location, or make one: restic init, as the host"
         )
     found = _oldest_sound_keys(run)
+    master = None
     if run.has_earlier_ledger:  # a key that it had let go must not come back
         visible = {key: one for key, one in found.items() if not run.histories[key].current.is_marker}
         with suppress(PasswordError):
-            open_any(visible, password, run.job)
+            master = open_any(visible, password, run.job)[1]
             found = visible
-    master = open_any(found, password, run.job)[1]
+    if master is None:
+        master = open_any(found, password, run.job)[1]
     tried = sorted(found, key=lambda key: (found[key][0].last_modified, key))[:MOST_TRIED]
     misleading = {key for key in tried if _misleads(found[key][1], password, master)}
     found = {key: one for key, one in found.items() if key not in misleading}

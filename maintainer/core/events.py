@@ -74,15 +74,13 @@ VOCABULARY: Mapping[str, Word] = {
     "agent.lost": Word("error", "controller", "group:s status:i reason:s last_words:s"),
     "instance.launched": Word("info", "controller", "instance:s group:s type:s zone:s market:s deadline:s"),
     "instance.reached": Word("info", "controller", "instance:s"),
-    "keys.given": Word(
-        "debug", "controller", "instance:s until:s"
-    ),  # the store's keys, to a machine without a role; empty where they do not end
+    # the store's keys, to a machine without a role; empty where they do not end
+    "keys.given": Word("debug", "controller", "instance:s until:s"),
     "keys.failed": Word("warning", "controller", "instance:s reason:s"),  # those that it has go on until they end
     "connection.lost": Word("warning", "controller", "instance:s reason:s lines:i"),
     "instance.terminated": Word("info", "controller", "instance:s group:s"),
-    "instance.billed": Word(
-        "info", "controller", "instance:s group:s type:s market:s seconds:n usd:n? why:s"
-    ),  # usd is null where it is not known, and why says so
+    # usd is null where it is not known, and why says so
+    "instance.billed": Word("info", "controller", "instance:s group:s type:s market:s seconds:n usd:n? why:s"),
     "termination.failed": Word("error", "controller", "instance:s group:s reason:s"),
     "image.step": Word("info", "controller", "instance:s step:s seconds:n"),
     "image.made": Word("info", "controller", "image:s digest:s instance:s seconds:n"),
@@ -104,9 +102,8 @@ VOCABULARY: Mapping[str, Word] = {
     "mark.planned": Word("info", "", "key:s over:s why:s"),
     "eviction.planned": Word("info", "", "key:s why:s"),
     "forget.planned": Word("info", "", "snapshot:s time:s host:s"),
-    "probation.explained": Word(
-        "info", "", "host:s paths:L days:n waiting:i counting:i suspect:i next:s"
-    ),  # the date from which one more counts
+    # the date from which one more counts
+    "probation.explained": Word("info", "", "host:s paths:L days:n waiting:i counting:i suspect:i next:s"),
     "suspicion.explained": Word("info", "", "snapshot:s reasons:L"),
     "plan.finished": Word("info", "", "heal:i mark:i evict:i new:i"),  # nothing was changed
     "object.healed": Word("warning", "", "key:s from_version:s to_version:s over:s why:s"),

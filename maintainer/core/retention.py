@@ -272,12 +272,10 @@ class _Group:
 
         Then it tells where much goes at once that had stayed from day to day. A rotation of a week's dumps is none of that.
         """
-        left = [one.shared / one.base for one in map(self._extent_of, self.plausible[self._usual_from :]) if one.base]
+        since = [self.extents[one.id] for one in self.plausible[self._usual_from :]]
+        left = [one.shared / one.base for one in since if one.base]
         goes_at_once = extent.base >= BALLAST * extent.held and extent.shared < STAYS * extent.base
         return median(left) if len(left) >= YOUNG and goes_at_once and median(left) >= STAYS else 0.0
-
-    def _extent_of(self, candidate: Candidate) -> Extent:
-        return self.extents[candidate.id]
 
     def _why_unusual(self, extent: Extent) -> str:
         past = [self.extents[one.id] for one in self.plausible[max(self._usual_from, len(self.plausible) - self._limits.history) :]]

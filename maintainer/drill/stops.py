@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 from datetime import datetime
 from typing import Any
 
-from maintainer.core.repofiles import FileType
 from maintainer.drill import forge
-from maintainer.drill.forge import Forged
 from maintainer.drill.lies import newest
 from maintainer.drill.target import Target, put_all
-from maintainer.format.crypto import MasterKey, derive
+from maintainer.format.crypto import MasterKey
 
 STRANGERS = 40
 LONG = 5_000_000
@@ -35,12 +31,15 @@ def unreadable_snapshots(target: Target, now: datetime) -> None:
 def unreadable_keys(target: Target, _: datetime) -> None:
     """Put key files of which a field is of another type: restic stops over one before it has tried the next."""
     master = _another()
-    put_all(target, *(key_file("x", master, **broken) for broken in ({"r": "1"}, {"created": "2026-02-30T00:00:00Z"}, {"salt": "c3Nzcw="})))
+    put_all(
+        target,
+        *(forge.key_file("x", master, **broken) for broken in ({"r": "1"}, {"created": "2026-02-30T00:00:00Z"}, {"salt": "c3Nzcw="})),
+    )
 
 
 def strangers_keys(target: Target, _: datetime) -> None:
     """Put dozens of sound key files for somebody else's password: restic tries twenty keys, and gives up."""
-    put_all(target, *(key_file("somebody's", _another(), username=f"n{number}") for number in range(STRANGERS)))
+    put_all(target, *(forge.key_file("somebody's", _another(), username=f"n{number}") for number in range(STRANGERS)))
 
 
 def names_that_lead_astray(target: Target, _: datetime) -> None:
@@ -55,16 +54,6 @@ def texts_of_megabytes(target: Target, now: datetime) -> None:
     _put_snapshot(target, now, {"paths": ["x" * LONG]})
     _put_snapshot(target, now, {"hostname": "x" * LONG})
     _put_snapshot(target, now, {"paths": [f"/{number}" for number in range(100_000)]})
-
-
-def key_file(password: str, master: MasterKey, **more: Any) -> Forged:
-    """Return a sound key file that costs nothing to open; `more` are fields of its own, or other than they should be."""
-    salt = os.urandom(64)
-    mac = {"k": base64.b64encode(master.mac_k).decode(), "r": base64.b64encode(master.mac_r).decode()}
-    plain = forge.compact({"mac": mac, "encrypt": base64.b64encode(master.encrypt).decode()})
-    sealed = forge.seal(derive(password, salt, n=2, r=1, p=1), plain)
-    raw = {"kdf": "scrypt", "N": 2, "r": 1, "p": 1, "salt": base64.b64encode(salt).decode(), "data": base64.b64encode(sealed).decode()}
-    return forge.forged(FileType.KEY, json.dumps({"username": "root", "hostname": "web1", **raw, **more}).encode())
 
 
 def _another() -> MasterKey:

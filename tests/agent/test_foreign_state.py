@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import uuid
-from pathlib import Path
 
 import pytest
 
 from maintainer.core.entries import Judgement
 from maintainer.core.moments import to_text
 from maintainer.core.records import State
-from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
 from tests.support.fakestore import WHEN
-from tests.support.repositories import Repository
 
 NAMES = [
     "runs/z/written/evil-1",
@@ -28,18 +24,6 @@ NAMES = [
     "ledger/99999999x",
     "judgements/last",
 ]
-
-
-@pytest.fixture
-def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
-    repository = Repository(timed_sandbox, f"f-{uuid.uuid4().hex[:12]}", tmp_path)
-    repository.init()
-    repository.write("file", 30_000, 1)
-    repository.backup()
-    made = Maintained(repository)
-    made.expect_host()
-    assert made.run().code == 0
-    return made
 
 
 def put(maintained: Maintained, name: str, body: bytes = b"") -> None:

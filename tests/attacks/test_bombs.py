@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -14,9 +13,7 @@ import pytest
 
 from maintainer.drill import bombs
 from maintainer.drill.target import Target
-from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran
-from tests.support.repositories import Repository
 
 MOST_MEMORY_KIB = 256 << 10
 BOMBS: dict[str, tuple[Callable[[Target], None], str]] = {
@@ -29,18 +26,6 @@ BOMBS: dict[str, tuple[Callable[[Target], None], str]] = {
     "config": (bombs.config, "overwritten"),
     "key": (bombs.key, "garbage"),
 }
-
-
-@pytest.fixture
-def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
-    repository = Repository(timed_sandbox, f"b-{uuid.uuid4().hex[:12]}", tmp_path)
-    repository.init()
-    repository.write("file1", 100_000, 1)
-    repository.backup()
-    made = Maintained(repository)
-    made.expect_host()
-    assert made.run().code == 0
-    return made
 
 
 def measured(maintained: Maintained) -> tuple[Ran, int]:

@@ -14,9 +14,8 @@ import pytest
 
 from maintainer.core.records import State
 from maintainer.drill import forge
-from maintainer.drill.forge import Forged
+from maintainer.drill.forge import Forged, key_file
 from maintainer.drill.lies import newest
-from maintainer.drill.stops import key_file
 from maintainer.format.crypto import MasterKey, derive
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
@@ -29,18 +28,6 @@ def low(number: int) -> Forged:
     """Return a stranger's key whose name comes before most others."""
     while not (made := key_file("somebody's", ANOTHER, username=f"n{number}")).id.startswith("0"):
         pass
-    return made
-
-
-@pytest.fixture
-def maintained(timed_sandbox: Sandbox, tmp_path: Path) -> Maintained:
-    repository = Repository(timed_sandbox, f"k-{uuid.uuid4().hex[:12]}", tmp_path)
-    repository.init()
-    repository.write("file", 30_000, 1)
-    repository.backup()
-    made = Maintained(repository)
-    made.expect_host()
-    assert made.run().code == 0
     return made
 
 
