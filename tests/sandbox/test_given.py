@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import io
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
@@ -29,6 +33,24 @@ def test_the_endpoint_answers_a_call_that_comes_again_as_before(sandbox: Sandbox
         iam.create_user(UserName=name)
 
 
+def test_a_call_that_comes_again_leaves_its_connection_open(sandbox: Sandbox) -> None:
+    """Also where the body comes after the head, in a packet of its own, as on a machine that is busy."""
+    iam, call = root_client("iam", sandbox.endpoint), uuid.uuid4().hex
+    iam.meta.events.register("before-send.iam.CreateUser", lambda request, **_: request.headers.update({"amz-sdk-invocation-id": call}))
+    iam.create_user(UserName=f"u-{call}")
+    connection = http.client.HTTPConnection(urlsplit(sandbox.endpoint).netloc)
+    for _ in range(2):
+        connection.putrequest("POST", "/")
+        connection.putheader("amz-sdk-invocation-id", call)
+        connection.putheader("Content-Length", "4")
+        connection.endheaders()
+        time.sleep(0.1)
+        connection.send(b"body")
+        answer = connection.getresponse()
+        assert (answer.status, b"CreateUserResponse" in answer.read(), answer.will_close) == (200, True, False)
+        assert connection.sock is not None
+
+
 def test_ec2_does_so_too_and_keeps_no_refusal() -> None:
     done: list[str] = []
 
@@ -39,7 +61,7 @@ def test_ec2_does_so_too_and_keeps_no_refusal() -> None:
 
     def ask(call: str, *, good: bool = True) -> tuple[str, bytes]:
         status: list[str] = []
-        body = b"".join(answering({"HTTP_AMZ_SDK_INVOCATION_ID": call, "good": good}, lambda said, _: status.append(said)))
+        body = b"".join(answering({"HTTP_AMZ_SDK_INVOCATION_ID": call, "good": good, "wsgi.input": io.BytesIO()}, lambda said, _: status.append(said)))
         return status[0], body
 
     answering = one_at_a_time(application)
