@@ -104,6 +104,11 @@ def due(key: str, record: Record, histories: Mapping[str, KeyHistory], fold: Fol
     return all(_index_is_gone(f"index/{name}", record.since, histories, fold, terms) for name in record.indexes)
 
 
+def _came_after_a_marker(history: KeyHistory, record: Record) -> bool:
+    """Tell whether somebody put back what a marker hid. What the ledger itself pinned above a marker, a run put there."""
+    return history.current.version_id != record.version and any(version.is_marker for version in history.versions)
+
+
 def _index_is_gone(key: str, since: datetime, histories: Mapping[str, KeyHistory], fold: Fold, terms: Terms) -> bool:
     record, history = fold.records.get(key), histories.get(key)
     if record is not None and record.state is State.ADMITTED:
@@ -239,7 +244,7 @@ class _Planner:
             self._find(Kind.GARBAGE, history, MISLEADING)
         elif self._terms.may_mark:
             self.mark[_order(history.key)] = Mark(history.current, MISLEADING)
-            if any(version.is_marker for version in history.versions):
+            if _came_after_a_marker(history, record):
                 self._find(Kind.REPLAYED, history)
 
     def _decide_condemned(self, history: KeyHistory, file: RepositoryFile, record: Record) -> None:
@@ -247,7 +252,7 @@ class _Planner:
         if is_due and history.current.is_marker:
             return
         if is_due:
-            if any(version.is_marker for version in history.versions):
+            if _came_after_a_marker(history, record):
                 self._find(Kind.REPLAYED, history)
             if self._terms.may_mark and not (file.type is FileType.PACK and self._held):
                 self.mark[_order(history.key)] = Mark(history.current, record.reason or record.state.value)

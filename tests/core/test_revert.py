@@ -142,6 +142,15 @@ def test_a_key_that_the_ledger_knows(state: State, key: str, shape: str, days_ag
     assert did(store, record(store, key, state, days_ago=days_ago)) == expected
 
 
+@pytest.mark.parametrize(("shape", "pinned", "expected"), [("GxG", 2, "mark"), ("GxG", 0, "mark replayed"), ("GxGxG", 2, "mark replayed")])
+def test_what_a_run_of_ours_brought_back_itself_and_pinned_is_no_replay(shape: str, pinned: int, expected: str) -> None:
+    """A pack that was marked, taken back for a backup, and doomed again: nobody put it there but us."""
+    store = bucket(PACK, shape)
+    fold = record(store, PACK, State.DOOMED, days_ago=8)
+    fold.records[PACK] = replace(fold.records[PACK], version=store.versions[PACK][len(shape) - 1 - pinned].version_id)
+    assert did(store, fold) == expected
+
+
 def test_a_young_index_of_a_host_stays_for_grace_and_one_of_ours_goes_at_once() -> None:
     store = bucket(INDEX, "G")
     assert did(store, record(store, INDEX, State.DOOMED, ours=True)) == "mark"

@@ -61,7 +61,9 @@ def test_ec2_does_so_too_and_keeps_no_refusal() -> None:
 
     def ask(call: str, *, good: bool = True) -> tuple[str, bytes]:
         status: list[str] = []
-        body = b"".join(answering({"HTTP_AMZ_SDK_INVOCATION_ID": call, "good": good, "wsgi.input": io.BytesIO()}, lambda said, _: status.append(said)))
+        body = b"".join(
+            answering({"HTTP_AMZ_SDK_INVOCATION_ID": call, "good": good, "wsgi.input": io.BytesIO()}, lambda said, _: status.append(said))
+        )
         return status[0], body
 
     answering = one_at_a_time(application)
