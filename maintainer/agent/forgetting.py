@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from maintainer.agent.extents import Extents
 from maintainer.agent.run import Opened, Run, short
+from maintainer.agent.trees import Trees
 from maintainer.core import abridging, retention
 from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
@@ -41,13 +42,14 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
         held = "another ledger was here before" if run.has_earlier_ledger else "hosts and paths are not confirmed yet"
         run.recorder.record("retention.held", reason=held)
         return Judged(candidates)
-    extents = Extents(run, opened, shown, {one.id: bytes.fromhex(one.tree) for one in listed})
+    trees = Trees(run, opened, shown)
+    extents = Extents(trees, {one.id: bytes.fromhex(one.tree) for one in listed})
     extents.ahead(one.id for one in candidates if one.extent is None)
     limits = run.job.limits
     verdict = retention.judge(candidates, _expected(run), limits, extents.measure, since=run.fold.records["config"].first_seen, now=run.now)
     if remember:
         extents.remember()
-    run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=extents.trees_read, bytes=extents.bytes_read)
+    run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=trees.trees_read, bytes=trees.bytes_read)
     _tell(run, verdict)
     if run.job.is_retired:
         until = run.job.keep_until if run.job.keep_until == FOR_EVER else f"until {run.job.keep_until}"

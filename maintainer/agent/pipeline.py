@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from maintainer.agent import admission, forgetting, formats, unlock
-from maintainer.agent.admission import Admission
+from maintainer.agent.admitting import TAKEN_BACK, Admission
 from maintainer.agent.checking import check
 from maintainer.agent.forgetting import Judged
 from maintainer.agent.marking import mark, packs_aside, tag
@@ -224,7 +224,7 @@ def _is_expected(run: Run, finding: Finding) -> bool:
     record = run.fold.records.get(finding.subject)
     if record is None:
         return False
-    return record.reason == admission.TAKEN_BACK or (finding.kind is Kind.HIDDEN and record.suspect == admission.HIDDEN)
+    return record.reason == TAKEN_BACK or (finding.kind is Kind.HIDDEN and record.suspect == admission.HIDDEN)
 
 
 def _forget(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from maintainer.agent.knowntrees import KnownTrees
 from maintainer.agent.room import Room
 from maintainer.core import segments
 from maintainer.core.amounts import counted
@@ -63,6 +64,7 @@ class Run:
     looks: Looks = field(init=False)
     kept: KeptFiles = field(init=False)
     room: Room = field(init=False)
+    known_trees: KnownTrees = field(default_factory=KnownTrees)
     cache: Scratch | None = None
     """What restic may keep trees, indexes and snapshots in, from when it is known how much that is."""
     histories: Surveyed = field(init=False)

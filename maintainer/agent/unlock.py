@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from typing import TypeAlias
 
 from maintainer.agent import formats
 from maintainer.agent.run import Opened, Run, short
@@ -22,6 +24,11 @@ MOST_IDENTITIES = 100
 MOST_TRIED = 40
 """How many keys a run tries to open: whoever could put into the bucket before first contact may have put any number."""
 
+Keys: TypeAlias = Mapping[str, tuple[ObjectVersion, KeyFile]]
+"""Sound key files, and the versions that hold them, by their names."""
+Outcomes: TypeAlias = dict[str, "MasterKey | ValueError"]
+"""What came of trying keys, by their names: the master key, or why none."""
+
 
 def has_earlier_identity(run: Run) -> bool:
     """Tell whether another ledger left its identity object here before ours did: its state store was wiped, or is another than named.
@@ -35,7 +42,8 @@ def has_earlier_identity(run: Run) -> bool:
         if ours is not None and history.key == ours.key:
             continue
         for version in history.contents():
-            if (since is not None and version.last_modified >= since) or version.size > LONGEST_IDENTITY:
+            # Stores date to the second: what is of the second in which ours was put may be older.
+            if (since is not None and version.last_modified > since) or version.size > LONGEST_IDENTITY:
                 continue
             looked_at += 1
             if looked_at > MOST_IDENTITIES or run.looks(version).digest == history.key.removeprefix(IDENTITY):
@@ -71,48 +79,64 @@ def pin(run: Run, password: str) -> dict[str, Record]:
             f"there is no restic repository at {run.job.place}", guidance="correct the location, or make one: restic init, as the host"
         )
     found = _oldest_sound_keys(run)
-    master = None
+    outcomes: Outcomes = {}
     if run.has_earlier_ledger:  # a key that it had let go must not come back
         visible = {key: one for key, one in found.items() if not run.histories[key].current.is_marker}
-        with suppress(PasswordError):
-            master = open_any(visible, password, run.job)[1]
-            found = visible
-    if master is None:
-        master = open_any(found, password, run.job)[1]
-    tried = sorted(found, key=lambda key: (found[key][0].last_modified, key))[:MOST_TRIED]
-    misleading = {key for key in tried if _misleads(found[key][1], password, master)}
-    found = {key: one for key, one in found.items() if key not in misleading}
-    now = run.now
+        outcomes = dict(_try(_meant(visible, run.job), password))
+        found = visible if any(isinstance(outcome, MasterKey) for outcome in outcomes.values()) else found
+    outcomes |= _try({key: one for key, one in _meant(found, run.job).items() if key not in outcomes}, password)
+    masters = [outcome for outcome in outcomes.values() if isinstance(outcome, MasterKey)]
+    if not masters:
+        raise _why_none(found, outcomes, run.job)
+    master, version, body = _config_of(run, list(dict.fromkeys(masters)))
+    oldest = dict(_oldest(found)[:MOST_TRIED])
+    outcomes |= _try({key: one for key, one in oldest.items() if key not in outcomes}, password)
     pins = {
-        key: Record(State.ADMITTED, version.version_id, version.size, version.last_modified, now) for key, (version, _) in found.items()
+        key: Record(State.ADMITTED, true.version_id, true.size, true.last_modified, run.now)
+        for key, (true, file) in found.items()
+        if not _misleads(file, outcomes.get(key), master)
     }
+    pins["config"] = formats.of_first_contact(run, master, version, body)
+    return pins
+
+
+def _config_of(run: Run, masters: list[MasterKey]) -> tuple[MasterKey, ObjectVersion, bytes]:
+    """Return the first of these master keys under which a config authenticates, and the oldest such config.
+
+    A key that the password opens may be anybody's who knows it: only a config tells whether it is the repository's.
+    """
+    found: dict[MasterKey, tuple[ObjectVersion, bytes]] = {}
     for version in run.histories["config"].oldest_first():
         try:
             body = run.store.read(version, MAXIMA[FileType.CONFIG])
-            parse_config(master, body)
         except ValueError:
             continue
-        pins["config"] = formats.of_first_contact(run, master, version, body)
-        return pins
+        for master in masters:
+            if master not in found:
+                with suppress(ValueError):
+                    parse_config(master, body)
+                    found[master] = version, body
+        if masters[0] in found:
+            break
+    for master in masters:
+        if master in found:
+            return master, *found[master]
     raise PasswordError(
         f"{run.job.name}: no version of config authenticates", guidance="restore config from the host's local repository, then run again"
     )
 
 
-def _misleads(key: KeyFile, password: str, master: MasterKey) -> bool:
+def _misleads(key: KeyFile, outcome: MasterKey | ValueError | None, master: MasterKey) -> bool:
     """Tell whether the password opens a key to something else than the repository's: restic would take it, and fail.
 
     Such a key is not pinned, and so admission evicts it.
     """
-    try:
-        return key.is_affordable and open_key(key, password) != master
-    except WrongPasswordError:
+    if outcome is None or not key.is_affordable or isinstance(outcome, WrongPasswordError):
         return False
-    except FormatError:
-        return True
+    return outcome != master
 
 
-def _oldest_sound_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
+def _oldest_sound_keys(run: Run) -> Keys:
     found: dict[str, tuple[ObjectVersion, KeyFile]] = {}
     for history in run.histories.histories(f"{FileType.KEY.value}/"):
         if history.file is None or history.file.type is not FileType.KEY:
@@ -131,7 +155,7 @@ def open_pinned(run: Run, password: str) -> Opened:
     return Opened(key, master, password)
 
 
-def trusted_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
+def trusted_keys(run: Run) -> Keys:
     """Return the keys that a repository may be opened with: those pinned, and those that a person accepted and no run has pinned yet."""
     accepted = {key: run.standing[key].version for key in run.fold.accepted_keys if key not in run.fold.records and key in run.standing}
     found: dict[str, tuple[ObjectVersion, KeyFile]] = {}
@@ -141,34 +165,51 @@ def trusted_keys(run: Run) -> dict[str, tuple[ObjectVersion, KeyFile]]:
     return found
 
 
-def open_any(keys: dict[str, tuple[ObjectVersion, KeyFile]], password: str, job: RepositoryJob) -> tuple[str, MasterKey]:
+def open_any(keys: Keys, password: str, job: RepositoryJob) -> tuple[str, MasterKey]:
     """Return the first key that the password opens, oldest first, for no host dates one back. A key may cost seconds: not all are tried.
 
     PasswordError tells a wrong password, damaged keys, and too many keys from each other.
     """
-    is_wrong = False
-    meant = {key: one for key, one in keys.items() if short(key).startswith(job.key)}
-    oldest = sorted(meant.items(), key=lambda item: (item[1][0].last_modified, item[0]))
-    for key, (_, file) in oldest[:MOST_TRIED]:
+    outcomes: Outcomes = {}
+    for key, outcome in _try(_meant(keys, job), password):
+        if isinstance(outcome, MasterKey):
+            return key, outcome
+        outcomes[key] = outcome
+    raise _why_none(keys, outcomes, job)
+
+
+def _meant(keys: Keys, job: RepositoryJob) -> Keys:
+    return {key: one for key, one in keys.items() if short(key).startswith(job.key)}
+
+
+def _oldest(keys: Keys) -> list[tuple[str, tuple[ObjectVersion, KeyFile]]]:
+    return sorted(keys.items(), key=lambda item: (item[1][0].last_modified, item[0]))
+
+
+def _try(keys: Keys, password: str) -> Iterator[tuple[str, MasterKey | ValueError]]:
+    for key, (_, file) in _oldest(keys)[:MOST_TRIED]:
         try:
-            return key, open_key(file, password)
-        except WrongPasswordError:
-            is_wrong = True
-        except FormatError:
-            continue
-    if len(oldest) > MOST_TRIED:
-        raise PasswordError(
-            f"{job.name}: the password opens none of the {MOST_TRIED} oldest keys, of {len(oldest)} that lie there",
+            yield key, open_key(file, password)
+        except ValueError as error:
+            yield key, error
+
+
+def _why_none(keys: Keys, outcomes: Outcomes, job: RepositoryJob) -> PasswordError:
+    """Return why the password opened none of the keys that were tried."""
+    meant = _meant(keys, job)
+    if len(meant) > MOST_TRIED:
+        return PasswordError(
+            f"{job.name}: the password opens none of the {MOST_TRIED} oldest keys, of {len(meant)} that lie there",
             guidance="correct the `password` source, or name the key that it opens: key = ID, from the host's `restic key list`",
         )
     if job.key and not meant:
         guidance = "correct the repository's `key`, or remove it"
-        raise PasswordError(f"{job.name}: no sound key's id begins with {job.key}", guidance=guidance)
-    if is_wrong:
-        raise PasswordError(
+        return PasswordError(f"{job.name}: no sound key's id begins with {job.key}", guidance=guidance)
+    if any(isinstance(outcome, WrongPasswordError) for outcome in outcomes.values()):
+        return PasswordError(
             f"{job.name}: wrong password: no key of the repository opens with it", guidance="correct the repository's `password` source"
         )
-    raise PasswordError(
+    return PasswordError(
         f"{job.name}: the repository's keys are damaged or missing: no version of any is sound",
         guidance="put a key file back from a copy, or from the host's local repository",
     )

@@ -83,7 +83,7 @@ def test_a_key_that_our_password_opens_to_something_else_goes_at_once(maintained
     forged = make(maintained)
     put(maintained, forged)
     ran = maintained.run()
-    assert (ran.code, ran.findings()) == (3, ["garbage"]), ran.why()
+    assert (ran.code, "garbage" in ran.findings()) == (3, True), ran.why()
     assert forged.key not in maintained.repository.objects("keys/")
     prove(maintained)
 
@@ -203,16 +203,23 @@ def test_a_snapshot_that_restic_can_not_read_is_evicted_and_backups_go_on(mainta
     assert maintained.run().code == 0
 
 
-def test_a_key_that_our_password_opens_to_something_else_is_not_pinned_at_first_contact(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_older", [True, False])
+def test_a_key_that_our_password_opens_to_something_else_is_not_pinned_at_first_contact(
+    timed_sandbox: Sandbox, tmp_path: Path, is_older: bool
+) -> None:
     repository = Repository(timed_sandbox, f"k-{uuid.uuid4().hex[:12]}", tmp_path)
+    forged = key_file(repository.password, ANOTHER)
+    if is_older:
+        repository.put(forged.key, forged.body)
+        repository.hide(forged.key)  # restic itself would stumble over it
+        time.sleep(1.1)  # the store dates to the second
     repository.init()
     repository.write("file", 30_000, 1)
     repository.backup()
-    forged = key_file(repository.password, ANOTHER)
     repository.put(forged.key, forged.body)
     maintained = Maintained(repository)
     maintained.expect_host()
     ran = maintained.run()
-    assert (ran.code, ran.findings()) == (3, ["garbage"]), ran.why()
+    assert (ran.code, "garbage" in ran.findings()) == (3, True), ran.why()
     assert forged.key not in repository.objects("keys/")
     prove(maintained)
