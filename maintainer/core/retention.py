@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice, pairwise
@@ -59,6 +59,8 @@ YOUNG, BALLAST, STAYS = 5, 2.0, 0.85
 be, and what share of each other they must have kept, for what goes at once to tell."""
 ENOUGH = 3
 """How many say what is usual."""
+MEASURED_SUSPECTS = 20
+"""Snapshots whose content is looked at in a night though something else speaks against them: each may reach all that there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,9 @@ def judge(
     }
     extents: dict[str, Extent] = {}
     crowded: dict[str, str] = {}
+    spare = iter(range(MEASURED_SUSPECTS))
     for group, found in by_group.items():
-        judged = _Group(limits, measure, expected.get(group, timedelta(0)), earlier(now, RECENT * limits.probation))
+        judged = _Group(limits, measure, expected.get(group, timedelta(0)), earlier(now, RECENT * limits.probation), spare)
         judged.take(found, "" if group in expected else f"host {group[0]!r} with {', '.join(map(repr, group[1]))} is not expected")
         extents |= judged.extents
         crowded |= judged.crowded
@@ -153,13 +156,14 @@ def judge(
 class _Group:
     """One host's history as it is judged, oldest first. Mutable, and never seen outside `judge`."""
 
-    def __init__(self, limits: Limits, measure: Measure, every: timedelta, recent: datetime) -> None:
+    def __init__(self, limits: Limits, measure: Measure, every: timedelta, recent: datetime, spare: Iterator[int]) -> None:
         self._limits = limits
         self._every = every
         self._measure = measure
         self._usual_from = 0
         self._usual_share = 1.0
         self._recent = recent
+        self._spare = spare
         self._endorsed: Candidate | None = None
         self.plausible: list[Candidate] = []
         self.suspect: list[tuple[Candidate, tuple[str, ...]]] = []
@@ -170,8 +174,10 @@ class _Group:
         self.crowded = self._find_crowded(found)
         for candidate in found:
             crowded = self.crowded.get(candidate.id, "")
-            said = (candidate.suspect or crowded, unexpected, *self._why_its_time_is(candidate), self._why_its_content_is(candidate))
-            reasons = () if candidate.endorsed else tuple(filter(None, said))
+            said = tuple(filter(None, (candidate.suspect or crowded, unexpected, *self._why_its_time_is(candidate))))
+            if candidate.endorsed or candidate.extent is not None or not said or next(self._spare, None) is not None:
+                said = (*said, *filter(None, (self._why_its_content_is(candidate),)))
+            reasons = () if candidate.endorsed else said
             if reasons:
                 self.suspect.append((candidate, reasons))
             else:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintainer.core.records import Extent
-from maintainer.core.retention import Candidate, Expectation, Limits, Verdict, allow, groups, judge
+from maintainer.core.retention import MEASURED_SUSPECTS, Candidate, Expectation, Limits, Verdict, allow, groups, judge
 from tests.support.fakestore import WHEN
 
 LIMITS = Limits()
@@ -165,12 +165,27 @@ def test_more_in_a_day_than_twice_the_usual_and_one_are_all_suspect(fakes: int, 
     assert not judged.suspect or "where 3 would be usual at most" in judged.suspect[0][1][0]
 
 
+def test_the_content_of_a_flood_is_looked_at_a_few_a_night_and_an_honest_one_at_once() -> None:
+    flood = [replace(one, id=f"f{number}", host="aaa") for number, one in enumerate(fresh([20] * 500))]
+    crowd = [replace(one, id=f"c{number}") for number, one in enumerate(fresh([20.5] * 500))]
+    honest = follow(PAST, 22, Extent(SIZE, SIZE, SIZE))
+    found = [*PAST, *flood, *crowd, honest]
+    known = {one.id for one in PAST}
+    for night in range(1, 4):
+        judged = verdict(found, day=23)
+        known |= judged.extents.keys()
+        assert known - {one.id for one in PAST} >= {honest.id}
+        assert len(known) == len(PAST) + 1 + night * MEASURED_SUSPECTS
+        assert len(judged.suspect) == 1000
+        found = [replace(one, extent=judged.extents.get(one.id), suspect=one.suspect or judged.crowded.get(one.id, "")) for one in found]
+
+
 def test_a_flood_does_not_become_usual_by_going_on() -> None:
     found = list(PAST)
     for day in range(20, 50):
         found += fresh(day + hour / 24 for hour in range(24))
         judged = verdict(found, day=day + 1)
-        found = [replace(one, extent=judged.extents[one.id], suspect=one.suspect or judged.crowded.get(one.id, "")) for one in found]
+        found = [replace(one, extent=judged.extents.get(one.id), suspect=one.suspect or judged.crowded.get(one.id, "")) for one in found]
     assert {one.id for one in verdict(found).counting} == {one.id for one in PAST}
 
 

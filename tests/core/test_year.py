@@ -85,7 +85,7 @@ class Host:
             now=now,
         )
         self.snapshots = [
-            replace(one, extent=verdict.extents[one.id], suspect=one.suspect or verdict.crowded.get(one.id, "")) for one in self.snapshots
+            replace(one, extent=verdict.extents.get(one.id), suspect=one.suspect or verdict.crowded.get(one.id, "")) for one in self.snapshots
         ]
         return verdict
 
@@ -230,6 +230,6 @@ def test_dumps_that_are_rotated_alarm_nobody_more_than_once(window: int, base: i
         verdict = judge(candidates, {GROUP: timedelta(0)}, Limits(), measure, since=WHEN, now=at)
         fresh = {one.id for one, _ in verdict.suspect} - told
         told |= fresh
-        candidates = [replace(one, extent=verdict.extents[one.id], endorsed=one.endorsed or one.id in fresh) for one in candidates]
+        candidates = [replace(one, extent=verdict.extents.get(one.id), endorsed=one.endorsed or one.id in fresh) for one in candidates]
     # Where not even half stays from night to night, it is what the night before tells that speaks against the first.
     assert len(told) <= 1, sorted(told)
