@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
+from random import SystemRandom
 
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core.errors import StoreError
+from maintainer.core.findings import Finding, Kind
 from maintainer.core.moments import to_minute
 from maintainer.core.records import State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.revert import Mark, is_overdue
 from maintainer.core.versions import histories
+from maintainer.edges.inorder import in_order
 from maintainer.format.files import parse_lock
 
 FRESH = timedelta(minutes=30)
 """restic refreshes its locks every five minutes, and calls one stale that is older than this."""
 MOST_LOCKS = 100
 """How many locks a run looks into: a host may put any number."""
+MOST_COMPARED = 100
+"""How many good versions have their tags looked at in a night: a request for each."""
+READERS = 8
 
 
 def packs_aside(run: Run, mark: Mark) -> bool:
@@ -67,6 +73,25 @@ def _who_backs_up(run: Run, opened: Opened) -> str:
 
 def _is_pinned(run: Run, key: str, version_id: str) -> bool:
     return (truth := run.standing.get(key)) is not None and truth.version.version_id == version_id
+
+
+def compare_tags(run: Run) -> None:
+    """Look at the tags of some of what is good, drawn anew each night: nothing of it was released, and what says so would expire.
+
+    A host has no right to tag; whoever else has it could let good versions expire while no run looks.
+    """
+    chosen = set(SystemRandom().sample(range(len(run.standing)), min(MOST_COMPARED, len(run.standing))))
+    versions = [truth.version for number, truth in enumerate(run.standing.values()) if number in chosen]
+    wrong = compared = 0
+    for version, is_released in in_order(run.store.is_released, versions, READERS, "tags"):
+        if is_released is None:  # a store without tags, or without the right to see them: doctor says so
+            return
+        compared += 1
+        if is_released and version.version_id not in run.fold.released.get(version.key, ()):
+            wrong += 1
+            run.findings.append(Finding(Kind.MIGHT_EXPIRE, version.key, "", version.version_id))
+            run.store.keep(version)
+    run.recorder.record("tags.compared", versions=compared, wrong=wrong)
 
 
 def tag(run: Run) -> None:

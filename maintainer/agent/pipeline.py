@@ -11,7 +11,7 @@ from maintainer.agent import admission, forgetting, formats, unlock
 from maintainer.agent.admitting import TAKEN_BACK, Admission
 from maintainer.agent.checking import check
 from maintainer.agent.forgetting import Judged
-from maintainer.agent.marking import mark, packs_aside, tag
+from maintainer.agent.marking import compare_tags, mark, packs_aside, tag
 from maintainer.agent.revert import carry_out, make_plan
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents
@@ -91,6 +91,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         with step("check"):
             work.checked = check(run, server, opened, work.view)
     with step("commit"):
+        compare_tags(run)
         code = commit(run, opened, work, admitted, uncommitted)
     with step("mark"):
         mark(run, opened)

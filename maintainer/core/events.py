@@ -126,6 +126,7 @@ VOCABULARY: Mapping[str, Word] = {
     "check.finished": Word("info", "", "packs:i of_packs:i bytes:i of_bytes:i before:s order:s seconds:n"),
     "marking.postponed": Word("warning", "", "reason:s"),
     "cache.refused": Word("warning", "", "needs:s free:s folder:s"),  # restic works without a cache, and slowly
+    "tags.compared": Word("info", "", "versions:i wrong:i"),  # of what is good: none may carry the tag of what was released
     "versions.released": Word("info", "", "versions:i"),  # tagged, so that the lifecycle rule may take them
     "release.failed": Word("warning", "", "reason:s"),  # nothing was tagged, and nothing expires
     "ledger.appended": Word("info", "", "sequence:i kind:s digest:s"),

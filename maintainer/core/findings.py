@@ -34,6 +34,7 @@ class Kind(Enum):
     LATE = "late"
     OVER = "kept-long-enough"
     EXPIRES = "evidence-expires"
+    MIGHT_EXPIRE = "tagged-released"
     HIDDEN_BEFORE = "hidden-before-first-contact"
     CONFIRM = "confirm-repository"
     EARLIER_LEDGER = "earlier-ledger"
@@ -58,6 +59,7 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.SUSPECT: "kept, and never the reason to forget another; if good `maintainer endorse REPOSITORY ID`, else `maintainer reject`",
     Kind.EXPIRES: "let the lifecycle rule take only versions with the tag maintainer=released; where the store has no tags, "
     "make its days more than you need to notice and answer an attack",
+    Kind.MIGHT_EXPIRE: "no run of ours set it, and it is taken off: find out who may tag versions, and take that right away",
     Kind.LATE: "backups have stopped, or come and are not plausible: look at the host. Nothing of it is forgotten meanwhile",
     Kind.OVER: "take it out of the configuration, and let the storage administrator delete it; or keep it longer: "
     "`maintainer retire REPOSITORY --until DATE`",

@@ -313,7 +313,7 @@ class _Planner:
             self._tell(Finding(Kind.OVERWRITTEN, history.key, "", below.version_id))
         elif (look := self._examine(below)).digest != expected:
             self._tell(Finding(Kind.OVERWRITTEN, history.key, look.why if look.digest is None else "", below.version_id))
-        elif not look.plain:
+        elif not look.plain and below.version_id not in self._fold.released.get(history.key, ()):
             self._tell(Finding(Kind.NOT_PLAIN, history.key, look.why, below.version_id))
 
     def _restore(self, history: KeyHistory, record: Record | None, source: ObjectVersion, look: Look | None) -> None:

@@ -175,7 +175,7 @@ class Prober:
         try:
             tags = self._s3.call("get_object_tagging", **at)["TagSet"]
         except AccessDeniedError:
-            return True, "set, not read: the maintenance identity need not"
+            return True, "set, not read: with s3:GetObjectVersionTagging a run also sees which good versions somebody else tagged"
         return tags == [{"Key": "maintainer", "Value": "released"}], "set and read"
 
     def _lifecycle(self) -> Seen:

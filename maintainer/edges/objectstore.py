@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Protocol
 
-from maintainer.core.errors import MaintainerError, NotFoundError, StoreError
+from maintainer.core.errors import AccessDeniedError, MaintainerError, NotFoundError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
 from maintainer.edges import shelves
 from maintainer.edges.inorder import in_order
@@ -30,6 +30,7 @@ URL_LIFE_S = 3600
 WORKERS = 8
 RELEASED = ("maintainer", "released")
 """The tag of what may expire, which lifecycle rules select by."""
+MAY_EXPIRE = f"it carries the tag {'='.join(RELEASED)}, and might expire"
 PLAIN_TYPES = frozenset({"application/octet-stream", "binary/octet-stream", ""})
 PLAIN_CLASSES = frozenset({"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"})
 FOREIGN_HEADERS = (
@@ -105,6 +106,8 @@ class S3Store:
             for chunk in answer["Body"].iter_chunks(CHUNK):
                 hashed.update(chunk)
             why = _why_not_plain(answer, self._kms_key)
+            if not why and answer.get("TagCount") and self.is_released(version) is not False:
+                why = MAY_EXPIRE
             return Look(hashed.hexdigest(), plain=not why, why=why)
 
         try:
@@ -207,6 +210,26 @@ class S3Store:
 
         for _ in in_order(act, versions, WORKERS, "release"):
             pass
+
+    def is_released(self, version: ObjectVersion) -> bool | None:
+        """Tell whether a version carries the tag of what may expire; None where that may not be asked, or the store has no tags."""
+        try:
+            return RELEASED in self._tags(version).items()
+        except AccessDeniedError:
+            return None
+        except StoreError as error:
+            if error_code(error) not in NOT_THERE:
+                raise
+            return None
+
+    def keep(self, version: ObjectVersion) -> None:
+        """Give that tag of a version another value, and leave its other tags. A set without any tag is refused by some stores."""
+        tags = {**self._tags(version), RELEASED[0]: "kept"}
+        tagging = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        self._s3.call("put_object_tagging", **self._at(version), Tagging=tagging)
+
+    def _tags(self, version: ObjectVersion) -> dict[str, str]:
+        return {one["Key"]: one["Value"] for one in self._s3.call("get_object_tagging", **self._at(version)).get("TagSet", [])}
 
     def expires_unreleased_after(self) -> int | None:
         """Return after how many days a lifecycle rule takes noncurrent versions below the prefix whatever their tags; None if none does.

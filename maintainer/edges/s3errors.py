@@ -64,6 +64,7 @@ _STATEMENTS = {
     "put_object": ("s3:PutObject", "/*"),
     "copy_object": ("s3:PutObject and s3:GetObjectVersion", "/*"),
     "delete_object": ("s3:DeleteObject", "/*"),
+    "get_object_tagging": ("s3:GetObjectVersionTagging", "/*"),
     "put_object_tagging": ("s3:PutObjectVersionTagging", "/*"),
 }
 """What an operation needs, and what follows the bucket's ARN."""

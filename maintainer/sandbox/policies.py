@@ -22,7 +22,14 @@ def maintenance(bucket: str, state_bucket: str) -> str:
         allow(["s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation"], f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{state_bucket}"),
         allow(["s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"], f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{state_bucket}"),
         allow(
-            ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:PutObjectVersionTagging"],
+            [
+                "s3:GetObject",
+                "s3:GetObjectVersion",
+                "s3:GetObjectVersionTagging",
+                "s3:PutObject",
+                "s3:PutObjectVersionTagging",
+                "s3:DeleteObject",
+            ],
             f"arn:aws:s3:::{bucket}/*",
         ),
         allow(["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"], f"arn:aws:s3:::{state_bucket}/*"),

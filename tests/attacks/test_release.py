@@ -148,3 +148,39 @@ def test_a_rule_that_takes_what_nobody_released_is_told_with_the_date(own_sandbo
     rule["Filter"] = {"Tag": {"Key": "maintainer", "Value": "released"}}
     s3.put_bucket_lifecycle_configuration(Bucket=own_sandbox.bucket, LifecycleConfiguration={"Rules": [rule]})
     assert one.maintained.run().code == 0
+
+
+def test_true_bytes_that_are_put_with_the_tag_are_copied_to_plain_ones(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    """Nothing of ours ever tagged them; covered by anything, they would expire."""
+    one = guarded(timed_sandbox, tmp_path, Keep())
+    keys = one.repository.objects()
+    for key in keys:
+        if not key.startswith(("maintainer/", "locks/")):
+            one.repository.put(key, one.repository.get(key), Tagging="maintainer=released&team=it")
+    ran = one.maintained.run()
+    assert (ran.code, set(ran.findings())) == (3, {"not-plain"}), ran.why()
+    for key in keys:
+        one.repository.put(key, b"garbage")
+    assert expire(one.repository) > 0
+    assert one.maintained.run().code == 3
+    one.prove_whole()
+
+
+def test_a_good_version_that_somebody_tagged_is_told_of_and_its_tag_taken_off(timed_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(timed_sandbox, tmp_path, Keep(last=4))
+    s3, bucket = one.repository.s3("admin"), one.repository.sandbox.bucket
+    key = f"{one.repository.prefix}/snapshots/{one.honest[-1]}"
+    tags = [{"Key": "maintainer", "Value": "released"}, {"Key": "team", "Value": "it"}]
+    s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": tags})
+    ran = one.maintained.run()
+    assert (ran.code, ran.findings()) == (3, ["tagged-released"]), ran.why()
+    assert s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] == [{**tags[0], "Value": "kept"}, tags[1]]
+    ran = one.maintained.run()
+    assert (ran.code, ran.findings()) == (0, []), ran.why()
+
+
+def test_a_store_whose_tags_may_not_be_seen_is_maintained_as_before(strict_sandbox: Sandbox, tmp_path: Path) -> None:
+    one = guarded(strict_sandbox, tmp_path, Keep(last=4))
+    with without(strict_sandbox, "s3:GetObjectVersionTagging"):
+        ran = one.maintained.run()
+        assert (ran.code, ran.findings(), ran.named("tags.compared")) == (0, [], []), ran.why()

@@ -85,7 +85,8 @@ class Host:
             now=now,
         )
         self.snapshots = [
-            replace(one, extent=verdict.extents.get(one.id), suspect=one.suspect or verdict.crowded.get(one.id, "")) for one in self.snapshots
+            replace(one, extent=verdict.extents.get(one.id), suspect=one.suspect or verdict.crowded.get(one.id, ""))
+            for one in self.snapshots
         ]
         return verdict
 

@@ -172,6 +172,23 @@ def test_identical_bytes_with_foreign_headers_are_not_plain_and_heal_to_plain(sa
 KMS_KEYS = {name: f"arn:aws:kms:us-east-1:000000000000:key/{name}" for name in ("ours", "foreign")}
 
 
+@pytest.mark.parametrize("which", ["memory", "ministack", "moto"])
+def test_true_bytes_with_the_tag_of_what_may_expire_are_not_plain_until_it_is_taken_off(request: pytest.FixtureRequest, which: str) -> None:
+    prefix = f"p{uuid.uuid4().hex}"
+    chosen = {"memory": "in_memory", "ministack": "sandbox"}.get(which)
+    one = (
+        S3Store(S3(request.getfixturevalue("second")), BUCKET, prefix, SystemClock().now)
+        if chosen is None
+        else store(request.getfixturevalue(chosen), prefix)
+    )
+    made = one.put("data/x", b"content")
+    assert (one.is_released(made), one.look(made).plain) == (False, True)
+    one.release([(made.key, made.version_id)])
+    assert (one.is_released(made), one.look(made).plain) == (True, False)
+    one.keep(made)
+    assert (one.is_released(made), one.look(made).plain) == (False, True)
+
+
 def test_what_a_gateway_puts_is_plain(sandbox: Sandbox) -> None:
     prefix = f"plain-{uuid.uuid4().hex}"
     client(sandbox, "host").put_object(Bucket=sandbox.bucket, Key=f"{prefix}/x", Body=GOOD, Metadata={"mtime": "1795976985.015586471"})

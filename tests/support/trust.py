@@ -123,6 +123,7 @@ def _maintenance() -> Iterator[Row]:
         yield row("s3:GetObject", f"{prefix}/data/x", may=True)
         yield row("s3:GetObjectVersion", f"{prefix}/data/x", may=True)
         yield row("s3:PutObject", f"{prefix}/data/new", may=True)
+        yield row("s3:GetObjectVersionTagging", f"{prefix}/data/x", may=True)
         yield row("s3:PutObjectVersionTagging", f"{prefix}/data/x", may=True)
         yield row("s3:ListBucketVersions", f"{prefix}/", may=True, context={"s3:prefix": f"{prefix}/"})
         yield row("s3:DeleteObject", f"{prefix}/data/marked", may=True)
@@ -197,6 +198,7 @@ CALLS: dict[str, Call] = {
     "s3:ListBucket": lambda s3, bucket, key, _: s3.list_objects_v2(Bucket=bucket, Prefix=key),
     "s3:ListBucketVersions": lambda s3, bucket, key, _: s3.list_object_versions(Bucket=bucket, Prefix=key),
     "s3:PutObjectTagging": lambda s3, bucket, key, _: s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": []}),
+    "s3:GetObjectVersionTagging": lambda s3, bucket, key, version: s3.get_object_tagging(Bucket=bucket, Key=key, VersionId=version),
     "s3:PutObjectVersionTagging": lambda s3, bucket, key, version: s3.put_object_tagging(
         Bucket=bucket, Key=key, VersionId=version, Tagging={"TagSet": [{"Key": "maintainer", "Value": "released"}]}
     ),

@@ -29,7 +29,8 @@ data "aws_iam_policy_document" "maintenance" {
   statement {
     sid = "Maintain"
     actions = [
-      "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectVersionTagging",
+      "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectVersionTagging",
+      "s3:PutObject", "s3:PutObjectVersionTagging",
     ]
     resources = [for one in values(var.repositories) : "arn:${local.partition}:s3:::${one.bucket}/${one.prefix}/*"]
   }

@@ -9,7 +9,8 @@ locals {
     "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket", "s3:PutObject",
   ]
   maintain = [
-    "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectVersionTagging",
+    "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectVersionTagging",
+    "s3:PutObject", "s3:PutObjectVersionTagging",
   ]
   look = ["s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration"]
   list = ["s3:ListBucket", "s3:ListBucketVersions"]
