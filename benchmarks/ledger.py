@@ -94,7 +94,7 @@ def _append(store: _Store, ledger: Ledger, kind: str, at: datetime, changes: Rec
     named, based = store.put_segments(changes.texts()), store.put_segments(base)
     entry = Entry(number, previous, kind, f"r{number}", to_text(at), "web", segments=named, base=based)
     ledger.check(entry, changes)
-    ledger.append(entry, store.put_entry(entry), changes)
+    ledger.append(entry, store.put_entry(entry), changes, {})
 
 
 def _records(numbers: range, state: State, at: datetime) -> Iterator[tuple[str, Record]]:

@@ -171,7 +171,10 @@ class Run:
     ) -> None:
         """Append one entry; from then on the fold knows it. What it changes is put before it, if it is too much for one object."""
         sequence, previous = self.fold.head
+        released = released or {}
         is_inline = len(changes) <= segments.INLINE
+        releases_inline = sum(map(len, released.values())) <= segments.INLINE
+        is_based = kind == "commit" and self.ledger.is_base_due
         entry = Entry(
             sequence=sequence,
             previous=previous,
@@ -184,17 +187,29 @@ class Run:
             observed=observed,
             findings=abridged(findings, self.fold.findings),
             checked=checked or {},
-            released=released or {},
+            released=released if releases_inline else {},
             segments=() if is_inline else self.state.put_segments(changes.texts()),
-            base=self._base(changes) if kind == "commit" and self.ledger.is_base_due else (),
+            base=self._base(changes) if is_based else (),
+            released_in=() if releases_inline else self.state.put_released(released.items()),
+            base_released=self.state.put_released(self._released_and_there()) if is_based else (),
         )
         self.ledger.check(entry, changes)
-        self.ledger.append(entry, self.state.append_entry(entry), changes)
+        self.ledger.append(entry, self.state.append_entry(entry), changes, released)
         self.recorder.record("ledger.appended", sequence=sequence, kind=kind, digest=self.fold.head[1])
 
     def _base(self, changes: Records) -> tuple[Segment, ...]:
         """Keep all records anew, but for those of which nothing is left in the bucket: a run reads the ledger from the last base on."""
         return self.state.put_segments(segments.base(self.fold.records, changes, self.histories.__contains__))
+
+    def _released_and_there(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield what was released and is still in the bucket. What no run has tagged yet is released anew, by a later commit."""
+        tagged = self.state.tagged()
+        waiting = {(key, one) for run_id, of in self.fold.releases if run_id not in tagged for key, ids in of.items() for one in ids}
+        for key, released in self.fold.released.items():
+            if (history := self.histories.get(key)) is not None:
+                there = [one.version_id for one in history.versions if one.version_id in released and (key, one.version_id) not in waiting]
+                if there:
+                    yield key, there
 
     def put_on_top(self, version: ObjectVersion) -> None:
         """Remember what we put, copied or marked."""

@@ -33,7 +33,7 @@ RETIRED = "retired by "
 
 
 class Segment(NamedTuple):
-    """Records beside the ledger: the SHA-256 of their text, in hex, by which it lies there, and how many they are."""
+    """Lines beside the ledger: the SHA-256 of their text, in hex, by which it lies there, and how many they are."""
 
     name: str
     records: int
@@ -43,6 +43,10 @@ Group: TypeAlias = tuple[str, tuple[str, ...]]
 """A host and its paths, as restic groups snapshots."""
 
 
+_NAMED = ("segments", "base", "released_in", "base_released")
+"""What an entry names beside it; it is written only where there is any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry. Kinds: `first` (identity and pins, before any write), `admission`, `commit`.
@@ -50,7 +54,8 @@ class Entry:
     `judgements` is how many judgements it has folded. `observed` are the hosts and paths that a person is asked to confirm.
     `checked` says what the check before a commit had read, and `findings` is where every finding stands after it. `released` are the
     version ids, by key, that may expire from this commit on. `segments` names where the changes are that are too many to be here, and
-    `base` where all records are as this entry leaves them, if it says so (`core.segments`).
+    `released_in` where what is released is. `base` and `base_released` name where all records are as this entry leaves them, and what
+    was released before it, if it says so (`core.segments`).
     """
 
     sequence: int
@@ -67,6 +72,8 @@ class Entry:
     released: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     base: tuple[Segment, ...] = ()
+    released_in: tuple[Segment, ...] = ()
+    base_released: tuple[Segment, ...] = ()
 
     def encode(self) -> bytes:
         """Write the entry canonically: the same entry gives the same bytes, on which its digest rests."""
@@ -84,7 +91,7 @@ class Entry:
             "checked": dict(self.checked),
             "released": {key: list(versions) for key, versions in self.released.items()},
             "changes": {key: raw_record(record) for key, record in self.changes.items()},
-            **{name: named for name, named in (("segments", self.segments), ("base", self.base)) if named},
+            **{name: named for name in _NAMED if (named := getattr(self, name))},
         }
         return _write(raw).encode()
 
@@ -122,8 +129,7 @@ def decode_entry(body: bytes) -> Entry:
                 "observed": tuple((host, tuple(paths)) for host, paths in raw["observed"]),
                 "findings": tuple(_read_reported(reported) for reported in raw["findings"]),
                 "released": {key: tuple(versions) for key, versions in raw["released"].items()},
-                "segments": tuple(Segment(*one) for one in raw.get("segments", ())),
-                "base": tuple(Segment(*one) for one in raw.get("base", ())),
+                **{name: tuple(Segment(*one) for one in raw.get(name, ())) for name in _NAMED},
             }
         )
         if entry.encode() != text.encode():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from maintainer.core.reading import Reading, reading, with_reading
 from maintainer.core.records import ADOPTED, LEGAL, Records, State, Text, state_in
 from maintainer.core.repofiles import FileType
 
-Release: TypeAlias = tuple[str, Mapping[str, tuple[str, ...]]]
+Release: TypeAlias = tuple[str, Mapping[str, Collection[str]]]
 """A run, and the version ids that its commit released, by key."""
 
 
@@ -41,6 +41,17 @@ class Folding:
         self.releases: list[Release] = []
         self.folded = 0
 
+    def release(self, run_id: str, released: Mapping[str, Collection[str]]) -> None:
+        """Take what a run's commit released."""
+        if released:
+            self.take_released(released.items())
+            self.releases.append((run_id, released))
+
+    def take_released(self, released: Iterable[tuple[str, Collection[str]]]) -> None:
+        """Take what was released at any time."""
+        for key, versions in released:
+            self.released.setdefault(key, set()).update(versions)
+
     def check(self, sequence: int, texts: Iterable[Text]) -> None:
         """Make sure that an entry may change these so; LedgerError if not."""
         for key, text in texts:
@@ -62,10 +73,6 @@ class Folding:
             self.commits.append(from_text(entry.at))
             if entry.checked:
                 self.readings = with_reading(self.readings, reading(entry.at, entry.checked))
-            for key, versions in entry.released.items():
-                self.released.setdefault(key, set()).update(versions)
-            if entry.released:
-                self.releases.append((entry.run_id, entry.released))
             self.acknowledged &= set(self.findings)
 
     def judge(self, judgements: Iterable[Judgement]) -> None:

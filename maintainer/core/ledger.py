@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
@@ -42,10 +43,10 @@ class Fold:
     """When runs committed, in order."""
     readings: tuple[Reading, ...] = ()
     """What was read of the packs: the last time that everything was, and since."""
-    released: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Version ids that may expire, by key."""
+    released: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    """Version ids that may expire, by key; of those that have gone since, not all."""
     releases: tuple[Release, ...] = ()
-    """What each commit released: its run may have died before it had tagged all of it, or lacked the right to."""
+    """What each commit since the last base released: its run may have died before it had tagged all of it, or lacked the right to."""
     last_commit: str = ""
     identity: str = ""
     """SHA-256 of entry 0."""
@@ -88,12 +89,15 @@ SHARE_FOR_BASE = 8
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """What an entry makes of the records, and the judgements that it folded make of them before."""
+    """What an entry makes of the records and has released, and the judgements that it folded make of the records before."""
 
     judgements: Sequence[Judgement]
     sequence: int
+    run_id: str
     changes: Mapping[str, Record]
     segments: tuple[Segment, ...]
+    released: Mapping[str, tuple[str, ...]]
+    released_in: tuple[Segment, ...]
 
 
 class Ledger:
@@ -126,6 +130,7 @@ class Ledger:
         self._judgements = len(judgements)
         self._changes = 0
         base: tuple[Segment, ...] = ()
+        base_released: tuple[Segment, ...] = ()
         late: list[_Link] = []
         for body in bodies:
             number, previous = self._head
@@ -138,19 +143,21 @@ class Ledger:
                 raise broken(f"entry {number} folds {entry.judgements} judgements, {len(judgements)} are there")
             fresh = judgements[state.folded : entry.judgements]
             state.judge(fresh)
-            link = _Link(fresh, number, entry.changes, entry.segments)
+            link = _Link(fresh, number, entry.run_id, entry.changes, entry.segments, entry.released, entry.released_in)
             if verify:
                 self._apply(link)
                 if entry.base:
                     segments.compare(number, records, self._texts(entry.base))
+                    self._compare_released(entry)
             elif entry.base:
-                base = entry.base
-                late.clear()
+                base, base_released = entry.base, entry.base_released
+                late = [_Link((), number, entry.run_id, {}, (), entry.released, entry.released_in)]
             else:
                 late.append(link)
             self._take(entry, body)
         for texts in self._texts(base):
             records.put_texts(texts)
+        state.take_released(self._released(base_released))
         for link in late:
             self._apply(link)
         pending = judgements[state.folded :]
@@ -168,6 +175,22 @@ class Ledger:
         for texts in self._texts(link.segments):
             self._state.check(link.sequence, texts)
             self._state.records.put_texts(texts)
+        released: dict[str, list[str]] = {key: list(versions) for key, versions in link.released.items()}
+        for key, versions in self._released(link.released_in):
+            released.setdefault(key, []).extend(versions)
+        self._state.release(link.run_id, released)
+
+    def _released(self, named: Sequence[Segment]) -> Iterator[tuple[str, list[str]]]:
+        """Yield what segments say was released."""
+        bodies = self._read_segments(one.name for one in named) if named else ()
+        for segment, body in zip(named, bodies, strict=True):
+            yield from segments.read_released(segment, body)
+
+    def _compare_released(self, entry: Entry) -> None:
+        """Make sure that a base says of nothing that it was released which no entry released; LedgerError if it does."""
+        for key, versions in self._released(entry.base_released):
+            if not self._state.released.get(key, set()).issuperset(versions):
+                raise broken(f"the base of entry {entry.sequence} says of {key} that more was released than the entries do")
 
     def _texts(self, named: Sequence[Segment]) -> Iterator[list[Text]]:
         """Yield the records of segments, a segment at a time."""
@@ -189,9 +212,10 @@ class Ledger:
             raise broken(f"entry {entry.sequence} would not follow")
         self._state.check(entry.sequence, changes.texts())
 
-    def append(self, entry: Entry, body: bytes, changes: Records) -> None:
+    def append(self, entry: Entry, body: bytes, changes: Records, released: Mapping[str, Collection[str]]) -> None:
         """Take an entry that was checked and put."""
         self._state.records.put_texts(changes.texts())
+        self._state.release(entry.run_id, released)
         self._take(entry, body)
         self.fold = self._sum(())
 
@@ -201,7 +225,8 @@ class Ledger:
 
     def _take(self, entry: Entry, body: bytes) -> None:
         self._state.take(entry)
-        self._changes = 0 if entry.base else self._changes + len(entry.changes) + sum(one.records for one in entry.segments)
+        named = sum(one.records for one in (*entry.segments, *entry.released_in))
+        self._changes = 0 if entry.base else self._changes + len(entry.changes) + len(entry.released) + named
         link = digest(body)
         self._identity = self._identity or link
         self._head = (entry.sequence + 1, link)
@@ -225,7 +250,7 @@ class Ledger:
             committed_runs=frozenset(state.committed),
             commits=tuple(state.commits),
             readings=state.readings,
-            released={key: frozenset(versions) for key, versions in state.released.items()},
+            released=state.released,
             releases=tuple(state.releases),
             last_commit=state.last_commit,
             identity=self._identity,

@@ -70,7 +70,7 @@ def _told(commits: tuple[datetime, ...], since: datetime) -> datetime | None:
 
 
 def earliest_loss(
-    histories: Iterable[KeyHistory], released: Mapping[str, frozenset[str]], days: int, *, now: datetime
+    histories: Iterable[KeyHistory], released: Mapping[str, AbstractSet[str]], days: int, *, now: datetime
 ) -> tuple[str, datetime] | None:
     """Return what a rule would take first that expires every noncurrent version after so many days, and when: of what was not released."""
     dates = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import chain, groupby, islice
 
@@ -13,6 +13,8 @@ INLINE = 100
 """An entry with more changes than this has them in segments."""
 MOST = 5_000
 """Records of one segment: nearly two megabytes of text."""
+IDS = 100
+"""Version ids of one line of what was released."""
 LONGEST = 256 << 20
 """Bytes of a segment's text, at most: a snapshot's record names what may be long, such as reasons and indexes."""
 
@@ -26,10 +28,32 @@ def cut(texts: Iterable[Text]) -> Iterator[tuple[int, bytes]]:
 
 def read(segment: Segment, body: bytes) -> list[Text]:
     """Return the keys and texts of a segment; LedgerError if it is not what the entry names."""
-    lines = padded(body.decode(errors="replace")).split("\n")[:-1]
+    return [parse(line) for line in _lines(segment, body, padded(body.decode(errors="replace")))]
+
+
+def _lines(segment: Segment, body: bytes, text: str) -> list[str]:
+    lines = text.split("\n")[:-1]
     if digest(body) != segment.name or len(lines) != segment.records:
         raise broken(f"segment {segment.name} was altered")
-    return [parse(line) for line in lines]
+    return lines
+
+
+def cut_released(released: Iterable[tuple[str, Collection[str]]]) -> Iterator[tuple[int, bytes]]:
+    """Yield how many lines a segment has, and its text, until all that was released is in one: a key and version ids in each line."""
+    rest = (
+        f"{key}\t{' '.join(ids[at : at + IDS])}\n"
+        for key, ids in ((key, sorted(versions)) for key, versions in released)
+        for at in range(0, len(ids), IDS)
+    )
+    while lines := list(islice(rest, MOST)):
+        yield len(lines), "".join(lines).encode()
+
+
+def read_released(segment: Segment, body: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Yield the keys and version ids of a segment, a key as often as it has lines; LedgerError if it is not what the entry names."""
+    for line in _lines(segment, body, body.decode(errors="replace")):
+        key, ids = parse(line)
+        yield key, ids.split(" ")
 
 
 def parse(line: str) -> Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,6 +92,10 @@ class StateStore:
     def put_segments(self, texts: Iterable[Text]) -> tuple[Segment, ...]:
         """Keep records beside the ledger, compressed, before the entry that names them; return the names."""
         return tuple(self._put_segment(*one) for one in segments.cut(texts))
+
+    def put_released(self, released: Iterable[tuple[str, Collection[str]]]) -> tuple[Segment, ...]:
+        """Keep what was released beside the ledger likewise."""
+        return tuple(self._put_segment(*one) for one in segments.cut_released(released))
 
     def _put_segment(self, records: int, text: bytes) -> Segment:
         name = digest(text)

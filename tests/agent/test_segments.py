@@ -28,6 +28,7 @@ def maintained(timed_sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.Monke
     repository = Repository(timed_sandbox, f"s-{uuid.uuid4().hex[:12]}", tmp_path)
     repository.init()
     made = Maintained(repository, keep=Keep(last=1))
+    made.limits["answer_s"] = 10 * 86_400
     made.expect_host()
     return made
 
@@ -50,9 +51,15 @@ def test_weeks_of_runs_with_bases(maintained: Maintained) -> None:
         repository.put("index/" + f"{week:064x}", b"junk")
         assert maintained.run().code == 3
         verified(maintained)
+    for day in (60, 70):
+        maintained.pass_days(day)
+        assert maintained.run().code == 0
+    verified(maintained)
     entries = [decode_entry(body) for body in maintained.state.chains().entries]
     assert sum(bool(entry.base) for entry in entries) >= 2
     assert any(entry.segments for entry in entries)
+    assert any(entry.released_in for entry in entries)
+    assert any(entry.base_released for entry in entries)
     repository.verify(newest)
 
     let_go = [key for key, record in maintained.fold().records.items() if record.state in (State.DOOMED, State.EVICTED)]

@@ -29,7 +29,11 @@ def _short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def kept(texts: Iterable[Text], store: dict[str, bytes]) -> tuple[Segment, ...]:
     """Put segments as a run does."""
-    cut = [(Segment(digest(text), records), text) for records, text in segments.cut(texts)]
+    return put(segments.cut(texts), store)
+
+
+def put(texts: Iterable[tuple[int, bytes]], store: dict[str, bytes]) -> tuple[Segment, ...]:
+    cut = [(Segment(digest(text), records), text) for records, text in texts]
     store.update({segment.name: text for segment, text in cut})
     return tuple(segment for segment, _ in cut)
 
@@ -122,8 +126,13 @@ class Chain:
             if state in LEGAL[known.records.state_of(key)]:
                 changes[key] = Record(state, f"v{len(self.entries)}", 1, WHEN, WHEN)
         base = kept(segments.base(known.records, changes, lambda key: key not in gone), self.store) if has_base else ()
+        there = ((key, ids) for key, ids in known.released.items() if key not in gone)
+        base_released = put(segments.cut_released(there), self.store) if has_base else ()
         (number, previous), at = known.head, to_text(WHEN)
+        released = {key: tuple(f"r{number}.{one}" for one in range(3)) for key in changes}
+        inline, named = (released, ()) if number % 2 else ({}, put(segments.cut_released(released.items()), self.store))
         entry = Entry(number, previous, "commit", "r", at, "web", dict(changes), judgements=len(self.judgements), base=base)
+        entry = replace(entry, released=inline, released_in=named, base_released=base_released)
         self.entries.append(entry.encode())
 
 
@@ -138,11 +147,17 @@ def test_a_base_says_what_the_entries_before_it_do_and_spares_reading_them(
             chain.judge(*judgement)
         chain.commit(wanted, has_base=has_base, gone=gone)
     quick, whole = chain.ledger(verify=False).fold, chain.ledger(verify=True).fold
-    assert quick == whole
+    assert replace(quick, released={}, releases=()) == replace(whole, released={}, releases=())
+    assert all(ids <= whole.released[key] for key, ids in quick.released.items())
+    assert whole.releases[len(whole.releases) - len(quick.releases) :] == quick.releases
+    gone_since = {key for *_, is_based, gone in nights for key in gone if is_based}
+    assert {key: ids for key, ids in whole.released.items() if key not in gone_since} == {
+        key: ids for key, ids in quick.released.items() if key not in gone_since
+    }
     bases = [number for number, body in enumerate(chain.entries) if decode_entry(body).base]
-    for name in {one.name for number in bases[:-1] for one in decode_entry(chain.entries[number]).base}:
-        if name not in {one.name for one in decode_entry(chain.entries[bases[-1]]).base}:
-            del chain.store[name]
+    entries = [decode_entry(body) for body in chain.entries]
+    needed = {one.name for entry in entries[bases[-1] if bases else 0 :] for one in (*entry.base, *entry.base_released, *entry.released_in)}
+    chain.store = {name: text for name, text in chain.store.items() if name in needed}
     assert chain.ledger(verify=False).fold == quick  # nothing before the last base was read
 
 
@@ -189,3 +204,25 @@ def test_a_segment_with_years_that_were_written_without_zeros_is_read() -> None:
     entry = Entry(0, GENESIS, "first", "r", to_text(WHEN), "web", segments=kept(old.items(), store), base=kept(old.items(), store))
     assert b'"7-' in next(iter(store.values()))
     assert fold([entry.encode()], [], from_(store)).records == early
+
+
+def test_verify_finds_a_base_that_says_of_more_that_it_was_released() -> None:
+    entry, store = written(MANY)
+    second = replace(entry, sequence=1, previous=digest(entry.encode()), kind="commit", segments=(), base=kept(MANY.texts(), store))
+    second = replace(second, base_released=put(segments.cut_released([("data/0/00000", ["v0"])]), store))
+    with pytest.raises(LedgerError, match="says of data/0/00000 that more was released"):
+        Ledger(RecordsInMemory(), [entry.encode(), second.encode()], (), from_(store), verify=True)
+
+
+def test_a_hundred_thousand_released_versions_of_one_key_are_in_lines_that_can_be_read() -> None:
+    released = {"data/0/00000": [f"{number:032x}" for number in range(100_000)]}
+    store: dict[str, bytes] = {}
+    named = put(segments.cut_released(released.items()), store)
+    assert max(map(len, store.values())) < 1 << 20
+    entry, texts = written(MANY)
+    entry = replace(entry, kind="commit", released_in=named)
+    made = fold([entry.encode()], [], from_({**texts, **store}))
+    assert made.released == {"data/0/00000": set(released["data/0/00000"])}
+    altered = {name: text.replace(b"a", b"b", 1) for name, text in store.items()}
+    with pytest.raises(LedgerError, match="was altered"):
+        fold([entry.encode()], [], from_({**texts, **altered}))
