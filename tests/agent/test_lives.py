@@ -68,6 +68,8 @@ class Lives(RuleBasedStateMachine):
         self.rejected: set[str] = set()
         """Snapshots that a person let go for good."""
         self.has_expired = False
+        self.stolen: dict[str, bytes] = {}
+        """Whatever was true in the bucket: an attacker may have kept it."""
         self.back_up()
         self.run()
 
@@ -98,8 +100,18 @@ class Lives(RuleBasedStateMachine):
         (repository.source / f"file{(self.number - 2) % CONTENTS}").unlink(missing_ok=True)
         with suppress(AssertionError):
             made = repository.backup(time=at)
+            if self.has_expired:  # it may rely on an index that was put back without its packs: then nothing is promised
+                repository.verify(made)
             self.put[made] = at
             self.roots[made] = parse_snapshot(repository.master_key(), repository.get(f"snapshots/{made}")).tree
+        self._steal()
+
+    def _steal(self) -> None:
+        for key in self.repository.objects():
+            if key.startswith(("data/", "index/", "snapshots/")) and key not in self.stolen:
+                body = self.repository.get(key)
+                if hashlib.sha256(body).hexdigest() == key.rpartition("/")[2]:
+                    self.stolen[key] = body
 
     @rule(pick=st.integers(0, 100))
     def end_late(self, pick: int) -> None:
@@ -127,16 +139,18 @@ class Lives(RuleBasedStateMachine):
                 case "junk":
                     name = hashlib.sha256(str(pick).encode()).hexdigest()
                     repository.put(f"data/{name[:2]}/{name}", b"junk")
-                case _ if self.gone:
-                    key = sorted(self.gone)[pick % len(self.gone)]
-                    if (body := self._oldest(key)) is not None:
-                        repository.put(key, body)
+                case _ if gone := sorted(self.gone & self.stolen.keys()):
+                    key = gone[pick % len(gone)]
+                    repository.put(key, self.stolen[key])
+                case _:
+                    pass
 
-    def _oldest(self, key: str) -> bytes | None:
-        """Return the bytes that a key once had; None where they have expired."""
-        s3, bucket = self.repository.s3("admin"), self.sandbox.bucket
-        found = s3.list_object_versions(Bucket=bucket, Prefix=f"{self.repository.prefix}/{key}").get("Versions", ())
-        return bytes(s3.get_object(Bucket=bucket, Key=found[-1]["Key"], VersionId=found[-1]["VersionId"])["Body"].read()) if found else None
+    @rule()
+    def replay_everything(self) -> None:
+        """Put back all that a run has let go of, expired or not; the host then relies on it."""
+        for key in sorted(self.gone & self.stolen.keys()):
+            self.repository.put(key, self.stolen[key])
+        self.back_up()
 
     @rule()
     def run(self) -> None:
@@ -221,6 +235,7 @@ class Lives(RuleBasedStateMachine):
         assert standing <= set(records)
         assert not self.gone & standing
         assert not self.rejected & standing
+        self._steal()
         self.gone |= {key for key, record in records.items() if record.state in (State.DOOMED, State.EVICTED) and key not in standing}
         return ran
 
