@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
-from maintainer.agent import formats
+from maintainer.agent import formats, readings
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core.errors import ConfigurationError, HeldError, NotFoundError, PasswordError, Problem
 from maintainer.core.job import RepositoryJob
@@ -15,7 +15,7 @@ from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.format.boundary import FormatError
 from maintainer.format.crypto import MasterKey
-from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse_config, parse_key
+from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse_key
 
 IDENTITY = "maintainer/"
 LONGEST_IDENTITY = 1 << 20
@@ -79,51 +79,27 @@ def pin(run: Run, password: str) -> dict[str, Record]:
             f"there is no restic repository at {run.job.place}", guidance="correct the location, or make one: restic init, as the host"
         )
     found = _oldest_sound_keys(run)
-    outcomes: Outcomes = {}
-    if run.has_earlier_ledger:  # a key that it had let go must not come back
-        visible = {key: one for key, one in found.items() if not run.histories[key].current.is_marker}
-        outcomes = dict(_try(_meant(visible, run.job), password))
-        found = visible if any(isinstance(outcome, MasterKey) for outcome in outcomes.values()) else found
-    outcomes |= _try({key: one for key, one in _meant(found, run.job).items() if key not in outcomes}, password)
-    masters = [outcome for outcome in outcomes.values() if isinstance(outcome, MasterKey)]
-    if not masters:
+    visible = {key: one for key, one in found.items() if not run.histories[key].current.is_marker}
+    outcomes: Outcomes = dict(_try(_meant(visible, run.job), password))
+    if not _opened(outcomes) or not run.has_earlier_ledger:  # a key that an earlier ledger had let go must not come back
+        outcomes |= _try({key: one for key, one in _meant(found, run.job).items() if key not in visible}, password)
+    if not (masters := _opened(outcomes)):
         raise _why_none(found, outcomes, run.job)
-    master, version, body = _config_of(run, list(dict.fromkeys(masters)))
-    oldest = dict(_oldest(found)[:MOST_TRIED])
+    reading = readings.choose(run, masters)
+    oldest = dict(_oldest(visible)[:MOST_TRIED])
     outcomes |= _try({key: one for key, one in oldest.items() if key not in outcomes}, password)
     pins = {
         key: Record(State.ADMITTED, true.version_id, true.size, true.last_modified, run.now)
         for key, (true, file) in found.items()
-        if not _misleads(file, outcomes.get(key), master)
+        if (key in visible or key == reading.key) and not _misleads(file, outcomes.get(key), reading.master)
     }
-    pins["config"] = formats.of_first_contact(run, master, version, body)
+    version, body = reading.versions[0]
+    pins["config"] = formats.of_first_contact(run, reading.master, version, body)
     return pins
 
 
-def _config_of(run: Run, masters: list[MasterKey]) -> tuple[MasterKey, ObjectVersion, bytes]:
-    """Return the first of these master keys under which a config authenticates, and the oldest such config.
-
-    A key that the password opens may be anybody's who knows it: only a config tells whether it is the repository's.
-    """
-    found: dict[MasterKey, tuple[ObjectVersion, bytes]] = {}
-    for version in run.histories["config"].oldest_first():
-        try:
-            body = run.store.read(version, MAXIMA[FileType.CONFIG])
-        except ValueError:
-            continue
-        for master in masters:
-            if master not in found:
-                with suppress(ValueError):
-                    parse_config(master, body)
-                    found[master] = version, body
-        if masters[0] in found:
-            break
-    for master in masters:
-        if master in found:
-            return master, *found[master]
-    raise PasswordError(
-        f"{run.job.name}: no version of config authenticates", guidance="restore config from the host's local repository, then run again"
-    )
+def _opened(outcomes: Outcomes) -> dict[str, MasterKey]:
+    return {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, MasterKey)}
 
 
 def _misleads(key: KeyFile, outcome: MasterKey | ValueError | None, master: MasterKey) -> bool:

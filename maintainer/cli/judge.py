@@ -12,7 +12,7 @@ from maintainer.cli import common
 from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.amounts import counted, size
-from maintainer.core.entries import CONFIG_AT, accept_subjects
+from maintainer.core.entries import CONFIG_AT, READING_AT, accept_subjects
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
@@ -51,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     known = state.ledger().fold
     subjects: tuple[str, ...] = ()
     match arguments.action:
+        case "accept" if len(arguments.subjects) == 1 and re.fullmatch(f"{READING_AT}[0-9a-f]{{32}}", arguments.subjects[0]):
+            subjects, told = _reading(known, arguments.subjects[0], repository.name), ["chooses which repository lies there"]
         case "accept" if arguments.subjects:
             subjects = _changes(known, arguments.subjects, repository.name)
             told = [f"accepts {subject}" for subject in subjects]
@@ -137,6 +139,14 @@ def _accepting(known: Fold, name: str) -> list[str]:
         *told,
         *([f"lets {counted(adopted, 'file')} go that {'was' if adopted == 1 else 'were'} hidden before first contact"] if adopted else []),
     ] or ["nothing waits for it"]
+
+
+def _reading(known: Fold, subject: str, name: str) -> tuple[str, ...]:
+    """Return what says which repository is meant; ArgumentError where a run has pinned one already."""
+    if known.head[0]:
+        do = "for another repository take another prefix, or another [state] location"
+        raise ArgumentError((Problem(f"{name}: {subject}", "a repository that a run has pinned", "one that no run has met", do),))
+    return (subject,)
 
 
 def _changes(known: Fold, names: list[str], name: str) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ class Kind(Enum):
     MIGHT_EXPIRE = "tagged-released"
     HIDDEN_BEFORE = "hidden-before-first-contact"
     CONFIRM = "confirm-repository"
+    EARLIER_REPOSITORY = "earlier-repository"
     EARLIER_LEDGER = "earlier-ledger"
     UNTRUSTED_INDEX = "index-names-doomed-packs"
     POISONED_INDEX = "poisoned-index"
@@ -66,6 +67,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now. `maintainer reject REPOSITORY ID` lets it go",
     Kind.HIDDEN_BEFORE: "`maintainer undelete REPOSITORY ID…` brings them back, `maintainer accept REPOSITORY` lets them go",
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
+    Kind.EARLIER_REPOSITORY: "left as it lies, under delete markers: what is current is maintained. Is it the other that you want, "
+    "restore it from its versions to a prefix of its own",
     Kind.EARLIER_LEDGER: "correct [state] location, if it is another than before; if the ledger is lost, or this is no trace of yours: "
     "`maintainer accept REPOSITORY`. Until then nothing is forgotten",
     Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold. Unless another program than restic wrote it, "

@@ -8,7 +8,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
 
-from maintainer.core.entries import CONFIG_AT, GROUP_AT, REJECTED, REPOSITORY, RETIRED, UNDELETED, Entry, Group, Judgement, broken
+from maintainer.core.entries import (
+    CONFIG_AT,
+    GROUP_AT,
+    READING_AT,
+    REJECTED,
+    REPOSITORY,
+    RETIRED,
+    UNDELETED,
+    Entry,
+    Group,
+    Judgement,
+    broken,
+)
 from maintainer.core.findings import Reported, unabridged
 from maintainer.core.moments import from_text
 from maintainer.core.reading import Reading, reading, with_reading
@@ -32,6 +44,7 @@ class Folding:
         self.accepted = False
         self.accepted_keys: set[str] = set()
         self.accepted_config = ""
+        self.accepted_reading = ""
         self.endorsed: set[str] = set()
         self.committed: set[str] = set()
         self.last_commit = ""
@@ -116,6 +129,8 @@ class Folding:
         elif subject.startswith(GROUP_AT):
             host, paths = json.loads(subject.removeprefix(GROUP_AT))
             self.expected.add((host, tuple(paths)))
+        elif subject.startswith(READING_AT):
+            self.accepted_reading = subject.removeprefix(READING_AT)
         elif subject.startswith(f"{FileType.KEY.value}/"):
             self.accepted_keys.add(subject)
         elif subject == REPOSITORY:

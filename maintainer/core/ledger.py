@@ -32,6 +32,8 @@ class Fold:
     accepted_keys: frozenset[str] = frozenset()
     accepted_config: str = ""
     """The version id of a changed config that a person accepted last."""
+    accepted_reading: str = ""
+    """The code of the reading that a person chose, where a repository could be read in several ways before first contact."""
     head: tuple[int, str] = (0, GENESIS)
     judgements: int = 0
     endorsed: frozenset[str] = frozenset()
@@ -243,6 +245,7 @@ class Ledger:
             accepted=state.accepted,
             accepted_keys=frozenset(state.accepted_keys),
             accepted_config=state.accepted_config,
+            accepted_reading=state.accepted_reading,
             endorsed=frozenset(state.endorsed),
             head=self._head,
             judgements=self._judgements,
