@@ -7,31 +7,36 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from random import SystemRandom
 
 from maintainer.agent.admitting import Admission, kind_of
 from maintainer.agent.cache import cache_for
 from maintainer.agent.formats import MOST_CONFIGS, UNKNOWN
 from maintainer.agent.proving import index_anew, prove_packs
 from maintainer.agent.run import Opened, Run, short
-from maintainer.agent.smallfiles import read_contents, read_snapshot
+from maintainer.agent.smallfiles import read_contents, read_small, read_snapshot
 from maintainer.agent.strangers import admit_keys
 from maintainer.agent.wholeness import Provable, find_failing, prove_snapshots
-from maintainer.core.admission import has_trees, judge_indexes
+from maintainer.core.admission import Blob, Doubt, Strange, contents, has_trees, judge_indexes, name_of
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.records import ADOPTED, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
 from maintainer.core.revert import RevertPlan, Truth
+from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import Layers
 from maintainer.edges.inorder import in_order
 from maintainer.format import files
 from maintainer.format.boundary import FormatError
-from maintainer.format.indexes import StrangeError
+from maintainer.format.indexes import StrangeError, read_index, read_loosely
 
 READERS = 8
 MANY_PACKS = 10_000
 """Packs of an index: restic ends one at 50,000 blobs, and a pack has hundreds as a rule."""
 CLAIMS_A_PACK, LEAST_CLAIMS = 2, 100_000
 """What new indexes together may say and be held in memory: of each object that is there so often, and so much whatever is there."""
+COMPARED = 100
+"""Packs of an index that are looked into, drawn at random, to tell whether what it says of them is a lie or a part."""
+FOREIGN = "it is in another program's form"
 HIDDEN = "it was hidden before first contact"
 
 
@@ -99,7 +104,7 @@ class _Small:
     """New small files that open: what indexes claim, which of them are strange and why, and snapshots; by key."""
 
     claims: _Claims
-    strange: dict[str, str] = field(default_factory=dict)
+    strange: dict[str, Strange] = field(default_factory=dict)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
 
 
@@ -107,21 +112,23 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
     """Open and read new indexes and snapshots; garbage under its own true hash is evicted."""
     small = _Small(_Claims(run, opened))
 
-    def read(key: str) -> dict[str, bytes] | files.SnapshotFile | FormatError | None:
+    def read(key: str) -> dict[str, bytes] | files.SnapshotFile | FormatError | Strange | None:
         version = run.standing[key].version
         try:
             if kind_of(key) is FileType.SNAPSHOT:
                 return read_snapshot(run, version, opened)
             claim = read_contents(run, version, opened)
             return claim if len(claim) <= MANY_PACKS else None  # what others wait for must not wait in memory
+        except StrangeError as error:
+            return str(error), _read_loosely(run, version, opened)
         except FormatError as error:
             return error
 
     wanted = [key for key in new if kind_of(key) in (FileType.INDEX, FileType.SNAPSHOT)]
     for key, result in in_order(read, wanted, READERS, "admit"):
         match result:
-            case StrangeError():
-                small.strange[key] = str(result)
+            case (str(), _):
+                small.strange[key] = result
             case FormatError():
                 made.condemn(Kind.GARBAGE, key, str(result))
             case files.SnapshotFile():
@@ -176,19 +183,79 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     named = small.claims.named | ({short(key) for key in before} if small.strange else set())
     known = _known_contents(run, {pack for pack in named if RepositoryFile(FileType.PACK, pack).key() in before}, opened)
     proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
-    verdict = judge_indexes(small.claims, small.strange, {**known, **proved}, _condemned(run, made, named), known)
+    truth = {**known, **proved}
+    verdict = judge_indexes(small.claims, small.strange, truth, _condemned(run, made, named), known)
     for key in verdict.trusted:
         made.admit(key)
-    for key in (*verdict.poisoned, *verdict.reviving):
-        _keep_longer(run, small.claims.get(key, ()), short(key), made)
-    for key, why in verdict.poisoned.items():
-        made.condemn(Kind.POISONED_INDEX, key, why)
+    for key in (*verdict.doubted, *verdict.reviving):
+        _keep_longer(run, small.claims.get(key) or (small.strange.get(key, ("", None))[1] or ()), made)
+    for key, doubt in verdict.doubted.items():
+        kind, why = _name_of(made, key, doubt, small, opened)
+        if kind is Kind.UNREADABLE_INDEX:  # of packs that were there before us: it stays, and hosts go on by it
+            run.findings.append(Finding(kind, key, why, run.standing[key].version.version_id))
+        elif kind is Kind.FOREIGN_INDEX:
+            made.evict(key, FOREIGN)
+        else:
+            made.condemn(kind, key, why)
+    _tell_of_foreign(run, made)
     for key, revived in verdict.reviving.items():
         made.condemn(Kind.UNTRUSTED_INDEX, key, f"{len(revived)} packs")
     packs = Layers(made.versions(FileType.PACK), run.admitted(FileType.PACK))
     wanted = {key: packs[key] for key in sorted(RepositoryFile(FileType.PACK, pack).key() for pack in verdict.reindex) if key in packs}
     if wanted:
         made.admit_ours(index_anew(run, wanted, opened))
+
+
+def _name_of(made: Admission, key: str, doubt: Doubt, small: _Small, opened: Opened) -> tuple[Kind, str]:
+    """Return what a doubted index is, and why. Of what it says wrongly of many packs some are looked into."""
+    run = made.run
+    packs = Layers(made.versions(FileType.PACK), run.admitted(FileType.PACK))
+    chosen = SystemRandom().sample(sorted(doubt.wrong), min(COMPARED, len(doubt.wrong)))
+    versions = {of: packs[of] for of in (RepositoryFile(FileType.PACK, pack).key() for pack in chosen) if of in packs}
+    is_part = len(versions) == len(chosen) and _says_a_part(run, key, frozenset(chosen), versions, opened)
+    unreadable = sum(_is_unreadable(run, pack) for pack in doubt.absent)
+    is_legible = key not in small.strange or small.strange[key][1] is not None
+    first = run.fold.is_first_contact
+    return name_of(doubt, is_part=is_part, unreadable=unreadable, is_legible=is_legible, is_first_contact=first)
+
+
+def _says_a_part(run: Run, key: str, packs: AbstractSet[str], versions: Mapping[str, ObjectVersion], opened: Opened) -> bool:
+    """Tell whether all that an index says of these packs is so, by their own headers."""
+    if not packs:
+        return False
+    truth: dict[str, set[Blob]] = {}
+    for body in index_anew(run, versions, opened).values():
+        for pack, blobs in read_index(opened.master, body):
+            truth.setdefault(pack, set()).update(blobs)
+    try:
+        body = read_small(run, run.standing[key].version)
+        said: Iterable[tuple[str, tuple[Blob, ...]]] = read_index(opened.master, body)
+        try:
+            return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in said)
+        except StrangeError:
+            return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in read_loosely(opened.master, body).items())
+    except FormatError:
+        return False
+
+
+def _is_unreadable(run: Run, pack: str) -> bool:
+    history = run.histories.get(RepositoryFile(FileType.PACK, pack).key())
+    return history is not None and not history.current.is_marker and run.looks(history.current).digest is None
+
+
+def _tell_of_foreign(run: Run, made: Admission) -> None:
+    """Tell that another program writes here, too: once, and not of each of its indexes."""
+    records = (one for of in (run.fold.records, made.changes) for one in of.select(f"{FileType.INDEX.value}/", State.EVICTED))
+    if any(record.reason == FOREIGN for _, record in records):
+        run.findings.append(Finding(Kind.FOREIGN_INDEX, f"{FileType.INDEX.value}/", "another program than restic writes here", FOREIGN))
+
+
+def _read_loosely(run: Run, version: ObjectVersion, opened: Opened) -> dict[str, bytes] | None:
+    """Return what an index claims that is not in restic's own form; None where that is not clear, or too much."""
+    with suppress(FormatError):
+        claim = contents(read_loosely(opened.master, read_small(run, version)).items())
+        return claim if len(claim) <= MANY_PACKS else None
+    return None
 
 
 def _condemned(run: Run, made: Admission, packs: AbstractSet[str]) -> set[str]:
@@ -198,12 +265,12 @@ def _condemned(run: Run, made: Admission, packs: AbstractSet[str]) -> set[str]:
     return {pack for pack, key in keys.items() if key in made.uncommitted or run.fold.records.state_of(key) in gone}
 
 
-def _keep_longer(run: Run, packs: Iterable[str], index: str, made: Admission) -> None:
-    """Doomed packs that an index of a host's named stay for a whole grace from now: a backup may have relied on it."""
+def _keep_longer(run: Run, packs: Iterable[str], made: Admission) -> None:
+    """Doomed packs that an index of a host's named stay for a whole grace from now, once: a backup may have relied on it."""
     for pack in packs:
         key = RepositoryFile(FileType.PACK, pack).key()
-        if (record := made.changes.get(key, run.fold.records.get(key))) is not None and record.state is State.DOOMED:
-            made.changes[key] = replace(record, since=run.now, indexes=tuple(sorted({*record.indexes, index})))
+        if (record := made.changes.get(key, run.fold.records.get(key))) is not None and record.state is State.DOOMED and not record.again:
+            made.changes[key] = replace(record, again=run.now)
 
 
 def _known_contents(run: Run, packs: AbstractSet[str], opened: Opened) -> dict[str, bytes]:

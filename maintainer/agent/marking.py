@@ -38,7 +38,7 @@ def _is_pack(mark: Mark) -> bool:
 
 
 def mark(run: Run, opened: Opened) -> None:
-    """Mark all that is due. A snapshot that nobody knows yet postpones packs: it may need them. So does a live backup, up to a limit."""
+    """Mark all that is due. A snapshot that nobody knows yet postpones packs, up to a limit: it may need them. So does a live backup."""
     plan, unknown, busy = make_plan(run), "", ""
     if any(map(_is_pack, plan.mark.values())):
         unknown = next((key for key in run.store.current_keys("snapshots/") if key not in run.fold.records), "")
@@ -49,7 +49,7 @@ def mark(run: Run, opened: Opened) -> None:
     carry_out(
         run,
         replace(plan, heal={}),
-        lambda mark: not _is_pack(mark) or not (unknown or busy) or (not unknown and is_overdue(mark.over.key, run.fold, terms)),
+        lambda mark: not _is_pack(mark) or not (unknown or busy) or is_overdue(mark.over.key, run.fold, terms),
     )
 
 

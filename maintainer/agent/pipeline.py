@@ -17,13 +17,14 @@ from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import read_contents
 from maintainer.core import release, retention
 from maintainer.core.admission import has_trees
+from maintainer.core.amounts import counted
 from maintainer.core.errors import CheckFailedError, ExitCode, MaintainerError
 from maintainer.core.findings import WHAT_TO_DO, Finding, Kind, Reported, Standing
 from maintainer.core.moments import to_text
 from maintainer.core.records import Record, RecordsInMemory, State
 from maintainer.core.repofiles import FileType, RepositoryFile
 from maintainer.core.retention import Verdict
-from maintainer.core.revert import Heal, RevertPlan, Truth
+from maintainer.core.revert import Heal, RevertPlan, Truth, was_damaged
 from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import Shown, View
 from maintainer.edges import restic
@@ -243,6 +244,11 @@ def prune(run: Run, server: ViewServer, opened: Opened, work: Work) -> None:
     """Let restic drop and repack what no snapshot of the view needs. First contact prunes nothing: nobody has looked yet."""
     if run.fold.is_first_contact:
         run.recorder.record("prune.skipped", reason="first contact prunes nothing")
+        return
+    if damaged := was_damaged(run.fold):
+        told = f"{counted(len(damaged), 'snapshot')} lacked data before first contact, such as {short(damaged[0])}: nothing is pruned "
+        told += f"until it is whole, or `maintainer reject {run.job.name}` lets it go"
+        run.recorder.record("prune.skipped", reason=told)
         return
     run.demand(server, opened, restic.prune_argv())
     run.recorder.record("prune.finished", deleted=len(work.view.deleted), written=len(work.view.written))

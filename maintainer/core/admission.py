@@ -8,10 +8,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from maintainer.core.findings import Kind
+
 Blob: TypeAlias = tuple[str, str, int, int, int]
 """A blob of a pack: id, type, offset, length, and length before compression (0 where it is not compressed); in bytes."""
 Contents: TypeAlias = Mapping[str, bytes]
 """What each pack holds, by the pack's id: a digest of its blobs, for a repository may have ten million, and whether any is a tree."""
+Strange: TypeAlias = "tuple[str, Contents | None]"
+"""Why an index is not in restic's own form, and what it claims to a reader that minds no form; None where that is not clear either."""
 _TREES = b"t"
 
 
@@ -33,40 +37,81 @@ def has_trees(holds: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """What speaks against an index.
+
+    Of the packs that it names `wrong` are sound and hold something else than it says, and `absent` are not there or not sound; `packs` is
+    how many it names in all. `strange` is why another reader might take it otherwise than ours.
+    """
+
+    wrong: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    strange: str = ""
+    packs: int = 0
+
+
+def name_of(doubt: Doubt, *, is_part: bool, unreadable: int, is_legible: bool, is_first_contact: bool) -> tuple[Kind, str]:
+    """Return what an index is that is not believed, and why. Only a lie accuses anybody.
+
+    `is_part`: what it says of the packs that hold something else is true, and not all. `unreadable`: how many absent packs are there, and
+    can not be read. `is_legible`: a reader that minds no form can tell what a strange one says. What is missing at first contact may have
+    been lost at any time before; later a pack is there before any index names it.
+    """
+    if doubt.wrong and not is_part:
+        return Kind.POISONED_INDEX, f"of the {doubt.packs} packs that it names {len(doubt.wrong)} hold something else"
+    missing = len(doubt.absent) - unreadable
+    if missing and not is_first_contact:
+        return Kind.POISONED_INDEX, f"of the {doubt.packs} packs that it names {missing} are not there or not sound"
+    if doubt.strange and not is_legible:
+        return Kind.POISONED_INDEX, doubt.strange
+    if unreadable:
+        return Kind.UNREADABLE_INDEX, f"of the {doubt.packs} packs that it names {unreadable} can not be read"
+    if missing:
+        return Kind.DAMAGED_INDEX, f"of the {doubt.packs} packs that it names {missing} are missing or damaged"
+    if doubt.strange:
+        return Kind.FOREIGN_INDEX, doubt.strange
+    return Kind.PARTIAL_INDEX, f"of {len(doubt.wrong)} of the {doubt.packs} packs that it names it says only a part"
+
+
+@dataclass(frozen=True, slots=True)
 class IndexVerdict:
-    """What may be believed. `poisoned` says of an index what it claims wrongly, `reviving` which condemned packs a true one names.
+    """What may be believed. `doubted` says of an index what speaks against it, `reviving` which condemned packs a true one names.
 
     `reindex` are, where one is not believed, the sound packs that no other names: an index of ours must name them instead.
     """
 
     trusted: tuple[str, ...] = ()
-    poisoned: Mapping[str, str] = field(default_factory=dict)
+    doubted: Mapping[str, Doubt] = field(default_factory=dict)
     reviving: Mapping[str, frozenset[str]] = field(default_factory=dict)
     reindex: frozenset[str] = frozenset()
 
 
 def judge_indexes(
-    claims: Mapping[str, Contents], strange: Mapping[str, str], truth: Contents, condemned: AbstractSet[str], covered: Iterable[str]
+    claims: Mapping[str, Contents], strange: Mapping[str, Strange], truth: Contents, condemned: AbstractSet[str], covered: Iterable[str]
 ) -> IndexVerdict:
     """Compare what new indexes claim (by their keys) with the truth, for every pack that is sound and was looked into.
 
-    `strange` says of an index why another reader might take it otherwise than ours: nothing that it claims is heeded. `condemned` are packs
-    that are there, and doomed or evicted or of a run that never committed; `covered` those that an admitted index names. A pack that is in
-    neither `truth` nor `condemned` is not there, or not sound.
+    `strange` says of an index why another reader might take it otherwise than ours, and what it claims to one that minds no form: it is
+    never believed. `condemned` are packs that are there, and doomed or evicted or of a run that never committed; `covered` those that an
+    admitted index names. A pack that is in neither `truth` nor `condemned` is not there, or not sound.
     """
     trusted: list[str] = []
-    poisoned: dict[str, str] = dict(strange)
+    doubted = {key: _doubt(why, claim or {}, truth, condemned) for key, (why, claim) in strange.items()}
     reviving: dict[str, frozenset[str]] = {}
     for key, claim in claims.items():
-        false = [pack for pack, holds in claim.items() if pack not in condemned and truth.get(pack) != holds]
-        if false:
-            known = sum(pack in truth for pack in false)
-            rest = len(false) - known
-            poisoned[key] = f"of the {len(claim)} packs that it names {known} hold something else, and {rest} are not there or not sound"
+        doubt = _doubt("", claim, truth, condemned)
+        if doubt.wrong or doubt.absent:
+            doubted[key] = doubt
         elif revived := condemned & claim.keys():
             reviving[key] = frozenset(revived)
         else:
             trusted.append(key)
     safe = {*covered, *(pack for key in trusted for pack in claims[key])}
-    reindex = truth.keys() - safe if poisoned or reviving else ()
-    return IndexVerdict(tuple(trusted), poisoned, reviving, frozenset(reindex))
+    reindex = truth.keys() - safe if doubted or reviving else ()
+    return IndexVerdict(tuple(trusted), doubted, reviving, frozenset(reindex))
+
+
+def _doubt(strange: str, claim: Contents, truth: Contents, condemned: AbstractSet[str]) -> Doubt:
+    false = [pack for pack, holds in claim.items() if pack not in condemned and truth.get(pack) != holds]
+    wrong = frozenset(pack for pack in false if pack in truth)
+    return Doubt(wrong, frozenset(false) - wrong, strange, len(claim))

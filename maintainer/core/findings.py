@@ -41,6 +41,10 @@ class Kind(Enum):
     EARLIER_LEDGER = "earlier-ledger"
     UNTRUSTED_INDEX = "index-names-doomed-packs"
     POISONED_INDEX = "poisoned-index"
+    PARTIAL_INDEX = "partial-index"
+    FOREIGN_INDEX = "foreign-index"
+    DAMAGED_INDEX = "index-of-missing-packs"
+    UNREADABLE_INDEX = "index-of-unreadable-packs"
 
 
 WHAT_TO_DO: Mapping[Kind, str] = {
@@ -71,8 +75,15 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     "restore it from its versions to a prefix of its own",
     Kind.EARLIER_LEDGER: "correct [state] location, if it is another than before; if the ledger is lost, or this is no trace of yours: "
     "`maintainer accept REPOSITORY`. Until then nothing is forgotten",
-    Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold. Unless another program than restic wrote it, "
-    "the host is in somebody else's hands: take it off the network",
+    Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold: whoever wrote it lied. Unless the host's memory "
+    "is broken, it is in somebody else's hands: take it off the network",
+    Kind.PARTIAL_INDEX: "true as far as it goes, as an old restic wrote it: an index of ours, which says all, stands in its place",
+    Kind.FOREIGN_INDEX: "true, and in the form of another program than restic, such as rustic: indexes of ours stand in their place. "
+    "Nothing to do",
+    Kind.DAMAGED_INDEX: "the packs were lost before first contact: an index of ours names the others, so that the next backup uploads what "
+    "it still has",
+    Kind.UNREADABLE_INDEX: "left as it is, and an index of ours names the other packs: give the maintenance identity the right to read "
+    "these, or restore them from the archive class",
     Kind.UNTRUSTED_INDEX: "evicted, and what it says of the other packs is in an index of ours; look at who ran restic on the host",
 }
 

@@ -68,7 +68,8 @@ class Record:
     `version` is the pinned version id (empty where none is current), `size` in bytes, `first_seen` the date of the oldest true version,
     `since` when this state began. `digest` is config's SHA-256; `indexes` the ids of the indexes that named a doomed pack; `ours` what a
     run of ours put; `suspect` why a snapshot may never count, if so; `extent` what a snapshot reaches, once it was measured; `trees` tells
-    of a pack that it holds trees, and `unread` that it was taken back unread: the next check must read it.
+    of a pack that it holds trees, and `unread` that it was taken back unread: the next check must read it. `again` is when an index named a
+    doomed pack, for the first time since it was doomed.
     """
 
     state: State
@@ -84,6 +85,7 @@ class Record:
     extent: Extent | None = None
     trees: bool = False
     unread: bool = False
+    again: datetime | None = None
 
 
 Text: TypeAlias = tuple[str, str]
@@ -160,6 +162,7 @@ def raw_record(record: Record) -> dict[str, Any]:
         "extent": _raw_extent(record.extent) if record.extent else None,
         "trees": record.trees,
         "unread": record.unread,
+        "again": _text(record.again) if record.again else None,
     }
     return {**raw, **{name: value for name, value in optional.items() if value}}
 
@@ -207,5 +210,6 @@ def record_of(raw: dict[str, Any]) -> Record:
             "reason": intern(raw.get("reason", "")),
             "indexes": tuple(raw.get("indexes", ())),
             "extent": Extent(**raw["extent"]) if "extent" in raw else None,
+            "again": _moment(raw["again"]) if "again" in raw else None,
         }
     )

@@ -13,7 +13,7 @@ from maintainer.core.findings import Standing
 from maintainer.core.ledger import Fold
 from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import FileType
-from maintainer.core.revert import Terms, packs_are_held
+from maintainer.core.revert import Terms, what_holds
 from maintainer.core.versions import KeyHistory, ObjectVersion
 
 MOST_RELEASED = 100_000
@@ -25,7 +25,7 @@ def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms, most
 
     What the ledger does not know is never released, nor what was evicted, unless a person rejected it: it is evidence.
     """
-    held = packs_are_held(fold, terms)
+    held = what_holds(fold, terms)
     settled = frozenset(r.finding.subject for r in fold.findings.values() if r.standing is Standing.ACKNOWLEDGED)
     found: dict[str, tuple[str, ...]] = {}
     left = most
@@ -33,7 +33,9 @@ def plan_release(histories: Iterable[KeyHistory], fold: Fold, terms: Terms, most
         if left <= 0:
             break
         record, file = fold.records.get(history.key), history.file
-        if record is None or file is None or (held and file.type is FileType.PACK and record.state is State.DOOMED):
+        if record is None or file is None:
+            continue
+        if file.type is FileType.PACK and record.state is State.DOOMED and held.why(record, terms):
             continue
         is_admitted = record.state is State.ADMITTED
         versions = _replaced(history, record, fold, terms, settled) if is_admitted else _gone(history, record, terms)

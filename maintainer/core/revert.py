@@ -99,7 +99,7 @@ def due(key: str, record: Record, histories: Mapping[str, KeyHistory], fold: Fol
         return record.ours or later(record.first_seen, terms.grace) <= terms.now
     if folder != FileType.PACK.value:
         return True
-    if record.since + terms.grace > terms.now:
+    if max(record.since, record.again or record.since) + terms.grace > terms.now:
         return False
     return all(_index_is_gone(f"index/{name}", record.since, histories, fold, terms) for name in record.indexes)
 
@@ -125,14 +125,38 @@ def is_overdue(key: str, fold: Fold, terms: Terms) -> bool:
     return (record := fold.records.get(key)) is not None and record.since + terms.grace + terms.respect <= terms.now
 
 
-def packs_are_held(fold: Fold, terms: Terms) -> str:
-    """Return why no pack may be marked in this run, or nothing."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why doomed packs may not go: `all_of_them` until a person has decided, and those that were doomed lately `while_young`."""
+
+    all_of_them: str = ""
+    while_young: str = ""
+
+    def why(self, record: Record, terms: Terms) -> str:
+        """Return why one doomed pack may not go in this run, or nothing.
+
+        A host may put an incomplete snapshot each night: none holds a pack for longer than grace and probation from its dooming.
+        """
+        is_young = record.since + terms.grace + terms.probation > terms.now
+        return self.all_of_them or (self.while_young if is_young else "")
+
+
+def what_holds(fold: Fold, terms: Terms) -> Held:
+    """Return why doomed packs may not be marked, or released, in this run."""
+    if damaged := was_damaged(fold):
+        return Held(f"{damaged[0]} was there before first contact and lacks data: nobody has decided about it")
+    if any(record.reason == ADOPTED for _, record in fold.records.select(state=State.DOOMED)):
+        return Held("what was hidden before first contact is undecided")
     for key, record in fold.records.select(state=State.INCOMPLETE):
         if later(record.first_seen, terms.probation) > terms.now:
-            return f"{key} is incomplete and undecided"
-    if any(record.reason == ADOPTED for _, record in fold.records.select(state=State.DOOMED)):
-        return "what was hidden before first contact is undecided"
-    return ""
+            return Held(while_young=f"{key} is incomplete and undecided")
+    return Held()
+
+
+def was_damaged(fold: Fold) -> list[str]:
+    """Return the snapshots that were there before the first commit and are not whole: no run of ours saw what they lack go."""
+    first = fold.commits[0] if fold.commits else None
+    return [key for key, record in fold.records.select(state=State.INCOMPLETE) if first is None or record.first_seen <= first]
 
 
 NOTHING_TRUE = "no version hashes to its name"
@@ -210,7 +234,7 @@ class _Planner:
         self._terms = terms
         self._tell = into.find
         self._spare = terms.looks_to_spare
-        self._held = packs_are_held(fold, terms)
+        self._held = what_holds(fold, terms)
         self.heal = into.heal
         self.mark = into.mark
         self.evict = into.evict
@@ -254,7 +278,8 @@ class _Planner:
         if is_due:
             if _came_after_a_marker(history, record):
                 self._find(Kind.REPLAYED, history)
-            if self._terms.may_mark and not (file.type is FileType.PACK and self._held):
+            is_doomed_pack = file.type is FileType.PACK and record.state is State.DOOMED
+            if self._terms.may_mark and not (is_doomed_pack and self._held.why(record, self._terms)):
                 self.mark[_order(history.key)] = Mark(history.current, record.reason or record.state.value)
             return
         self._decide_living(history, file, record)

@@ -78,7 +78,7 @@ def parse_key(body: bytes) -> KeyFile:
 
     Whatever restic can not read in one it fails over, before it has tried the next: so each field must be as it wants it.
     """
-    raw = _object(body)
+    raw = object_of(body)
     if raw.get("created") is not None:
         from_text(_text(raw["created"]))
     if raw["kdf"] != "scrypt":
@@ -110,7 +110,7 @@ def open_key(key: KeyFile, password: str) -> MasterKey:
         raise WrongPasswordError("the password does not open it") from error
     if len(plain) > MASTER_KEY_JSON:
         raise FormatError("its master key is too long")
-    raw = _object(plain)
+    raw = object_of(plain)
     made = MasterKey(_bytes(raw["encrypt"]), _bytes(raw["mac"]["k"]), _bytes(raw["mac"]["r"]))
     if (len(made.encrypt), len(made.mac_k), len(made.mac_r)) != MASTER_KEY_BYTES:
         raise FormatError("its master key is malformed")
@@ -151,10 +151,11 @@ def parse_snapshot(key: MasterKey, body: bytes, *, repository: int = 2) -> Snaps
 
 
 def _open(key: MasterKey, body: bytes, kind: str, repository: int = 2) -> dict[str, Any]:
-    return _object(unpack(decrypt(key, body), INFLATED[kind], repository))
+    return object_of(unpack(decrypt(key, body), INFLATED[kind], repository))
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def object_of(body: bytes) -> dict[str, Any]:
+    """Read JSON that is an object, within what its reader may take of memory; FormatError for anything else."""
     dearest = _dearest(body)
     if dearest > PARSED:
         raise FormatError(f"its JSON may take {dearest >> 20} MiB of memory")

@@ -12,11 +12,15 @@ from itertools import islice
 from maintainer.core.admission import Blob
 from maintainer.format.boundary import FormatError, reader, readers
 from maintainer.format.crypto import IV, MAC, MasterKey, decrypt, inflate
+from maintainer.format.files import object_of
 
 INFLATED = 96 << 20
 """The largest JSON that is read, in bytes: restic ends an index at 50,000 blobs and one pack more, which has 409,000 at most."""
 SHORTEST = IV + MAC
 """Bytes that the shortest blob has, sealed: of a shorter one restic tries for a quarter of an hour to read what is not there."""
+LOOSE = 32 << 20
+"""The largest JSON that is read by a reader that minds no form, in bytes: it is held whole."""
+_TYPES = {"data": "data", "tree": "tree"}
 AT_ONCE = 10_000
 """Blobs that are yielded together, at most."""
 LONGEST = 512
@@ -75,6 +79,39 @@ def read_index(key: MasterKey, body: bytes, *, shortest: int = SHORTEST) -> Iter
         text.demand(b"]")
     text.demand(b"}")
     text.end()
+
+
+@reader("index")
+def read_loosely(key: MasterKey, body: bytes) -> dict[str, tuple[Blob, ...]]:
+    """Return what an index says of each pack to a reader that minds no form, as restic's own is; FormatError where that is not clear.
+
+    Other programs write fields that restic passes over (rustic: `time`, `size`, `packs_to_delete`), spaces, or another order.
+    """
+    found: dict[str, list[Blob]] = {}
+    for pack in object_of(b"".join(inflate(decrypt(key, body), LOOSE)))["packs"] or ():
+        found.setdefault(_name(pack["id"]), []).extend(
+            (
+                _name(blob["id"]),
+                _TYPES[blob["type"]],
+                _number(blob["offset"]),
+                _number(blob["length"]),
+                _number(blob.get("uncompressed_length", 0)),
+            )
+            for blob in pack["blobs"]
+        )
+    return {pack: tuple(blobs) for pack, blobs in found.items()}
+
+
+def _name(text: object) -> str:
+    if not isinstance(text, str) or not re.fullmatch(_HASH.decode(), text):
+        raise FormatError("no index: an id that is none")
+    return text
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 32:
+        raise FormatError("no index: a number that is none")
+    return value
 
 
 def _blob(found: re.Match[bytes]) -> Blob:

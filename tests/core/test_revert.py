@@ -262,3 +262,41 @@ def test_whatever_lies_over_a_readable_true_version_it_is_current_after_revert(s
         look = store.look(store.versions[key][0])
         assert look.digest == ID
         assert look.plain
+
+
+HELD_DAYS = (TERMS.grace + TERMS.probation) / timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "first_seen_days_ago", "is_marked"),
+    [
+        (8, 1, False),
+        (HELD_DAYS - 1, 1, False),
+        (HELD_DAYS, 1, True),  # a fresh one each night holds no pack for ever
+        (8, 15, True),
+    ],
+)
+def test_an_incomplete_snapshot_holds_a_pack_for_grace_and_probation_at_most(
+    days_ago: float, first_seen_days_ago: float, is_marked: bool
+) -> None:
+    store = bucket(PACK, "G")
+    fold = record(store, PACK, State.DOOMED, days_ago=days_ago)
+    seen = TERMS.now - timedelta(days=first_seen_days_ago)
+    fold.records[SNAPSHOT] = Record(State.INCOMPLETE, "v", 1, seen, seen)
+    assert did(store, replace(fold, commits=(WHEN - timedelta(days=100),))) == ("mark" if is_marked else "")
+
+
+def test_one_that_was_there_before_the_first_commit_holds_all_until_a_person_decides() -> None:
+    store = bucket(PACK, "G")
+    fold = record(store, PACK, State.DOOMED, days_ago=1000)
+    fold.records[SNAPSHOT] = Record(State.INCOMPLETE, "v", 1, WHEN, WHEN)
+    assert did(store, replace(fold, commits=(WHEN,))) == ""
+    fold.records[SNAPSHOT] = replace(fold.records[SNAPSHOT], state=State.EVICTED)
+    assert did(store, replace(fold, commits=(WHEN,))) == "mark"
+
+
+@pytest.mark.parametrize(("doomed", "again", "expected"), [(8, 6, ""), (8, 7, "mark"), (6, None, ""), (7, None, "mark")])
+def test_an_index_that_names_a_doomed_pack_again_gives_it_one_more_grace(doomed: float, again: float | None, expected: str) -> None:
+    store = bucket(PACK, "G")
+    moment = None if again is None else TERMS.now - timedelta(days=again)
+    assert did(store, record(store, PACK, State.DOOMED, days_ago=doomed, again=moment)) == expected
