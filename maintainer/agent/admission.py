@@ -14,7 +14,7 @@ from maintainer.agent.cache import cache_for
 from maintainer.agent.formats import MOST_CONFIGS, UNKNOWN
 from maintainer.agent.proving import index_anew, prove_packs
 from maintainer.agent.run import Opened, Run, short
-from maintainer.agent.smallfiles import read_contents, read_small, read_snapshot
+from maintainer.agent.smallfiles import open_index, read_contents, read_small, read_snapshot
 from maintainer.agent.strangers import admit_keys
 from maintainer.agent.wholeness import Provable, find_failing, prove_snapshots
 from maintainer.core.admission import Blob, Doubt, Strange, contents, has_trees, judge_indexes, name_of
@@ -27,7 +27,7 @@ from maintainer.core.view import Layers
 from maintainer.edges.inorder import in_order
 from maintainer.format import files
 from maintainer.format.boundary import FormatError
-from maintainer.format.indexes import StrangeError, read_index, read_loosely
+from maintainer.format.indexes import StrangeError, TooLargeError, read_index, read_loosely
 
 READERS = 8
 MANY_PACKS = 10_000
@@ -36,6 +36,8 @@ CLAIMS_A_PACK, LEAST_CLAIMS = 2, 100_000
 """What new indexes together may say and be held in memory: of each object that is there so often, and so much whatever is there."""
 COMPARED = 100
 """Packs of an index that are looked into, drawn at random, to tell whether what it says of them is a lie or a part."""
+LONGEST_LOOSE = 32 << 20
+"""Bytes of an index in another form that are read: its JSON is held whole."""
 FOREIGN = "it is in another program's form"
 HIDDEN = "it was hidden before first contact"
 
@@ -105,6 +107,7 @@ class _Small:
 
     claims: _Claims
     strange: dict[str, Strange] = field(default_factory=dict)
+    too_large: set[str] = field(default_factory=set)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
 
 
@@ -119,6 +122,9 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
                 return read_snapshot(run, version, opened)
             claim = read_contents(run, version, opened)
             return claim if len(claim) <= MANY_PACKS else None  # what others wait for must not wait in memory
+        except TooLargeError as error:
+            small.too_large.add(key)
+            return str(error), None
         except StrangeError as error:
             return str(error), _read_loosely(run, version, opened)
         except FormatError as error:
@@ -190,7 +196,7 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     for key in (*verdict.doubted, *verdict.reviving):
         _keep_longer(run, small.claims.get(key) or (small.strange.get(key, ("", None))[1] or ()), made)
     for key, doubt in verdict.doubted.items():
-        kind, why = _name_of(made, key, doubt, small, opened)
+        kind, why = _name_of(made, key, replace(doubt, is_too_large=key in small.too_large), small, opened)
         if kind is Kind.UNREADABLE_INDEX:  # of packs that were there before us: it stays, and hosts go on by it
             run.findings.append(Finding(kind, key, why, run.standing[key].version.version_id))
         elif kind is Kind.FOREIGN_INDEX:
@@ -224,16 +230,15 @@ def _says_a_part(run: Run, key: str, packs: AbstractSet[str], versions: Mapping[
     if not packs:
         return False
     truth: dict[str, set[Blob]] = {}
-    for body in index_anew(run, versions, opened).values():
-        for pack, blobs in read_index(opened.master, body):
+    for ours in index_anew(run, versions, opened).values():
+        for pack, blobs in read_index(opened.master, ours):
             truth.setdefault(pack, set()).update(blobs)
     try:
-        body = read_small(run, run.standing[key].version)
-        said: Iterable[tuple[str, tuple[Blob, ...]]] = read_index(opened.master, body)
-        try:
-            return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in said)
-        except StrangeError:
-            return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in read_loosely(opened.master, body).items())
+        with open_index(run, run.standing[key].version) as body:
+            return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in read_index(opened.master, body))
+    except StrangeError:
+        said = read_loosely(opened.master, read_small(run, run.standing[key].version)).items()
+        return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in said)
     except FormatError:
         return False
 
@@ -253,6 +258,8 @@ def _tell_of_foreign(run: Run, made: Admission) -> None:
 def _read_loosely(run: Run, version: ObjectVersion, opened: Opened) -> dict[str, bytes] | None:
     """Return what an index claims that is not in restic's own form; None where that is not clear, or too much."""
     with suppress(FormatError):
+        if version.size > LONGEST_LOOSE:
+            return None
         claim = contents(read_loosely(opened.master, read_small(run, version)).items())
         return claim if len(claim) <= MANY_PACKS else None
     return None

@@ -18,6 +18,7 @@ from maintainer.format import files
 TAKEN_BACK = "taken back"
 WHY_DISTRUSTED = {
     Kind.POISONED_INDEX: "it says of packs what they do not hold",
+    Kind.TOO_LARGE: "it says more than is read of one index",
     Kind.PARTIAL_INDEX: "it says only a part of what its packs hold",
     Kind.DAMAGED_INDEX: "it names packs that are missing or damaged",
     Kind.UNTRUSTED_INDEX: "it names packs that are doomed or evicted",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from maintainer.agent.run import Opened, Run
-from maintainer.agent.smallfiles import read_small
+from maintainer.agent.smallfiles import open_index
 from maintainer.core import seentrees
 from maintainer.core.admission import Blob
 from maintainer.core.errors import MaintainerError
@@ -225,9 +225,11 @@ class Trees:
         return self._places
 
     def _blobs(self, index: ObjectVersion) -> Iterator[tuple[str, tuple[Blob, ...]]]:
-        with self._run.room.hold(index.size):
-            body = self._scratch.get(index.key)
-            yield from read_index(self._opened.master, read_small(self._run, index) if body is None else body)
+        if (body := self._scratch.get(index.key)) is not None:
+            yield from read_index(self._opened.master, body)
+            return
+        with open_index(self._run, index) as file:
+            yield from read_index(self._opened.master, file)
 
 
 def _or_nothing(read: Callable[[str], bytes], key: str) -> bytes:

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import TypeAlias
 
 from maintainer.core.findings import Kind
@@ -20,15 +22,25 @@ _TREES = b"t"
 
 
 def contents(packs: Iterable[tuple[str, tuple[Blob, ...]]]) -> dict[str, bytes]:
-    """Return what an index says of each pack, all that it says in different places together."""
-    found: dict[str, list[bytes]] = {}
-    with_trees: set[str] = set()
-    for pack, blobs in packs:
-        found.setdefault(pack, []).extend(f"{name}{kind[0]}{at},{length},{plain}".encode() for name, kind, at, length, plain in blobs)
-        if any(kind == "tree" for _, kind, *_ in blobs):
-            with_trees.add(pack)
-    digests = {pack: hashlib.sha256(b";".join(sorted(said))).digest() for pack, said in found.items()}
-    return {pack: digest + _TREES if pack in with_trees else digest for pack, digest in digests.items()}
+    """Return what an index says of each pack, all that it says in different places together.
+
+    restic says all of a pack in one place, and so no more than one pack's blobs are held. What is said in several places, others between,
+    comes to a digest that no single place comes to.
+    """
+    found: dict[str, bytes] = {}
+    for pack, said in groupby(packs, key=itemgetter(0)):
+        lines: list[bytes] = []
+        before = found.get(pack, b"")
+        has_tree = has_trees(before)
+        for _, blobs in said:
+            lines += [f"{name}{kind[0]}{at},{length},{plain}".encode() for name, kind, at, length, plain in blobs]
+            has_tree = has_tree or any(kind == "tree" for _, kind, *_ in blobs)
+        lines.sort()
+        digest = hashlib.sha256(b";".join(lines)).digest()
+        if before:
+            digest = hashlib.sha256(before + digest).digest()
+        found[pack] = digest + _TREES if has_tree else digest
+    return found
 
 
 def has_trees(holds: bytes) -> bool:
@@ -48,6 +60,7 @@ class Doubt:
     absent: frozenset[str] = frozenset()
     strange: str = ""
     packs: int = 0
+    is_too_large: bool = False
 
 
 def name_of(doubt: Doubt, *, is_part: bool, unreadable: int, is_legible: bool, is_first_contact: bool) -> tuple[Kind, str]:
@@ -57,6 +70,8 @@ def name_of(doubt: Doubt, *, is_part: bool, unreadable: int, is_legible: bool, i
     can not be read. `is_legible`: a reader that minds no form can tell what a strange one says. What is missing at first contact may have
     been lost at any time before; later a pack is there before any index names it.
     """
+    if doubt.is_too_large:
+        return Kind.TOO_LARGE, doubt.strange
     if doubt.wrong and not is_part:
         return Kind.POISONED_INDEX, f"of the {doubt.packs} packs that it names {len(doubt.wrong)} hold something else"
     missing = len(doubt.absent) - unreadable

@@ -44,6 +44,7 @@ class Kind(Enum):
     PARTIAL_INDEX = "partial-index"
     FOREIGN_INDEX = "foreign-index"
     DAMAGED_INDEX = "index-of-missing-packs"
+    TOO_LARGE = "too-large-to-judge"
     UNREADABLE_INDEX = "index-of-unreadable-packs"
 
 
@@ -82,6 +83,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     "Nothing to do",
     Kind.DAMAGED_INDEX: "the packs were lost before first contact: an index of ours names the others, so that the next backup uploads what "
     "it still has",
+    Kind.TOO_LARGE: "evicted, and indexes of ours name what its packs hold: it says more than is read of one index. No backup of yours "
+    "wrote it, unless it has over five million files in one index",
     Kind.UNREADABLE_INDEX: "left as it is, and an index of ours names the other packs: give the maintenance identity the right to read "
     "these, or restore them from the archive class",
     Kind.UNTRUSTED_INDEX: "evicted, and what it says of the other packs is in an index of ours; look at who ran restic on the host",

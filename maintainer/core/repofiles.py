@@ -79,7 +79,7 @@ def is_meant(key: str, said: str) -> bool:
 
 MAXIMA: Mapping[FileType, int] = {
     FileType.PACK: 4 << 30,
-    FileType.INDEX: 64 << 20,
+    FileType.INDEX: 1 << 30,
     FileType.SNAPSHOT: 16 << 20,
     FileType.KEY: 64 << 10,
     FileType.CONFIG: 64 << 10,

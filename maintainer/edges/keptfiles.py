@@ -9,12 +9,18 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
 
 from maintainer.core.versions import ObjectVersion
 from maintainer.edges.scratch import Scratch
 from maintainer.edges.viewserver import ViewStore
 
+IN_MEMORY = 8 << 20
+"""Bytes of a file that may be opened in memory, where it is not on disk."""
 MOST_KEPT = 512 << 20
 """Bytes. The indexes of a terabyte or two; and no more, because a host chooses how much there is, and /tmp may be memory."""
 
@@ -38,8 +44,7 @@ class KeptFiles:
 
     def read(self, version: ObjectVersion, limit: int) -> bytes:
         """Return a version's content; ValueError if it is larger than `limit`, StoreError if it can not be read."""
-        name = hashlib.sha256(f"{version.key}\n{version.version_id}".encode()).hexdigest()
-        kept = self._scratch.path / name
+        kept = self._path(version)
         if version.size <= limit and kept.exists():
             return kept.read_bytes()
         body = self._store.read(version, limit)
@@ -57,8 +62,53 @@ class KeptFiles:
                 unfinished.unlink()
         return body
 
+    @contextmanager
+    def open(self, version: ObjectVersion, limit: int) -> Iterator[BinaryIO]:
+        """Open a version's content as a file, of which nothing is held in memory; what there is no room to keep goes with the block.
+
+        ValueError if it is larger than `limit`, StoreError if it can not be read.
+        """
+        kept = self._path(version)
+        if not kept.exists() and version.size <= IN_MEMORY:
+            yield BytesIO(self.read(version, limit))
+            return
+        if not kept.exists():
+            with self._fetched(version, limit) as file:
+                yield file
+            return
+        with kept.open("rb") as file:
+            yield file
+
+    @contextmanager
+    def _fetched(self, version: ObjectVersion, limit: int) -> Iterator[BinaryIO]:
+        unfinished = self._path(version).with_suffix(f".{secrets.token_hex(4)}")
+        with unfinished.open("w+b") as file:
+            try:
+                self._store.save(version, limit, file)
+                with self._lock:
+                    is_kept = self._left >= version.size
+                    self._left -= version.size if is_kept else 0
+                if is_kept:
+                    unfinished.rename(self._path(version))
+            finally:
+                unfinished.unlink(missing_ok=True)  # an open file stays until it is closed
+            file.seek(0)
+            yield file
+
+    def _path(self, version: ObjectVersion) -> Path:
+        return self._scratch.path / hashlib.sha256(f"{version.key}\n{version.version_id}".encode()).hexdigest()
+
+    def save(self, version: ObjectVersion, limit: int, file: BinaryIO) -> None:
+        """Write a version's content into a file."""
+        self._store.save(version, limit, file)
+
     def read_part(self, version: ObjectVersion, start: int, end: int) -> bytes:
         """Return some of a version's bytes, as the store has them: of packs nothing is kept."""
+        kept = self._path(version)
+        if kept.exists():
+            with kept.open("rb") as file:
+                file.seek(start)
+                return file.read(end - start)
         return self._store.read_part(version, start, end)
 
     def put(self, key: str, body: bytes) -> ObjectVersion:

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any, Protocol
+from typing import IO, Any, BinaryIO, Protocol
 
 from maintainer.core.errors import AccessDeniedError, MaintainerError, NotFoundError, StoreError
 from maintainer.core.versions import Look, ObjectVersion
@@ -132,6 +132,21 @@ class S3Store:
         if len(body) > limit:
             raise ValueError(f"{version.key} holds more than {limit} bytes")
         return body
+
+    def save(self, version: ObjectVersion, limit: int, file: BinaryIO) -> None:
+        """Write a version's content into a file, from its beginning; ValueError if it is larger than `limit`."""
+        if version.size > limit:
+            raise ValueError(f"{version.key} holds {version.size} bytes, more than {limit}")
+        parameters = self._at(version)
+
+        def act() -> None:
+            file.seek(0)
+            file.truncate()
+            for chunk in self._s3.call_raw("get_object", parameters)["Body"].iter_chunks(CHUNK):
+                _write(file, chunk)
+
+        self._s3.repeat("get_object", parameters, act)
+        file.flush()
 
     def read_part(self, version: ObjectVersion, start: int, end: int) -> bytes:
         """Return a version's bytes from `start` to before `end`; of a store that honours no range, by reading up to there."""

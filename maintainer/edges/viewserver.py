@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from maintainer.core.errors import MaintainerError
 from maintainer.core.repofiles import FileType, RepositoryFile
@@ -36,6 +36,8 @@ LONGEST_POST = 256 << 20
 LISTED_AT_ONCE = 5_000
 SCRATCH = "scratch"
 """The version id of what is held in memory."""
+RELAYED = 16 << 20
+"""Bytes of an index or a snapshot that are held whole, to be relayed: of larger ones a piece is."""
 PIECE = 8 << 20
 """Bytes of a pack that are held at a time, for each of restic's connections."""
 WHOLE_KEPT = 4
@@ -52,6 +54,9 @@ class ViewStore(Protocol):
 
     def read(self, version: ObjectVersion, limit: int) -> bytes:
         """Return a version's content; ValueError if it is larger than `limit`."""
+
+    def save(self, version: ObjectVersion, limit: int, file: BinaryIO) -> None:
+        """Write a version's content into a file; ValueError if it is larger than `limit`."""
 
     def read_part(self, version: ObjectVersion, start: int, end: int) -> bytes:
         """Return a version's bytes from `start` to before `end`."""
@@ -166,6 +171,8 @@ class ViewServer(AbstractContextManager["ViewServer"]):
             if self._redirect:
                 self.sent = version
                 return web.Response(status=307, headers={"Location": self._store.url(version)})
+            return await self._stream(request, version)
+        if version.size > RELAYED:
             return await self._stream(request, version)
         return await self._relay(request, version)
 

@@ -26,6 +26,10 @@ class FormatError(ValueError):
         super().__init__(why if len(why) <= LONGEST else f"{why[:LONGEST]}…")
 
 
+class LimitError(FormatError):
+    """It is more than a reader takes, whatever it is: that accuses nobody."""
+
+
 def reader(what: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Make a function one that reads `what`, such as "key file": it returns, or raises FormatError."""
 

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 from maintainer.core.admission import Blob
-from maintainer.format.boundary import FormatError, reader, readers
-from maintainer.format.crypto import IV, MAC, MasterKey, decrypt, inflate
+from maintainer.format.boundary import FormatError, LimitError, reader, readers
+from maintainer.format.crypto import IV, MAC, MasterKey, Sealed, decrypt, decrypted, inflate
 from maintainer.format.files import object_of
 
-INFLATED = 96 << 20
-"""The largest JSON that is read, in bytes: restic ends an index at 50,000 blobs and one pack more, which has 409,000 at most."""
+INFLATED = 1 << 30
+"""The largest JSON that is read, in bytes: an index of five million blobs. restic ends one at 50,000, and one pack more."""
+MOST_PACKS = 500_000
+"""The most packs that one index may name: of restic's own smallest packs, eight terabytes."""
 SHORTEST = IV + MAC
 """Bytes that the shortest blob has, sealed: of a shorter one restic tries for a quarter of an hour to read what is not there."""
 LOOSE = 32 << 20
@@ -36,27 +38,43 @@ _BLOB = rb'\{"id":"(%b)","type":"(data|tree)","offset":(0|%b),"length":(0|%b)(?:
 )
 
 
+MOST_BLOBS = 500_000
+"""The most blobs of one pack: restic takes headers of 16 MiB, and the shortest entry has 37 bytes."""
+
+
 class StrangeError(FormatError):
     """It is authentic, and not in restic's own form: another reader might take it otherwise than ours."""
 
 
-@reader("index")
-def inflated_size(key: MasterKey, body: bytes, *, repository: int = 2) -> int:
-    """Return how many bytes of JSON an index comes to, none of which is held; FormatError where it does not open, or is too large.
+class TooLargeError(StrangeError):
+    """It says more than is read of one index."""
 
-    `repository` is its repository's format.
+
+@reader("index")
+def inflated_size(key: MasterKey, body: Sealed, *, repository: int = 2) -> int:
+    """Return how many bytes of JSON an index comes to, none of which is held.
+
+    FormatError where it does not open, TooLargeError beyond the limit. `repository` is its repository's format.
     """
-    return sum(map(len, inflate(decrypt(key, body), INFLATED, repository)))
+    return sum(map(len, _inflated(key, body, repository)))
+
+
+def _inflated(key: MasterKey, body: Sealed, repository: int = 2) -> Iterator[bytes]:
+    try:
+        yield from inflate(decrypted(key, body), INFLATED, repository)
+    except LimitError as error:
+        raise TooLargeError(str(error)) from error
 
 
 @readers("index")
-def read_index(key: MasterKey, body: bytes, *, shortest: int = SHORTEST) -> Iterator[tuple[str, tuple[Blob, ...]]]:
+def read_index(key: MasterKey, body: Sealed, *, shortest: int = SHORTEST) -> Iterator[tuple[str, tuple[Blob, ...]]]:
     """Open an index, and yield each pack (it may come more than once) with blobs that it is said to hold.
 
-    FormatError where it does not open, or is too large; StrangeError where it is not as restic writes it, or names a blob of less than
-    `shortest` bytes.
+    FormatError where it does not open; TooLargeError beyond the limits; StrangeError where it is not as restic writes it, or names a blob
+    of less than `shortest` bytes.
     """
-    text = _Text(inflate(decrypt(key, body), INFLATED))
+    text = _Text(_inflated(key, body))
+    packs, left, last = 0, MOST_BLOBS, b""
     text.demand(b"{")
     if text.skip(b'"supersedes":['):
         for _ in text.items(rb'"%b"' % _HASH):
@@ -66,11 +84,19 @@ def read_index(key: MasterKey, body: bytes, *, shortest: int = SHORTEST) -> Iter
     if not text.skip(b"null"):
         text.demand(b"[")
         for pack in text.items(_PACK):
+            packs += 1
+            if packs > MOST_PACKS:
+                raise TooLargeError(f"it names more than {MOST_PACKS} packs")
+            left = left if pack[1] == last else MOST_BLOBS
+            last = pack[1]
             blobs = map(_blob, text.items(_BLOB))
             some = tuple(islice(blobs, AT_ONCE))
             if not some:
                 raise StrangeError("it names a pack without a blob, which restic never writes")
             while some:
+                left -= len(some)
+                if left < 0:
+                    raise StrangeError("it names more blobs of one pack than a pack can have")
                 if min(blob[3] for blob in some) < shortest:
                     raise StrangeError("it names a blob that is too short to be one")
                 yield pack[1].decode(), some

@@ -19,6 +19,8 @@ TRUTH = {"p": ONE, "q": TWO}
 def test_what_an_index_says_of_a_pack_in_several_places_counts_together_and_in_any_order() -> None:
     assert contents([("p", (A,)), ("p", (B,))]) == contents([("p", (B, A))])
     assert contents([("p", (A,)), ("p", (A,))]) != contents([("p", (A,))])
+    scattered = contents([("p", (A,)), ("q", (A,)), ("p", (B,))])
+    assert scattered["p"] not in (ONE, TWO, contents([("p", (A, B))])["p"])
 
 
 def test_the_truth_is_trusted_and_nothing_is_named_anew() -> None:

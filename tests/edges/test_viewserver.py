@@ -8,7 +8,9 @@ import http.client
 import socket
 import uuid
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -140,6 +142,10 @@ class Counted:
         self.reads[version.key] += 1
         return self.real.read(version, limit)
 
+    def save(self, version: ObjectVersion, limit: int, file: BinaryIO) -> None:
+        self.reads[version.key] += 1
+        self.real.save(version, limit, file)
+
     def read_part(self, version: ObjectVersion, start: int, end: int) -> bytes:
         self.parts += end - start
         return self.real.read_part(version, start, end)
@@ -186,6 +192,26 @@ def test_no_more_is_kept_than_a_run_may_have(repository: Repository, monkeypatch
         kept = KeptFiles(counted)
         assert kept.read(config, config.size) == kept.read(config, config.size)
         assert counted.reads == Counter({"config": reads})
+
+
+@pytest.mark.parametrize("room", [0, 1 << 30])
+def test_a_large_file_is_opened_from_the_disk_and_served_piece_by_piece(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(keptfiles, "IN_MEMORY", 0)
+    monkeypatch.setattr(keptfiles, "MOST_KEPT", room)
+    monkeypatch.setattr(viewserver, "RELAYED", 0)
+    kept = KeptFiles(store(repository.sandbox, repository.prefix))
+    shown = current(repository)
+    name = next(key for key in shown if key.startswith("index/"))
+    for _ in range(2):
+        with kept.open(shown[name], 1 << 20) as file:
+            assert file.read() == repository.get(name)
+    with pytest.raises(ValueError, match="more than"), kept.open(replace(shown[name], version_id="other"), 10):
+        pass
+    assert not [one for one in kept._scratch.path.iterdir() if one.suffix]
+    with ViewServer(View(shown), kept, Permissions(), redirect=False) as server:
+        restic.find().demand(server.address, repository.password, restic.check_argv(read_data=True))
 
 
 def test_a_disk_that_takes_no_small_file_costs_round_trips_alone(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -16,7 +17,7 @@ from maintainer.drill import forge
 from maintainer.format import crypto, indexes
 from maintainer.format.boundary import FormatError
 from maintainer.format.crypto import MasterKey, encrypt
-from maintainer.format.indexes import StrangeError, read_index
+from maintainer.format.indexes import StrangeError, TooLargeError, read_index
 
 KEY = MasterKey(b"e" * 32, b"k" * 16, b"r" * 16)
 A, B = "a" * 64, "b" * 64
@@ -103,3 +104,32 @@ def test_one_that_inflates_without_end_ends_at_the_limit_and_takes_no_memory(mon
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_an_honest_index_of_very_many_blobs_is_read_in_the_memory_of_one_pack_s(tmp_path: Path) -> None:
+    """A tenth of five million would take minutes here; nothing in it depends on the number but the packs' digests."""
+    blob = '{{"id":"{0:064x}","type":"data","offset":{0},"length":50}}'
+    packs = ",".join(f'{{"id":"{pack:064x}","blobs":[{",".join(blob.format(one) for one in range(1000))}]}}' for pack in range(100))
+    file = tmp_path / "index"
+    file.write_bytes(sealed(b"\2" + zstandard.compress(f'{{"packs":[{packs}]}}'.encode())))
+    del packs
+    tracemalloc.start()
+    try:
+        with file.open("rb") as body:
+            assert len(contents(read_index(KEY, body))) == 100
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_packs_or_blobs_of_one_than_there_can_be_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexes, "MOST_PACKS", 2)
+    monkeypatch.setattr(indexes, "MOST_BLOBS", 3)
+    two, three = (",".join(f'{{"id":"{pack:064x}","blobs":[{BLOB}]}}' for pack in range(number)) for number in (2, 3))
+    assert len(list(read_index(KEY, sealed(f'{{"packs":[{two}]}}'.encode())))) == 2
+    with pytest.raises(TooLargeError):
+        list(read_index(KEY, sealed(f'{{"packs":[{three}]}}'.encode())))
+    for parts in ([BLOB] * 4,), ([BLOB] * 2, [BLOB] * 2):
+        packs = ",".join(f'{{"id":"{A}","blobs":[{",".join(part)}]}}' for part in parts)
+        with pytest.raises(StrangeError):
+            list(read_index(KEY, sealed(f'{{"packs":[{packs}]}}'.encode())))
