@@ -13,10 +13,13 @@ from maintainer.core import abridging, retention
 from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.job import FOR_EVER
-from maintainer.core.retention import Candidate, Expectation, Verdict
+from maintainer.core.retention import Candidate, Expectation, History, Verdict
 from maintainer.core.view import Shown, View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions
+
+ODD_DAYS = 5
+"""How many days are named on which more came than is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     candidates = _candidates(run, listed)
     if not run.fold.accepted and (run.has_earlier_ledger or not run.job.expect):
         if not run.job.expect:
-            _ask_to_confirm(run, retention.groups(candidates))
+            odd = retention.odd_days(candidates, run.job.limits, _history(run))
+            _ask_to_confirm(run, retention.groups(candidates), odd)
         held = "another ledger was here before" if run.has_earlier_ledger else "hosts and paths are not confirmed yet"
         run.recorder.record("retention.held", reason=held)
         return Judged(candidates)
@@ -46,7 +50,8 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     extents = Extents(trees, {one.id: bytes.fromhex(one.tree) for one in listed})
     extents.ahead(one.id for one in candidates if one.extent is None)
     limits = run.job.limits
-    verdict = retention.judge(candidates, _expected(run), limits, extents.measure, since=run.fold.records["config"].first_seen, now=run.now)
+    since = run.fold.records["config"].first_seen
+    verdict = retention.judge(candidates, _expected(run), limits, extents.measure, since=since, now=run.now, history=_history(run))
     if remember:
         extents.remember()
     run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=trees.trees_read, bytes=trees.bytes_read)
@@ -97,9 +102,17 @@ def _tell(run: Run, verdict: Verdict) -> None:
         run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
 
 
-def _ask_to_confirm(run: Run, observed: tuple[Group, ...]) -> None:
+def _history(run: Run) -> History:
+    """Return what was there before us."""
+    return History(run.fold.commits[0] if run.fold.commits else run.now, run.fold.accepted)
+
+
+def _ask_to_confirm(run: Run, observed: tuple[Group, ...], odd: tuple[str, ...]) -> None:
     if observed:
         shown = "; ".join(f"{host}: {', '.join(paths)}" for host, paths in observed)
+        if odd:
+            more = f" and {len(odd) - ODD_DAYS} more" if len(odd) > ODD_DAYS else ""
+            shown += f". On some days there came more than is usual: {', '.join(odd[:ODD_DAYS])}{more}"
         evidence = hashlib.sha256(repr(observed).encode()).hexdigest()[:16]
         run.findings.append(Finding(Kind.CONFIRM, run.job.name, shown, evidence))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import TypeAlias
 
 from maintainer.core.amounts import size
 from maintainer.core.entries import Group
-from maintainer.core.moments import earlier, later, to_minute, to_text
+from maintainer.core.moments import EARLIEST, earlier, later, to_minute, to_text
 from maintainer.core.records import Extent
 
 DAY = timedelta(days=1)
@@ -39,9 +40,13 @@ class Limits:
     """Where predecessors usually leave less than this to the next, as compressed dumps do, it tells nothing that one left less still."""
     history: int = 14
     """How many plausible predecessors, and days, say what is usual."""
-    per_day_at_first: int = 26
-    """How many snapshots of a host and paths a day may bring before it is known what is usual: one an hour, and two by hand. Later:
-    twice what is usual, and one more."""
+    per_day_at_first: int = 100
+    """How many snapshots of a host and paths a day may bring before it is known what is usual: one each quarter of an hour, and some by
+    hand. Later: twice what is usual, and one more."""
+    per_day_after_pause: int = 26
+    """How many where what was usual lies further back than the probation, for a policy may have thinned it: one an hour, two by hand."""
+    by_hand: int = 8
+    """How many a day may bring whatever is usual: a person at work backs up before and after each step."""
     stale: timedelta = timedelta(days=7)
     """How old the newest plausible snapshot may be before nothing is forgotten; or three times what is usual, where that is more."""
     at_least: int = 3
@@ -116,8 +121,27 @@ Expectation: TypeAlias = Mapping[Group, timedelta]
 """The hosts and paths that are expected, and how often; never, where history says how often."""
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was there before us: snapshots that the store saw until `met`; a person may have `accepted` it as it was."""
+
+    met: datetime = EARLIEST
+    accepted: bool = False
+
+    def has(self, candidate: Candidate) -> bool:
+        """Tell whether a snapshot was there before us."""
+        return candidate.first_seen <= self.met
+
+
 def judge(
-    candidates: Sequence[Candidate], expected: Expectation, limits: Limits, measure: Measure, *, since: datetime, now: datetime
+    candidates: Sequence[Candidate],
+    expected: Expectation,
+    limits: Limits,
+    measure: Measure,
+    *,
+    since: datetime,
+    now: datetime,
+    history: History = History(),
 ) -> Verdict:
     """Say which snapshots count, each host and paths in the order in which the store saw them.
 
@@ -139,7 +163,8 @@ def judge(
     crowded: dict[str, str] = {}
     spare = iter(range(MEASURED_SUSPECTS))
     for group, found in by_group.items():
-        judged = _Group(limits, measure, expected.get(group, timedelta(0)), earlier(now, RECENT * limits.probation), spare)
+        recent = earlier(now, RECENT * limits.probation)
+        judged = _Group(limits, measure, expected.get(group, timedelta(0)), recent=recent, spare=spare, history=history)
         judged.take(found, "" if group in expected else f"host {group[0]!r} with {', '.join(map(repr, group[1]))} is not expected")
         extents |= judged.extents
         crowded |= judged.crowded
@@ -153,10 +178,28 @@ def judge(
     return Verdict(tuple(counting), tuple(waiting), tuple(suspect), crowded, stale, late, extents)
 
 
+def usual_before(found: Iterable[Candidate], limits: Limits, history: History) -> int:
+    """Return how many a day of one host and paths are usual by what was there before us, of which a person sees what is odd."""
+    days = Counter(one.first_seen.date() for one in found if history.has(one))
+    return max(2 * round(median(days.values())) + 1 if days else 0, limits.per_day_at_first)
+
+
+def odd_days(candidates: Iterable[Candidate], limits: Limits, history: History) -> tuple[str, ...]:
+    """Say of which days, before us, more of a host came than is usual there: for a person to see before they accept it."""
+    found: dict[tuple[Group, date], int] = Counter((one.group, one.first_seen.date()) for one in candidates if history.has(one))
+    by_group: dict[Group, list[int]] = {}
+    for (group, _), count in found.items():
+        by_group.setdefault(group, []).append(count)
+    most = {group: max(2 * round(median(counts)) + 1, limits.by_hand) for group, counts in by_group.items()}
+    return tuple(f"{count} of {group[0]} on {day}" for (group, day), count in sorted(found.items()) if count > most[group])
+
+
 class _Group:
     """One host's history as it is judged, oldest first. Mutable, and never seen outside `judge`."""
 
-    def __init__(self, limits: Limits, measure: Measure, every: timedelta, recent: datetime, spare: Iterator[int]) -> None:
+    def __init__(
+        self, limits: Limits, measure: Measure, every: timedelta, *, recent: datetime, spare: Iterator[int], history: History
+    ) -> None:
         self._limits = limits
         self._every = every
         self._measure = measure
@@ -164,6 +207,7 @@ class _Group:
         self._usual_share = 1.0
         self._recent = recent
         self._spare = spare
+        self._history = history
         self._endorsed: Candidate | None = None
         self.plausible: list[Candidate] = []
         self.suspect: list[tuple[Candidate, tuple[str, ...]]] = []
@@ -200,17 +244,20 @@ class _Group:
         """
         reasons: dict[str, str] = {}
         days: dict[date, int] = {}
+        before_us = usual_before(found, self._limits, self._history)
         first = marked = 0
         for last, candidate in enumerate(found):
             while found[first].first_seen <= earlier(candidate.first_seen, DAY) and first < last:
                 one = found[first]
-                if one.extent is not None and not one.suspect and not one.extent.why:
+                is_judged = one.extent is not None and not one.extent.why
+                if (is_judged or self._history.has(one)) and not one.suspect:
                     days[one.first_seen.date()] = days.get(one.first_seen.date(), 0) + 1
                 first += 1
-            if candidate.extent is not None:
+            if candidate.extent is not None or (self._history.accepted and self._history.has(candidate)):
                 continue
             count = last - first + 1
-            if count > (most := self._most_a_day(days, earlier(candidate.first_seen, DAY))):
+            most = before_us if self._history.has(candidate) else self._most_a_day(days, earlier(candidate.first_seen, DAY))
+            if count > most:
                 for one in found[max(first, marked) : last + 1]:
                     reasons[one.id] = f"one of {count} within a day, where {most} would be usual at most"
                 marked = last + 1
@@ -219,11 +266,13 @@ class _Group:
     def _most_a_day(self, days: dict[date, int], before: datetime) -> int:
         """Return how many may come within a day; the day that is not over yet says nothing."""
         if self._every:
-            return 2 * max(round(DAY / self._every), 1) + 1
+            return max(2 * max(round(DAY / self._every), 1) + 1, self._limits.by_hand)
         last = islice(reversed(days), self._limits.history + 1)  # they are in order of time: no more are looked at than may tell
         whole = [day for day in last if day < before.date()][: self._limits.history]
         recent = [days[day] for day in whole if day > whole[0] - self._limits.probation]
-        return 2 * round(median(recent)) + 1 if len(recent) >= ENOUGH else self._limits.per_day_at_first
+        if len(recent) >= ENOUGH:
+            return max(2 * round(median(recent)) + 1, self._limits.by_hand)
+        return self._limits.per_day_after_pause if len(whole) >= ENOUGH else self._limits.per_day_at_first
 
     def _why_its_content_is(self, candidate: Candidate) -> str:
         """Measure it beside its predecessor, unless that was done and no later one is plausible by now.

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintainer.core.records import Extent
-from maintainer.core.retention import MEASURED_SUSPECTS, Candidate, Expectation, Limits, Verdict, allow, groups, judge
+from maintainer.core.retention import MEASURED_SUSPECTS, Candidate, Expectation, History, Limits, Verdict, allow, groups, judge, odd_days
 from tests.support.fakestore import WHEN
 
 LIMITS = Limits()
@@ -158,11 +158,17 @@ def test_content_is_judged_once_and_again_only_when_a_later_predecessor_is_plaus
     assert asked == [(bad.id, past[2].id), (past[4].id, past[3].id)]
 
 
-@pytest.mark.parametrize(("fakes", "suspects"), [(2, 0), (3, 4), (24, 25)])
-def test_more_in_a_day_than_twice_the_usual_and_one_are_all_suspect(fakes: int, suspects: int) -> None:
+@pytest.mark.parametrize(("fakes", "suspects"), [(4, 0), (7, 0), (8, 9), (24, 25)])
+def test_more_in_a_day_than_a_person_at_work_makes_are_all_suspect(fakes: int, suspects: int) -> None:
     judged = verdict([*PAST, *fresh(20 + number / 25 for number in range(fakes + 1))])
     assert len(judged.suspect) == len(judged.crowded) == suspects
-    assert not judged.suspect or "where 3 would be usual at most" in judged.suspect[0][1][0]
+    assert not judged.suspect or "where 8 would be usual at most" in judged.suspect[0][1][0]
+
+
+def test_more_than_twice_the_usual_and_one_are_suspect_where_that_is_more() -> None:
+    past = history(number / 6 for number in range(120))
+    for number, suspects in ((13, 0), (14, 14)):
+        assert len(verdict([*past, *fresh(21.01 + one / 25 for one in range(number))]).suspect) == suspects
 
 
 def test_the_content_of_a_flood_is_looked_at_a_few_a_night_and_an_honest_one_at_once() -> None:
@@ -198,9 +204,9 @@ def test_what_a_policy_has_thinned_makes_no_flood_of_what_it_has_not_yet() -> No
     assert not verdict([*PAST, *hourly, *fresh(44 + number / 24 for number in range(24))]).suspect
 
 
-@pytest.mark.parametrize(("every", "suspects"), [(timedelta(hours=6), 0), (timedelta(days=1), 10), (timedelta(days=7), 10)])
+@pytest.mark.parametrize(("every", "suspects"), [(timedelta(hours=2), 0), (timedelta(days=1), 30), (timedelta(days=7), 30)])
 def test_what_is_configured_goes_before_what_is_usual(every: timedelta, suspects: int) -> None:
-    found = fresh(number / 4 for number in range(10))
+    found = fresh(number / 12 for number in range(30))
     assert len(verdict(found, expected={GROUP: every}).suspect) >= suspects - 4 * bool(suspects)
     assert bool(verdict(found, expected={GROUP: every}).suspect) == bool(suspects)
 
@@ -275,3 +281,31 @@ def test_of_a_stale_host_and_of_what_does_not_count_nothing_is_forgotten() -> No
 
 def test_groups_are_what_a_person_confirms() -> None:
     assert groups([GOOD, replace(GOOD, id="b"), replace(GOOD, host="db")]) == (("db", ("/srv",)), ("web1", ("/srv",)))
+
+
+def quarter_hourly(days: int) -> list[Candidate]:
+    return fresh(number / 96 for number in range(96 * days))
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_what_months_before_us_had_is_usual(accepted: bool) -> None:
+    """10,000 snapshots, one each quarter of an hour, and then a day more of it."""
+    before_us = History(WHEN + 104 * DAY, accepted)
+    found = quarter_hourly(104)
+    assert not judge(found, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 104 * DAY, history=before_us).suspect
+    more = quarter_hourly(105)
+    assert not judge(more, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 105 * DAY, history=before_us).suspect
+
+
+@pytest.mark.parametrize(("accepted", "suspects"), [(True, 0), (False, 131)])
+def test_an_odd_day_before_us_is_shown_and_settled_by_accepting_it(accepted: bool, suspects: int) -> None:
+    found = [*fresh(range(30)), *fresh(10.01 + number / 200 for number in range(129))]
+    before_us = History(WHEN + 31 * DAY, accepted)
+    assert odd_days(found, LIMITS, before_us) == ("130 of web1 on 2026-01-11",)
+    judged = judge(found, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 31 * DAY, history=before_us)
+    assert len(judged.suspect) == suspects
+    assert odd_days(fresh(range(30)), LIMITS, before_us) == ()
+
+
+def test_half_hourly_backups_of_a_new_host_are_as_many_as_they_are() -> None:
+    assert not verdict(fresh(number / 48 for number in range(48 * 5))).suspect
