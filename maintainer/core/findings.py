@@ -66,7 +66,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.EXPIRES: "let the lifecycle rule take only versions with the tag maintainer=released; where the store has no tags, "
     "make its days more than you need to notice and answer an attack",
     Kind.MIGHT_EXPIRE: "no run of ours set it, and it is taken off: find out who may tag versions, and take that right away",
-    Kind.LATE: "backups have stopped, or come and are not plausible: look at the host. Nothing of it is forgotten meanwhile",
+    Kind.LATE: "backups have stopped, come and are not plausible, or are skipped where nothing changed (`--skip-if-unchanged`): "
+    "look at the host. Nothing of it is forgotten meanwhile",
     Kind.OVER: "take it out of the configuration, and let the storage administrator delete it; or keep it longer: "
     "`maintainer retire REPOSITORY --until DATE`",
     Kind.INCOMPLETE: "the snapshot lacks data: back this host up again now. `maintainer reject REPOSITORY ID` lets it go",

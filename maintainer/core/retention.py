@@ -360,9 +360,13 @@ class _Group:
 
     def _why_older(self, limit: timedelta, now: datetime) -> str:
         if not self.plausible:
-            return "no snapshot is plausible"
+            return "no snapshot is plausible" + (": those that came are suspect" if self.suspect else "")
         newest = self.plausible[-1].first_seen
-        return f"the newest plausible snapshot is of {to_minute(newest)}" if later(newest, limit) < now else ""
+        if later(newest, limit) >= now:
+            return ""
+        # Not how many: what is said is the evidence, and each night's would be news.
+        came = "; newer ones came, and are suspect" if any(one.first_seen > newest for one, _ in self.suspect) else ""
+        return f"the newest plausible snapshot is of {to_minute(newest)}{came}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,13 @@ def test_a_host_that_has_another_name_than_is_expected_is_told_at_once() -> None
     assert list(verdict(history([0]), day=0, expected={other: DAY}).late) == [other]
 
 
+def test_a_late_host_whose_snapshots_come_and_are_suspect_is_told_so() -> None:
+    (why,) = verdict([*PAST, replace(follow(PAST, 28, Extent(SIZE, SIZE, SIZE)), suspect="it shrank")], day=30).late.values()
+    assert "newer ones came, and are suspect" in why
+    (why,) = verdict(PAST, day=30).late.values()
+    assert "suspect" not in why
+
+
 def test_a_suspect_keeps_no_host_fresh() -> None:
     empty = follow(PAST, 60, Extent(0, SIZE, 0))
     assert "is of 2026-01-20" in verdict([*PAST, empty], day=60).stale[GROUP]
