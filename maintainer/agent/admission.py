@@ -16,7 +16,7 @@ from maintainer.agent.proving import index_anew, prove_packs
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import open_index, read_contents, read_small, read_snapshot
 from maintainer.agent.strangers import admit_keys
-from maintainer.agent.wholeness import Provable, find_failing, prove_snapshots
+from maintainer.agent.wholeness import Provable, find_failing, prove_snapshots, roots_of
 from maintainer.core.admission import Blob, Doubt, Strange, contents, has_trees, judge_indexes, name_of
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.records import ADOPTED, State
@@ -233,12 +233,15 @@ def _says_a_part(run: Run, key: str, packs: AbstractSet[str], versions: Mapping[
     for ours in index_anew(run, versions, opened).values():
         for pack, blobs in read_index(opened.master, ours):
             truth.setdefault(pack, set()).update(blobs)
+
+    def are_true(said: Iterable[tuple[str, tuple[Blob, ...]]]) -> bool:
+        return all(pack not in packs or truth.get(pack, set()).issuperset(blobs) for pack, blobs in said)
+
+    version = run.standing[key].version
     try:
-        with open_index(run, run.standing[key].version) as body:
-            return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in read_index(opened.master, body))
-    except StrangeError:
-        said = read_loosely(opened.master, read_small(run, run.standing[key].version)).items()
-        return all(pack not in packs or truth[pack].issuperset(blobs) for pack, blobs in said)
+        with open_index(run, version) as body, suppress(StrangeError):
+            return are_true(read_index(opened.master, body))
+        return are_true(read_loosely(opened.master, read_small(run, version)).items())
     except FormatError:
         return False
 
@@ -301,7 +304,7 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
     trusted = Layers(run.base(opened), made.versions(FileType.PACK, FileType.INDEX))
     for key in hidden:
         run.standing[key] = hidden[key]
-    failing = find_failing(run, list(sound), {key: bytes.fromhex(file.tree) for key, file in sound.items()}, Provable(trusted), opened)
+    failing = find_failing(run, list(sound), roots_of(sound), Provable(trusted), opened)
     made.snapshots |= sound
     for key in sound:
         if key not in failing:

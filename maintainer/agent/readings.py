@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice, takewhile
+from itertools import takewhile
 from random import SystemRandom
 
 from maintainer.agent.run import Run, short
@@ -28,7 +28,7 @@ from maintainer.format.crypto import MasterKey, decrypt
 from maintainer.format.files import Config, parse_config
 
 MOST_CONFIGS = 10_000
-"""Versions of config that are read, the newest: of more than these nobody can tell what they were."""
+"""Versions of config that are read: of more than these half are the newest, and half the oldest."""
 MOST_HEADERS = 100
 """Packs whose headers are tried, drawn at random, where neither snapshots nor indexes tell whose they are."""
 LONGEST_HEADER = 16 << 20
@@ -101,8 +101,10 @@ def _find(run: Run, masters: Mapping[str, MasterKey]) -> list[Reading]:
     opens: dict[MasterKey, str] = {}
     for key, master in masters.items():
         opens.setdefault(master, key)
-    versions = list(islice(run.histories["config"].versions, MOST_CONFIGS))
+    versions = run.histories["config"].versions
     visible = sum(1 for _ in takewhile(lambda version: not version.is_marker, versions))
+    # Of very many the newest and the oldest: whoever floods it can not put anything before what was there.
+    left_out = range(MOST_CONFIGS // 2, len(versions) - MOST_CONFIGS // 2)
 
     def read(version: ObjectVersion) -> tuple[MasterKey, Config, bytes] | None:
         with suppress(ValueError):
@@ -111,7 +113,7 @@ def _find(run: Run, masters: Mapping[str, MasterKey]) -> list[Reading]:
         return None
 
     found: dict[tuple[MasterKey, str, str, bool], Reading] = {}
-    numbered = {version: number for number, version in enumerate(versions) if not version.is_marker}
+    numbered = {version: number for number, version in enumerate(versions) if not version.is_marker and number not in left_out}
     for version, result in in_order(read, numbered, READERS, "config"):
         if result is not None:
             master, config, body = result
@@ -191,9 +193,11 @@ def _held(run: Run, readings: list[Reading], evidence: Mapping[MasterKey, _Evide
     told = [_described(one, evidence) for one in readings]
     told += [f"one without a config, whose files key {short(key)[:SHOWN]} opens" for key in lost]
     commands = [f"for id {one.config.id[:SHOWN]}: maintainer accept {run.job.name} {READING_AT}{next(one.codes())}" for one in readings]
+    accepted = run.fold.accepted_reading
+    unknown = f"the code that was accepted, {accepted}, is that of none; " if accepted else ""
     what = "several repositories lie here" if len(told) > 1 else "what is current is no whole repository"
     do = "; ".join(commands) + ("; for the one without: put its config back from a copy" if lost else "")
-    return HeldError(f"{what}, and nothing was changed: {'; '.join(told)}", guidance=f"choose one. {do}")
+    return HeldError(f"{what}, and nothing was changed: {'; '.join(told)}", guidance=f"{unknown}choose one. {do}")
 
 
 def _tell_of_earlier(run: Run, readings: list[Reading], chosen: Reading) -> None:

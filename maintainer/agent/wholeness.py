@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,11 +21,13 @@ from maintainer.core.versions import KeyHistory, ObjectVersion
 from maintainer.core.view import Layers
 from maintainer.edges.viewserver import scratch_version
 from maintainer.format.boundary import FormatError
+from maintainer.format.files import SnapshotFile
 
 MOST_LOOKS = 10
 """Versions of a doomed file that are hashed: whoever puts true bytes back may put others of the same length over them."""
 ASKED_AGAIN = 4
 """Incomplete snapshots of which nothing is known to be lacking, and that restic is asked about again in a night, in turn."""
+_ID = re.compile("[0-9a-fA-F]{64}")
 LACKS = "lacks blob "
 SHOWN = 8
 """How many digits of a blob's id are shown."""
@@ -100,8 +103,13 @@ def _roots(run: Run, snapshots: Iterable[str], opened: Opened, made: Admission) 
     for key in snapshots:
         with suppress(FormatError):
             file = made.snapshots.get(key) or read_snapshot(run, run.standing[key].version, opened)
-            found[key] = bytes.fromhex(file.tree)
+            found |= roots_of({key: file})
     return found
+
+
+def roots_of(snapshots: Mapping[str, SnapshotFile]) -> dict[str, bytes]:
+    """Return the trees of these snapshots, by their keys; of those that name none, nothing: restic is asked about them."""
+    return {key: bytes.fromhex(file.tree) for key, file in snapshots.items() if _ID.fullmatch(file.tree)}
 
 
 def _asked_again(run: Run, waiting: list[str], opened: Opened, made: Admission) -> list[str]:

@@ -26,7 +26,11 @@ from maintainer.core.revert import NOTHING_TRUE
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the commands."""
     subjects = {
-        "accept": ("WHAT", "*", "`config`, or a new key's id; without it the hosts and paths, and that what was hidden before may go"),
+        "accept": (
+            "WHAT",
+            "*",
+            "`config`, a new key's id, or `reading:CODE`; without: hosts and paths, and that what was hidden may go",
+        ),
         "endorse": ("ID", "+", "a snapshot's id, or the beginning of it"),
         "reject": ("ID", "+", "a snapshot's id, or the beginning of it"),
         "undelete": ("ID", "+", "a file's id, or the beginning of it, as screens show it"),
@@ -51,8 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     known = state.ledger().fold
     subjects: tuple[str, ...] = ()
     match arguments.action:
-        case "accept" if len(arguments.subjects) == 1 and re.fullmatch(f"{READING_AT}[0-9a-f]{{32}}", arguments.subjects[0]):
-            subjects, told = _reading(known, arguments.subjects[0], repository.name), ["chooses which repository lies there"]
+        case "accept" if any(one.startswith(READING_AT) for one in arguments.subjects):
+            subjects = _reading(known, arguments.subjects, repository.name)
+            told = ["chooses which repository lies there: what belongs to another goes behind delete markers, and stays in its versions"]
         case "accept" if arguments.subjects:
             subjects = _changes(known, arguments.subjects, repository.name)
             told = [f"accepts {subject}" for subject in subjects]
@@ -141,8 +146,14 @@ def _accepting(known: Fold, name: str) -> list[str]:
     ] or ["nothing waits for it"]
 
 
-def _reading(known: Fold, subject: str, name: str) -> tuple[str, ...]:
-    """Return what says which repository is meant; ArgumentError where a run has pinned one already."""
+def _reading(known: Fold, subjects: list[str], name: str) -> tuple[str, ...]:
+    """Return what says which repository is meant; ArgumentError where that is no code, or a run has pinned one already."""
+    subject = " ".join(subjects)
+    if not re.fullmatch(f"{READING_AT}[0-9a-f]{{32}}", subject):
+        form = f"`{READING_AT}` and a code of 32 digits, and nothing else"
+        raise ArgumentError(
+            (Problem(f"{name}: {subject}", "no code of a repository", form, f"maintainer plan --repository {name} prints it"),)
+        )
     if known.head[0]:
         do = "for another repository take another prefix, or another [state] location"
         raise ArgumentError((Problem(f"{name}: {subject}", "a repository that a run has pinned", "one that no run has met", do),))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from maintainer.agent import readings
 from maintainer.core.entries import READING_AT
 from maintainer.core.records import ADOPTED
 from maintainer.format.files import open_key, parse_config, parse_key
@@ -121,6 +122,19 @@ def _is_for(ran: Ran, code: str, *, hidden: bool) -> bool:
     (name,) = re.findall(f"for id ([0-9a-f]{{8}}): maintainer accept [^ ]+ {code}", str(failed.fields["guidance"]))
     (said,) = re.findall(f"id {name} [^;]*", str(failed.fields["reason"]))
     return ("hidden by a delete marker" in said) is hidden
+
+
+def test_attack_twin_a_flood_of_configs_hides_none(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readings, "MOST_CONFIGS", 4)
+    init(repository)
+    first = back_up(repository, 1)
+    for number in range(20):
+        repository.put("config", b"junk %d" % number)
+    maintained, ran = maintain(repository)
+    assert (ran.code, ran.findings()) == (3, ["overwritten"]), ran.why()
+    repository.verify(first)
+    prove(repository)
+    assert maintained.run().code == 0
 
 
 def test_attack_twin_a_second_config_and_key_without_any_file_changes_nothing(repository: Repository, tmp_path: Path) -> None:

@@ -72,6 +72,17 @@ def test_a_flood_of_them_costs_restic_no_more_than_a_few(maintained: Maintained,
     assert all(str(one["detail"]).startswith("lacks blob ") for one in told)
 
 
+@pytest.mark.parametrize("tree", ["zz" * 32, "", "ab" * 31, "ab" * 33, "\u00e9" * 64])
+def test_one_whose_tree_is_no_id_stops_no_run(maintained: Maintained, tree: str) -> None:
+    repository = maintained.repository
+    now = SystemClock(maintained.clock_file).now()
+    put_all(repository, forge.snapshot(repository.master_key(), time=now, host="web1", paths=repository.paths, tree=tree))
+    snapshot_of(repository, [{"name": "b", "type": "file", "mode": 0o644, "size": 1, "content": [os.urandom(32).hex()]}], now)
+    ran = maintained.run()
+    assert (ran.code, set(ran.findings())) == (3, {"garbage", "incomplete-snapshot"}), ran.why()
+    assert maintained.run().code == 0
+
+
 def test_one_is_whole_once_what_it_lacked_has_come(maintained: Maintained, monkeypatch: pytest.MonkeyPatch) -> None:
     """First the one of two blobs that it lacks, then the other."""
     repository = maintained.repository

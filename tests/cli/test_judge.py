@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maintainer.cli.judge import _records
+from maintainer.cli.judge import _reading, _records
 from maintainer.core.errors import ArgumentError
 from maintainer.core.ledger import Fold
 from maintainer.core.records import Record, RecordsInMemory, State
@@ -43,3 +43,23 @@ def test_what_was_never_true_and_an_index_that_was_not_believed_stay_away(key: s
 )
 def test_all_else_may_come_back(key: str, state: State, reason: str) -> None:
     assert _records(known(key, state, reason), [ID], "web") == (key,)
+
+
+CODE = f"reading:{'0f' * 16}"
+
+
+def test_a_code_chooses_a_repository_that_no_run_has_pinned() -> None:
+    assert _reading(Fold(), [CODE], "web") == (CODE,)
+
+
+@pytest.mark.parametrize(
+    ("head", "subjects", "says"),
+    [
+        ((0, ""), ["reading:123"], "maintainer plan --repository web prints it"),
+        ((0, ""), [CODE, "config"], "and nothing else"),
+        ((2, ""), [CODE], "take another prefix"),
+    ],
+)
+def test_what_is_no_code_or_comes_too_late_is_told(head: tuple[int, str], subjects: list[str], says: str) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        _reading(Fold(head=head), subjects, "web")
