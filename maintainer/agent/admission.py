@@ -22,7 +22,7 @@ from maintainer.core.findings import Finding, Kind
 from maintainer.core.records import ADOPTED, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
 from maintainer.core.revert import RevertPlan, Truth
-from maintainer.core.versions import ObjectVersion
+from maintainer.core.versions import KeyHistory, ObjectVersion
 from maintainer.core.view import Layers
 from maintainer.edges.inorder import in_order
 from maintainer.format import files
@@ -219,7 +219,8 @@ def _name_of(made: Admission, key: str, doubt: Doubt, small: _Small, opened: Ope
     chosen = SystemRandom().sample(sorted(doubt.wrong), min(COMPARED, len(doubt.wrong)))
     versions = {of: packs[of] for of in (RepositoryFile(FileType.PACK, pack).key() for pack in chosen) if of in packs}
     is_part = len(versions) == len(chosen) and _says_a_part(run, key, frozenset(chosen), versions, opened)
-    unreadable = sum(_is_unreadable(run, pack) for pack in doubt.absent)
+    # Later ones are no excuse: whoever puts a pack that nobody can read may claim of it what they like.
+    unreadable = sum(_is_unreadable(run, pack) for pack in doubt.absent) if _was_there(run, run.histories[key]) else 0
     is_legible = key not in small.strange or small.strange[key][1] is not None
     first = run.fold.is_first_contact
     return name_of(doubt, is_part=is_part, unreadable=unreadable, is_legible=is_legible, is_first_contact=first)
@@ -248,7 +249,14 @@ def _says_a_part(run: Run, key: str, packs: AbstractSet[str], versions: Mapping[
 
 def _is_unreadable(run: Run, pack: str) -> bool:
     history = run.histories.get(RepositoryFile(FileType.PACK, pack).key())
-    return history is not None and not history.current.is_marker and run.looks(history.current).digest is None
+    if history is None or history.current.is_marker or not _was_there(run, history):
+        return False
+    return run.looks(history.current).digest is None
+
+
+def _was_there(run: Run, history: KeyHistory) -> bool:
+    """Tell whether a file was there before first contact, by the store's own date."""
+    return run.fold.is_first_contact or next(history.oldest_first()).last_modified <= run.fold.commits[0]
 
 
 def _tell_of_foreign(run: Run, made: Admission) -> None:

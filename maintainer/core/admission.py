@@ -66,9 +66,9 @@ class Doubt:
 def name_of(doubt: Doubt, *, is_part: bool, unreadable: int, is_legible: bool, is_first_contact: bool) -> tuple[Kind, str]:
     """Return what an index is that is not believed, and why. Only a lie accuses anybody.
 
-    `is_part`: what it says of the packs that hold something else is true, and not all. `unreadable`: how many absent packs are there, and
-    can not be read. `is_legible`: a reader that minds no form can tell what a strange one says. What is missing at first contact may have
-    been lost at any time before; later a pack is there before any index names it.
+    `is_part`: what it says of the packs that hold something else is true, and not all. `unreadable`: how many absent packs are there since
+    before first contact, as the index is, and can not be read. `is_legible`: a reader that minds no form can tell what a strange one says.
+    What is missing at first contact may have been lost at any time before; later a pack is there before any index names it.
     """
     if doubt.is_too_large:
         return Kind.TOO_LARGE, doubt.strange

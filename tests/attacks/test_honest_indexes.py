@@ -163,6 +163,23 @@ def test_attack_twin_an_index_of_packs_that_never_were_is_a_lie_later(repository
     assert maintained.run().findings() == ["poisoned-index"]
 
 
+def test_attack_twin_an_index_of_an_unreadable_pack_that_came_later_goes_so_that_no_backup_relies_on_it(repository: Repository) -> None:
+    maintained = maintain(repository)
+    assert maintained.run().code == 0
+    time.sleep(1.1)  # the store dates to the second
+    pack = forge.pack(repository.master_key(), [("data", b"what a host will have tomorrow", "")])
+    s3, bucket = repository.s3("admin"), repository.sandbox.bucket
+    s3.put_object(Bucket=bucket, Key=f"{repository.prefix}/{pack.key}", Body=pack.body, StorageClass="GLACIER")
+    index = forge.index(repository.master_key(), {pack.id: pack.blobs})
+    repository.put(index.key, index.body)
+    ran = maintained.run()
+    assert (ran.code, set(ran.findings())) == (3, {"poisoned-index", "unreadable"}), ran.why()
+    assert index.key not in repository.objects()
+    (repository.source / "tomorrow").write_bytes(b"what a host will have tomorrow")
+    prove(repository, 3)
+    assert "incomplete-snapshot" not in maintained.run().findings()
+
+
 def test_indexes_of_packs_that_are_archived_stay_and_the_hosts_go_on(repository: Repository) -> None:
     s3, bucket = repository.s3("admin"), repository.sandbox.bucket
     before = set(repository.objects())
