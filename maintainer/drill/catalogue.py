@@ -71,7 +71,7 @@ CATALOGUE: tuple[Attack, ...] = (
     *_all(29, ("a tree of two readings", lies.read_in_two_ways), by=(Kind.SUSPECT,)),
     *_all(30, ("duplicates under a foreign key", damage.put_under_a_foreign_key), by=(Kind.NOT_PLAIN,), wide=True),
     *_all(31, ("a snapshot that names a missing blob", lies.of_missing_data), by=(Kind.INCOMPLETE,)),
-    *_all(32, ("perfect copies, one an hour", lies.one_an_hour), by=(Kind.SUSPECT,)),
+    *_all(32, ("perfect copies, six an hour", lies.six_an_hour), by=(Kind.SUSPECT,)),
     *_all(32, ("snapshots of hosts that nobody has", lies.of_another_host), by=(Kind.SUSPECT,)),
     *_all(36, ("snapshots of impossible times", stops.impossible_times), by=(Kind.SUSPECT,)),
     *_all(37, ("dozens of strangers' keys", stops.strangers_keys), by=(Kind.NEW_KEY, Kind.GARBAGE)),

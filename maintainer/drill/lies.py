@@ -49,9 +49,9 @@ def of_another_host(target: Target, now: datetime) -> None:
     put_all(target, *(forge.snapshot(key, time=now, host=f"host{number}", paths=["/"], tree=tree) for number in range(5)))
 
 
-def one_an_hour(target: Target, now: datetime) -> None:
-    """Put perfect copies of the newest, one an hour for a day: plausible, each for itself."""
-    _copies(target, [now - number * HOUR for number in range(24)], newest(target).tree)
+def six_an_hour(target: Target, now: datetime) -> None:
+    """Put perfect copies of the newest, six an hour for a day: plausible, each for itself."""
+    _copies(target, [now - number * HOUR / 6 for number in range(144)], newest(target).tree)
 
 
 def like_the_newest(target: Target, now: datetime) -> None:

@@ -78,7 +78,7 @@ LIES: dict[str, tuple[Lie, str]] = {
     "21: of nothing, with a forged summary": (lies.one_of_nothing, "suspect-snapshot"),
     "29: one blob a hundred thousand times": (lies.of_inflated_size, "suspect-snapshot"),
     "31: without a blob": (lies.of_missing_data, "incomplete-snapshot"),
-    "32: one an hour": (lies.one_an_hour, "suspect-snapshot"),
+    "32: six an hour": (lies.six_an_hour, "suspect-snapshot"),
     "of another host": (lies.of_another_host, "suspect-snapshot"),
     "of two readings": (lies.read_in_two_ways, "suspect-snapshot"),
 }
