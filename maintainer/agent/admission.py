@@ -256,7 +256,7 @@ def _is_unreadable(run: Run, pack: str) -> bool:
 
 def _was_there(run: Run, history: KeyHistory) -> bool:
     """Tell whether a file was there before first contact, by the store's own date."""
-    return run.fold.is_first_contact or next(history.oldest_first()).last_modified <= run.fold.commits[0]
+    return run.fold.met is None or next(history.oldest_first()).last_modified <= run.fold.met
 
 
 def _tell_of_foreign(run: Run, made: Admission) -> None:

@@ -13,7 +13,7 @@ from maintainer.core import abridging, retention
 from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.job import FOR_EVER
-from maintainer.core.retention import Candidate, Expectation, History, Verdict
+from maintainer.core.retention import Candidate, Expectation, Verdict
 from maintainer.core.view import Shown, View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions
@@ -41,7 +41,7 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     candidates = _candidates(run, listed)
     if not run.fold.accepted and (run.has_earlier_ledger or not run.job.expect):
         if not run.job.expect:
-            odd = retention.odd_days(candidates, run.job.limits, _history(run))
+            odd = retention.odd_days(candidates, run.job.limits)
             _ask_to_confirm(run, retention.groups(candidates), odd)
         held = "another ledger was here before" if run.has_earlier_ledger else "hosts and paths are not confirmed yet"
         run.recorder.record("retention.held", reason=held)
@@ -51,7 +51,7 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     extents.ahead(one.id for one in candidates if one.extent is None)
     limits = run.job.limits
     since = run.fold.records["config"].first_seen
-    verdict = retention.judge(candidates, _expected(run), limits, extents.measure, since=since, now=run.now, history=_history(run))
+    verdict = retention.judge(candidates, _expected(run), limits, extents.measure, since=since, now=run.now, accepted=run.fold.accepted)
     if remember:
         extents.remember()
     run.recorder.record("snapshots.measured", snapshots=len(verdict.extents), trees=trees.trees_read, bytes=trees.bytes_read)
@@ -78,10 +78,17 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
 
 
 def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidate, ...]:
-    records = run.fold.records
+    records, first = run.fold.records, run.fold.commits[0] if run.fold.commits else None
     return tuple(
         Candidate(
-            s.id, s.time, *abridging.group(s.host, s.paths), record.first_seen, record.suspect, key in run.fold.endorsed, record.extent
+            s.id,
+            s.time,
+            *abridging.group(s.host, s.paths),
+            record.first_seen,
+            record.suspect,
+            key in run.fold.endorsed,
+            record.extent,
+            before_us=first is None or record.since <= first,
         )
         for s in listed
         if (record := records.get(key := f"snapshots/{s.id}")) is not None
@@ -100,11 +107,6 @@ def _tell(run: Run, verdict: Verdict) -> None:
         if not candidate.suspect.startswith(UNDELETED):
             run.findings.append(Finding(Kind.SUSPECT, f"snapshots/{candidate.id}", "; ".join(reasons)))
         run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
-
-
-def _history(run: Run) -> History:
-    """Return what was there before us."""
-    return History(run.fold.commits[0] if run.fold.commits else run.now, run.fold.accepted)
 
 
 def _ask_to_confirm(run: Run, observed: tuple[Group, ...], odd: tuple[str, ...]) -> None:

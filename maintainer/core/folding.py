@@ -48,6 +48,7 @@ class Folding:
         self.endorsed: set[str] = set()
         self.committed: set[str] = set()
         self.last_commit = ""
+        self.met: datetime | None = None
         self.commits: list[datetime] = []
         self.readings: tuple[Reading, ...] = ()
         self.released: dict[str, set[str]] = {}
@@ -74,6 +75,8 @@ class Folding:
 
     def take(self, entry: Entry) -> None:
         """Take all of an entry but for its records."""
+        if entry.kind == "first":
+            self.met = from_text(entry.at)
         if entry.observed:
             self.observed = entry.observed
         if entry.kind in ("admission", "commit"):

@@ -50,6 +50,8 @@ class Fold:
     releases: tuple[Release, ...] = ()
     """What each commit since the last base released: its run may have died before it had tagged all of it, or lacked the right to."""
     last_commit: str = ""
+    met: datetime | None = None
+    """When the first run had surveyed the repository: what the store saw until then was there before us."""
     identity: str = ""
     """SHA-256 of entry 0."""
 
@@ -256,6 +258,7 @@ class Ledger:
             released=state.released,
             releases=tuple(state.releases),
             last_commit=state.last_commit,
+            met=state.met,
             identity=self._identity,
         )
 

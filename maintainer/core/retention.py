@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from maintainer.core.amounts import size
 from maintainer.core.entries import Group
-from maintainer.core.moments import EARLIEST, earlier, later, to_minute, to_text
+from maintainer.core.moments import earlier, later, to_minute, to_text
 from maintainer.core.records import Extent
 
 DAY = timedelta(days=1)
@@ -73,7 +73,8 @@ class Candidate:
     """A snapshot as it claims to be, `first_seen` by the store's clock, and what the ledger holds of it.
 
     `suspect` is what speaks against it whatever else; `endorsed` tells that a person found it good. `extent` is what was measured when it
-    was new: its content is judged then, and not again when a policy has thinned what came before.
+    was new: its content is judged then, and not again when a policy has thinned what came before. `before_us` tells that the
+    first run admitted it.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Candidate:
     suspect: str = ""
     endorsed: bool = False
     extent: Extent | None = None
+    before_us: bool = False
 
     @property
     def name(self) -> str:
@@ -121,18 +123,6 @@ Expectation: TypeAlias = Mapping[Group, timedelta]
 """The hosts and paths that are expected, and how often; never, where history says how often."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
-    """What was there before us: snapshots that the store saw until `met`; a person may have `accepted` it as it was."""
-
-    met: datetime = EARLIEST
-    accepted: bool = False
-
-    def has(self, candidate: Candidate) -> bool:
-        """Tell whether a snapshot was there before us."""
-        return candidate.first_seen <= self.met
-
-
 def judge(
     candidates: Sequence[Candidate],
     expected: Expectation,
@@ -141,11 +131,12 @@ def judge(
     *,
     since: datetime,
     now: datetime,
-    history: History = History(),
+    accepted: bool = False,
 ) -> Verdict:
     """Say which snapshots count, each host and paths in the order in which the store saw them.
 
-    `since` is when the repository was made. Of one without any snapshot the first is awaited as long as a next one would be.
+    `since` is when the repository was made. Of one without any snapshot the first is awaited as long as a next one would be. A person may
+    have `accepted` what was there before us, with the days on which more came than is usual.
     """
     by_group: dict[Group, list[Candidate]] = {}
     for candidate in sorted(candidates, key=lambda one: (one.first_seen, one.time, one.id)):
@@ -164,7 +155,7 @@ def judge(
     spare = iter(range(MEASURED_SUSPECTS))
     for group, found in by_group.items():
         recent = earlier(now, RECENT * limits.probation)
-        judged = _Group(limits, measure, expected.get(group, timedelta(0)), recent=recent, spare=spare, history=history)
+        judged = _Group(limits, measure, expected.get(group, timedelta(0)), recent=recent, spare=spare, accepted=accepted)
         judged.take(found, "" if group in expected else f"host {group[0]!r} with {', '.join(map(repr, group[1]))} is not expected")
         extents |= judged.extents
         crowded |= judged.crowded
@@ -178,15 +169,15 @@ def judge(
     return Verdict(tuple(counting), tuple(waiting), tuple(suspect), crowded, stale, late, extents)
 
 
-def usual_before(found: Iterable[Candidate], limits: Limits, history: History) -> int:
+def usual_before(found: Iterable[Candidate], limits: Limits) -> int:
     """Return how many a day of one host and paths are usual by what was there before us, of which a person sees what is odd."""
-    days = Counter(one.first_seen.date() for one in found if history.has(one))
+    days = Counter(one.first_seen.date() for one in found if one.before_us)
     return max(2 * round(median(days.values())) + 1 if days else 0, limits.per_day_at_first)
 
 
-def odd_days(candidates: Iterable[Candidate], limits: Limits, history: History) -> tuple[str, ...]:
+def odd_days(candidates: Iterable[Candidate], limits: Limits) -> tuple[str, ...]:
     """Say of which days, before us, more of a host came than is usual there: for a person to see before they accept it."""
-    found: dict[tuple[Group, date], int] = Counter((one.group, one.first_seen.date()) for one in candidates if history.has(one))
+    found: dict[tuple[Group, date], int] = Counter((one.group, one.first_seen.date()) for one in candidates if one.before_us)
     by_group: dict[Group, list[int]] = {}
     for (group, _), count in found.items():
         by_group.setdefault(group, []).append(count)
@@ -198,7 +189,7 @@ class _Group:
     """One host's history as it is judged, oldest first. Mutable, and never seen outside `judge`."""
 
     def __init__(
-        self, limits: Limits, measure: Measure, every: timedelta, *, recent: datetime, spare: Iterator[int], history: History
+        self, limits: Limits, measure: Measure, every: timedelta, *, recent: datetime, spare: Iterator[int], accepted: bool
     ) -> None:
         self._limits = limits
         self._every = every
@@ -207,7 +198,7 @@ class _Group:
         self._usual_share = 1.0
         self._recent = recent
         self._spare = spare
-        self._history = history
+        self._accepted = accepted
         self._endorsed: Candidate | None = None
         self.plausible: list[Candidate] = []
         self.suspect: list[tuple[Candidate, tuple[str, ...]]] = []
@@ -244,19 +235,19 @@ class _Group:
         """
         reasons: dict[str, str] = {}
         days: dict[date, int] = {}
-        before_us = usual_before(found, self._limits, self._history)
+        before_us = usual_before(found, self._limits)
         first = marked = 0
         for last, candidate in enumerate(found):
             while found[first].first_seen <= earlier(candidate.first_seen, DAY) and first < last:
                 one = found[first]
                 is_judged = one.extent is not None and not one.extent.why
-                if (is_judged or self._history.has(one)) and not one.suspect:
+                if (is_judged or one.before_us) and not one.suspect:
                     days[one.first_seen.date()] = days.get(one.first_seen.date(), 0) + 1
                 first += 1
-            if candidate.extent is not None or (self._history.accepted and self._history.has(candidate)):
+            if candidate.extent is not None or (self._accepted and candidate.before_us):
                 continue
             count = last - first + 1
-            most = before_us if self._history.has(candidate) else self._most_a_day(days, earlier(candidate.first_seen, DAY))
+            most = before_us if candidate.before_us else self._most_a_day(days, earlier(candidate.first_seen, DAY))
             if count > most:
                 for one in found[max(first, marked) : last + 1]:
                     reasons[one.id] = f"one of {count} within a day, where {most} would be usual at most"

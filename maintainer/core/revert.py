@@ -154,9 +154,9 @@ def what_holds(fold: Fold, terms: Terms) -> Held:
 
 
 def was_damaged(fold: Fold) -> list[str]:
-    """Return the snapshots that were there before the first commit and are not whole: no run of ours saw what they lack go."""
-    first = fold.commits[0] if fold.commits else None
-    return [key for key, record in fold.records.select(state=State.INCOMPLETE) if first is None or record.first_seen <= first]
+    """Return the snapshots that were there before us and are not whole: no run of ours saw what they lack go."""
+    met = fold.met
+    return [key for key, record in fold.records.select(state=State.INCOMPLETE) if met is None or record.first_seen <= met]
 
 
 NOTHING_TRUE = "no version hashes to its name"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintainer.core.records import Extent
-from maintainer.core.retention import MEASURED_SUSPECTS, Candidate, Expectation, History, Limits, Verdict, allow, groups, judge, odd_days
+from maintainer.core.retention import MEASURED_SUSPECTS, Candidate, Expectation, Limits, Verdict, allow, groups, judge, odd_days
 from tests.support.fakestore import WHEN
 
 LIMITS = Limits()
@@ -291,27 +291,25 @@ def test_groups_are_what_a_person_confirms() -> None:
 
 
 def quarter_hourly(days: int) -> list[Candidate]:
-    return fresh(number / 96 for number in range(96 * days))
+    """Return 104 days of it before us, and others after."""
+    return [replace(one, before_us=one.first_seen < WHEN + 104 * DAY) for one in fresh(number / 96 for number in range(96 * days))]
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-def test_what_months_before_us_had_is_usual(accepted: bool) -> None:
+@pytest.mark.parametrize("days", [104, 105])
+def test_what_months_before_us_had_is_usual(accepted: bool, days: int) -> None:
     """10,000 snapshots, one each quarter of an hour, and then a day more of it."""
-    before_us = History(WHEN + 104 * DAY, accepted)
-    found = quarter_hourly(104)
-    assert not judge(found, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 104 * DAY, history=before_us).suspect
-    more = quarter_hourly(105)
-    assert not judge(more, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 105 * DAY, history=before_us).suspect
+    found = quarter_hourly(days)
+    assert not judge(found, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + days * DAY, accepted=accepted).suspect
 
 
 @pytest.mark.parametrize(("accepted", "suspects"), [(True, 0), (False, 131)])
 def test_an_odd_day_before_us_is_shown_and_settled_by_accepting_it(accepted: bool, suspects: int) -> None:
-    found = [*fresh(range(30)), *fresh(10.01 + number / 200 for number in range(129))]
-    before_us = History(WHEN + 31 * DAY, accepted)
-    assert odd_days(found, LIMITS, before_us) == ("130 of web1 on 2026-01-11",)
-    judged = judge(found, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 31 * DAY, history=before_us)
+    found = [replace(one, before_us=True) for one in (*fresh(range(30)), *fresh(10.01 + number / 200 for number in range(129)))]
+    assert odd_days(found, LIMITS) == ("130 of web1 on 2026-01-11",)
+    judged = judge(found, EXPECTED, LIMITS, measure, since=WHEN, now=WHEN + 31 * DAY, accepted=accepted)
     assert len(judged.suspect) == suspects
-    assert odd_days(fresh(range(30)), LIMITS, before_us) == ()
+    assert odd_days(fresh(range(30)), LIMITS) == ()
 
 
 def test_half_hourly_backups_of_a_new_host_are_as_many_as_they_are() -> None:

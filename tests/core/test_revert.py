@@ -283,16 +283,16 @@ def test_an_incomplete_snapshot_holds_a_pack_for_grace_and_probation_at_most(
     fold = record(store, PACK, State.DOOMED, days_ago=days_ago)
     seen = TERMS.now - timedelta(days=first_seen_days_ago)
     fold.records[SNAPSHOT] = Record(State.INCOMPLETE, "v", 1, seen, seen)
-    assert did(store, replace(fold, commits=(WHEN - timedelta(days=100),))) == ("mark" if is_marked else "")
+    assert did(store, replace(fold, met=WHEN - timedelta(days=100))) == ("mark" if is_marked else "")
 
 
 def test_one_that_was_there_before_the_first_commit_holds_all_until_a_person_decides() -> None:
     store = bucket(PACK, "G")
     fold = record(store, PACK, State.DOOMED, days_ago=1000)
     fold.records[SNAPSHOT] = Record(State.INCOMPLETE, "v", 1, WHEN, WHEN)
-    assert did(store, replace(fold, commits=(WHEN,))) == ""
+    assert did(store, replace(fold, met=WHEN)) == ""
     fold.records[SNAPSHOT] = replace(fold.records[SNAPSHOT], state=State.EVICTED)
-    assert did(store, replace(fold, commits=(WHEN,))) == "mark"
+    assert did(store, replace(fold, met=WHEN)) == "mark"
 
 
 @pytest.mark.parametrize(("doomed", "again", "expected"), [(8, 6, ""), (8, 7, "mark"), (6, None, ""), (7, None, "mark")])
