@@ -23,8 +23,8 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
         run.survey()
         run.read_ledger()
     with run.recorder.step("revert"):
+        run.may_mark = not (run.fold.is_first_contact and unlock.has_earlier_identity(run))
         if run.fold.head[0] == 0:
-            run.may_mark = not unlock.has_earlier_identity(run)
             run.ledger.suppose(unlock.pin(run, password()))
         plan = make_plan(run)
         run.standing = plan.standing

@@ -168,14 +168,15 @@ def _check_first(run: Run, server: ViewServer, opened: Opened, work: Work) -> No
 def contact(run: Run, password: Callable[[], str]) -> None:
     """At the very first contact put entry 0, and then the identity object: before any other write to the repository.
 
-    Where another ledger was here before, no marker is touched in that run, and until a person accepts the repository no policy applies:
-    what the other had decided is not known. Nor may a host hold a run up by forging that there was one.
+    Where another ledger was here before, no marker is touched in that run, and until a person accepts the repository, or declares the other
+    lost, no policy applies: what the other had decided is not known. Nor may a host hold a run up by forging that there was one.
     """
-    if not run.fold.accepted:
-        run.has_earlier_ledger = unlock.has_earlier_identity(run)
+    is_decided = run.fold.accepted or run.fold.rebased
+    lies_earlier = (run.fold.is_first_contact or not is_decided) and unlock.has_earlier_identity(run)
+    run.may_mark = not (lies_earlier and run.fold.is_first_contact)
+    run.has_earlier_ledger = lies_earlier and not is_decided
     if run.fold.head[0] == 0:
         unlock.refuse_others_inside(run)
-        run.may_mark = not run.has_earlier_ledger
         run.append("first", RecordsInMemory(unlock.pin(run, password())))
     if run.has_earlier_ledger:
         told = "another ledger's identity lies here, older than this one's"

@@ -81,8 +81,9 @@ class Run:
     has_healed: bool = False
     """Whether this run has healed anything: what lacked it may be whole."""
     may_mark: bool = True
+    """False at first contact where another ledger was here before: no delete marker is put or taken away then."""
     has_earlier_ledger: bool = False
-    """Whether another ledger was here before this one, and no person has accepted the repository since."""
+    """Whether another ledger was here before this one, and no person has accepted the repository, or declared the other lost, since."""
     is_committed: bool = False
     redirect: bool | None = None
     earlier_runs: dict[str, tuple[RepositoryFile, ...]] = field(default_factory=dict)

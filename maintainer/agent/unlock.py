@@ -35,27 +35,35 @@ def has_earlier_identity(run: Run) -> bool:
 
     Or a host forged it, which nobody can tell apart. It counts by its content, which hashes to its name; of very many, by being there.
     """
+    return next(earlier_identities(run), None) is not None
+
+
+def earlier_identities(run: Run) -> Iterator[ObjectVersion]:
+    """Yield the identity objects of other ledgers that were here before ours, each by its oldest true version.
+
+    After `MOST_IDENTITIES` versions were looked into, what is left is yielded unread.
+    """
     ours = run.histories.get(f"{IDENTITY}{run.fold.identity}") if run.fold.head[0] else None
     since = next(ours.oldest_first()).last_modified if ours is not None else None
     looked_at = 0
     for history in run.histories.histories(IDENTITY):
         if ours is not None and history.key == ours.key:
             continue
-        for version in history.contents():
+        for version in reversed(list(history.contents())):
             # Stores date to the second: what is of the second in which ours was put may be older.
             if (since is not None and version.last_modified > since) or version.size > LONGEST_IDENTITY:
                 continue
             looked_at += 1
             if looked_at > MOST_IDENTITIES or run.looks(version).digest == history.key.removeprefix(IDENTITY):
-                return True
-    return False
+                yield version
+                break
 
 
 def ledger_lost(done: str) -> HeldError:
     """Return what ends whoever finds such an object and no ledger; `done` says what was done all the same."""
     return HeldError(
         f"the ledger is empty, though maintainer was here before: {done}",
-        guidance="correct [state] location: the state store was wiped, or is another one",
+        guidance="correct [state] location if it is another than before; if that state store is lost: maintainer enroll HOST --rebase",
     )
 
 
@@ -81,7 +89,7 @@ def pin(run: Run, password: str) -> dict[str, Record]:
     found = _oldest_sound_keys(run)
     visible = {key: one for key, one in found.items() if not run.histories[key].current.is_marker}
     outcomes: Outcomes = dict(_try(_meant(visible, run.job), password))
-    if not _opened(outcomes) or not run.has_earlier_ledger:  # a key that an earlier ledger had let go must not come back
+    if not _opened(outcomes) or run.may_mark:  # a key that an earlier ledger had let go must not come back
         outcomes |= _try({key: one for key, one in _meant(found, run.job).items() if key not in visible}, password)
     if not (masters := _opened(outcomes)):
         raise _why_none(found, outcomes, run.job)

@@ -16,6 +16,7 @@ from maintainer.cli import common, ways
 from maintainer.cli.beholder import beholder
 from maintainer.cli.commands import declare
 from maintainer.cli.output import say
+from maintainer.cli.rebase import rebase
 from maintainer.core.errors import AccessDeniedError, ArgumentError, ExitCode, Problem
 from maintainer.core.job import Access
 from maintainer.edges import restic, secrets
@@ -34,13 +35,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     one = declare(commands, "enroll", "Run again, it does what is not done yet.")
     one.add_argument("host", metavar="HOST", help="its name: that of its repository, of its folder in the bucket, of its snapshots")
-    one.add_argument("--path", action="append", required=True, metavar="PATH", help="what it backs up; may be repeated")
+    one.add_argument("--path", action="append", metavar="PATH", help="what it backs up; may be repeated")
     one.add_argument("--every", default="1d", metavar="TIME", help="how often: 1h, 6h, 12h, 1d or 7d (default: 1d)")
     one.add_argument("--local", default=LOCAL, metavar="PATH", help=f"where its own local repository lies (default: {LOCAL})")
     one.add_argument(
         "--output", type=Path, default=Path(), metavar="FOLDER", help="where its files are written, in a folder HOST (default: here)"
     )
     one.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    one.add_argument("--rebase", action="store_true", help="the state store was lost: go on with a new ledger, and lose no backup")
     ways.add_choice(one)
     one.set_defaults(run=run)
 
@@ -48,6 +50,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Enroll a host."""
     chosen = common.settings(arguments)
+    if arguments.rebase:
+        return _rebase(arguments, chosen)
+    if not arguments.path:
+        raise ArgumentError((Problem("--path", "nothing", "what the host backs up", "name each folder: --path /srv --path /etc"),))
     name = common.host_name(arguments.host)
     group, section = ways.section(chosen, arguments.group)
     host = Host(name, tuple(_path(path) for path in arguments.path), _every(arguments.every), _path(arguments.local))
@@ -81,6 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"  scp -r {wanted.folder} root@{name}: && ssh root@{name} sh {name}/install.sh && rm -r {wanted.folder}")
         say(f"Then: maintainer run --once --repository {name}")
     return ExitCode.COMMITTED
+
+
+def _rebase(arguments: argparse.Namespace, chosen: Settings) -> int:
+    repository, access = common.only(chosen, arguments.host), common.writing(chosen, arguments.profile)
+    _, seen = _seen_as(chosen, access, repository)
+    try:
+        return rebase(arguments, seen, lambda: secrets.read(repository.password, access))
+    finally:
+        seen.close()
 
 
 def _every(text: str) -> timedelta:

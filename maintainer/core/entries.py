@@ -100,7 +100,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a person decided: `accept` (its subjects name what), `endorse`, `reject`, `undelete` (keys), `ack` (identities of findings)."""
+    """What a person decided.
+
+    It is `accept` (its subjects name what), `endorse`, `reject`, `undelete` (keys), `ack` (identities of findings), or
+    `rebase` (keys of what earlier ledgers left in the repository, as the person saw them).
+    """
 
     number: int
     previous: str

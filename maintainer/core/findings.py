@@ -75,8 +75,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.CONFIRM: "are these your hosts and paths? Then: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
     Kind.EARLIER_REPOSITORY: "left as it lies, under delete markers: what is current is maintained. Is it the other that you want, "
     "restore it from its versions to a prefix of its own",
-    Kind.EARLIER_LEDGER: "correct [state] location, if it is another than before; if the ledger is lost, or this is no trace of yours: "
-    "`maintainer accept REPOSITORY`. Until then nothing is forgotten",
+    Kind.EARLIER_LEDGER: "correct [state] location, if it is another than before; if that state store is lost: "
+    "`maintainer enroll REPOSITORY --rebase`; if it is no trace of yours: `maintainer accept REPOSITORY`. Until then nothing is forgotten",
     Kind.POISONED_INDEX: "evicted, and an index of ours names what the packs really hold: whoever wrote it lied. Unless the host's memory "
     "is broken, it is in somebody else's hands: take it off the network",
     Kind.PARTIAL_INDEX: "true as far as it goes, as an old restic wrote it: an index of ours, which says all, stands in its place",

@@ -45,6 +45,7 @@ class Folding:
         self.accepted_keys: set[str] = set()
         self.accepted_config = ""
         self.accepted_reading = ""
+        self.rebased = False
         self.endorsed: set[str] = set()
         self.committed: set[str] = set()
         self.last_commit = ""
@@ -108,6 +109,8 @@ class Folding:
                 case "accept":
                     for subject in subjects:
                         self._accept(subject, judgement)
+                case "rebase":
+                    self.rebased = True
                 case "undelete" | "void":
                     pass  # it is about records alone, or about nothing
                 case other:

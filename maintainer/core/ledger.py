@@ -34,6 +34,8 @@ class Fold:
     """The version id of a changed config that a person accepted last."""
     accepted_reading: str = ""
     """The code of the reading that a person chose, where a repository could be read in several ways before first contact."""
+    rebased: bool = False
+    """Whether a person declared lost whatever ledger was here before this one."""
     head: tuple[int, str] = (0, GENESIS)
     judgements: int = 0
     endorsed: frozenset[str] = frozenset()
@@ -248,6 +250,7 @@ class Ledger:
             accepted_keys=frozenset(state.accepted_keys),
             accepted_config=state.accepted_config,
             accepted_reading=state.accepted_reading,
+            rebased=state.rebased,
             endorsed=frozenset(state.endorsed),
             head=self._head,
             judgements=self._judgements,

@@ -22,6 +22,8 @@ def _decides(judgement: Judgement, finding: Finding) -> bool:
             return REPOSITORY in subjects
         case "accept" if finding.kind in (Kind.OVERWRITTEN, Kind.MIGRATED) and finding.subject == "config":
             return f"{CONFIG_AT}{finding.evidence}" in subjects
+        case "rebase":
+            return finding.kind is Kind.EARLIER_LEDGER
         case "ack":
             return finding.identity in subjects
         case _:

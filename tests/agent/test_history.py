@@ -21,10 +21,11 @@ from typing import IO
 import pytest
 
 from maintainer.core.job import Keep
-from maintainer.core.records import State
+from maintainer.core.records import ADOPTED, State
 from maintainer.format.crypto import encrypt
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained, Ran
+from tests.support.killing import run_and_kill
 from tests.support.patience import PATIENCE_S
 from tests.support.repositories import BOTH, RESTIC, Repository
 
@@ -322,7 +323,7 @@ def test_attack_19_under_an_emptied_state_store_nothing_is_forgotten_and_healing
     left = {snapshot: tree for snapshot, tree in repository.trees.items() if f"snapshots/{snapshot}" in repository.objects("snapshots/")}
     repository.trees = left
     repository.put(repository.objects("data/")[0], b"garbage")
-    elsewhere = Maintained(repository, keep=Keep(last=1), name="other")
+    elsewhere = Maintained(repository, keep=Keep(last=1), name=f"{repository.prefix}-other")
     elsewhere.expect_host()
     ran = elsewhere.run()
     assert (ran.code, ran.findings()) == (3, ["earlier-ledger", "overwritten"]), ran.why()
@@ -340,6 +341,33 @@ def test_attack_19_under_an_emptied_state_store_nothing_is_forgotten_and_healing
     assert ran.named("snapshot.forgotten")
     repository.trees = dict([list(left.items())[-1]])
     whole(repository)
+
+
+def test_after_a_rebase_the_policy_applies_and_what_lies_under_markers_is_kept_for_a_person(repository: Repository) -> None:
+    """Also where the first run under the new ledger died as soon as it had put entry 0: the next is first contact still."""
+    grow(repository, 4)
+    maintained = watched(repository, keep=Keep(last=2))
+    forget_the_first(maintained)
+    before = {key for key in (key.removeprefix(f"{repository.prefix}/") for key, _ in repository.markers()) if not key.startswith("locks/")}
+    hidden = next(key for key in before if key.startswith("snapshots/"))
+    elsewhere = Maintained(repository, keep=Keep(last=1), name=f"{repository.prefix}-other")
+    elsewhere.expect_host()
+    for number in range(9):
+        if not elsewhere.fold().head[0]:
+            assert run_and_kill(elsewhere.job().encode(), number, "after") is None
+    assert elsewhere.fold().head[0] == 1
+    elsewhere.judge("rebase", "maintainer/of-the-lost-ledger")
+    ran = elsewhere.run()
+    assert (ran.code, ran.findings()) == (0, []), ran.why()
+    assert not ran.named("object.marked")
+    assert {key for key, record in elsewhere.fold().records.items() if record.reason == ADOPTED} == before
+    elsewhere.pass_days(60)
+    ran = elsewhere.run()
+    assert ran.named("snapshot.forgotten"), ran.why()
+    assert {key for key in elsewhere.fold().released if key in before} == set()
+    elsewhere.judge("undelete", *before)
+    assert elsewhere.run().code == 0
+    assert hidden in repository.objects("snapshots/")
 
 
 ID = hashlib.sha256(b"what nobody wrote").hexdigest()

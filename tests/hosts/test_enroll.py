@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -148,6 +149,49 @@ def test_a_wiped_state_store_is_told(office: Office) -> None:
         text.replace(f"{office.sandbox.state_bucket}/{office.name}/", f"{office.sandbox.state_bucket}/{office.name}-new/")
     )
     assert "maintainer was here before: nothing was written there" in office.enroll(code=4)
+
+
+@pytest.mark.restic_makes_it
+def test_a_lost_state_store_is_rebased_by_one_command_which_says_what_it_supersedes(office: Office) -> None:
+    office.enroll()
+    assert "no ledger was here before this one" in office.call("enroll", "web1", "--rebase", code=2)
+    office.restic("backup", "--host", "web1", str(office.root / SOURCE))
+    run = office.call("run", "--once", "--repository", "web1")
+    text = office.config.read_text()
+    office.config.write_text(
+        text.replace(f"{office.sandbox.state_bucket}/{office.name}/", f"{office.sandbox.state_bucket}/{office.name}-new/")
+    )
+    before = office.everything()
+    said = office.call("enroll", "web1", "--rebase", "--dry-run", "--profile", "admin")
+    assert re.search("supersedes ledger [0-9a-f]{8}, here since .*, begun at .* by run enroll for web1", said), said
+    assert "the policy applies from the second run on" in said
+    assert "nothing was done: without --dry-run it is" in said
+    assert office.everything() == before
+    assert "the next run heeds it" in office.call("enroll", "web1", "--rebase", "--profile", "admin")
+    assert "was declared lost already" in office.call("enroll", "web1", "--rebase", "--profile", "admin", code=2)
+    run = office.call("run", "--once", "--repository", "web1")
+    assert "earlier-ledger" not in run
+    assert "first contact forgets nothing" in run
+    assert "1 snapshots" in office.restic("snapshots")
+
+
+def test_a_rebase_names_no_forged_ledger_as_true_and_prints_no_byte_of_it_raw(office: Office) -> None:
+    office.enroll()
+    host = S3(Access(office.sandbox.endpoint, office.sandbox.region, "host", f"{office.sandbox.directory}/credentials"))
+    time.sleep(1.1)
+    for forged in (b"\x1b]0;forged", b"[" * 100_000, *(b"%d" % number for number in range(12))):
+        where = f"{office.name}/web1/maintainer/{hashlib.sha256(forged).hexdigest()}"
+        host.call("put_object", Bucket=office.sandbox.bucket, Key=where, Body=forged)
+    time.sleep(1.1)
+    text = office.config.read_text()
+    office.config.write_text(
+        text.replace(f"{office.sandbox.state_bucket}/{office.name}/", f"{office.sandbox.state_bucket}/{office.name}-new/")
+    )
+    said = office.call("enroll", "web1", "--rebase", "--profile", "admin")
+    assert "which is no entry of maintainer's: somebody forged it" in said
+    assert "supersedes all others that lie here" in said
+    assert "\x1b" not in said
+    assert said.count("supersedes") == 11
 
 
 def test_a_bucket_without_versions_or_none_at_all_is_refused_before_anything_is_made(office: Office) -> None:
