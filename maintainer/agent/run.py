@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import PurePosixPath
 
 from maintainer.agent.knowntrees import KnownTrees
 from maintainer.agent.room import Room
-from maintainer.core import segments
+from maintainer.core import segments, shortids
 from maintainer.core.amounts import counted
 from maintainer.core.entries import Entry, Group, Segment
 from maintainer.core.errors import ConcurrentRunError, NotFoundError, StoreError
@@ -127,6 +129,7 @@ class Run:
     def read_ledger(self) -> None:
         """Read and verify both chains."""
         self.ledger = self.state.ledger()
+        self.recorder.record("ids.shortened", digits=shortids.digits(self.every_key))
         settled = {identity: one for identity, one in self.fold.findings.items() if identity in self.fold.acknowledged}
         self.findings = Found({**self.fold.told, **settled}, self._untold())
         self.undeleted = self.fold.pending_undeletes
@@ -138,6 +141,10 @@ class Run:
             )
         for name in sorted(self.state.strange):
             self.findings.append(Finding(Kind.FOREIGN_STATE, name))
+
+    def every_key(self) -> Iterator[str]:
+        """Yield each key that is in the repository or in the ledger."""
+        return (key for key, _ in groupby(heapq.merge(self.histories, self.fold.records)))
 
     def _untold(self) -> Iterator[Finding]:
         """Yield what a run found that never committed: what it had evicted then nobody finds again, and nobody was told of."""

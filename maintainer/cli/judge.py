@@ -21,6 +21,7 @@ from maintainer.core.moments import to_minute, to_text
 from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import FileType, is_meant
 from maintainer.core.revert import NOTHING_TRUE
+from maintainer.core.shortids import digits, several, shortened
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -96,9 +97,7 @@ def _snapshots(known: Fold, ids: list[str], name: str, states: tuple[State, ...]
         found = [key for key in known.records if key.startswith(folder) and is_meant(key, one)]
         fitting = [key for key in found if known.records[key].state in states]
         if len(fitting) != 1:
-            what = (
-                "several snapshots" if fitting else f"a snapshot that is {known.records[found[0]].state.value}" if found else "no snapshot"
-            )
+            what = several(fitting) if fitting else f"a snapshot that is {known.records[found[0]].state.value}" if found else "no snapshot"
             problem = Problem(f"{name}: {one}", what, f"the id of one that is {' or '.join(s.value for s in states)}", "restic snapshots")
             raise ArgumentError((problem,))
         subjects.add(fitting[0])
@@ -107,13 +106,13 @@ def _snapshots(known: Fold, ids: list[str], name: str, states: tuple[State, ...]
 
 def _described(known: Fold, subjects: tuple[str, ...]) -> list[str]:
     """Say of each snapshot what the ledger knows."""
-    lines = []
+    lines, length = [], digits(lambda: known.records)
     for key in subjects:
         record = known.records[key]
         reach = f", reaches {size(record.extent.size)}" if record.extent else ""
         found = [r.finding for r in known.findings.values() if r.finding.subject == key and r.standing is not Standing.GONE]
         why = "; ".join(f"{one.kind.value}: {one.detail}" for one in found) or "nothing speaks against it"
-        lines.append(f"{key.rpartition('/')[2][:12]}, seen {to_minute(record.first_seen)}{reach} ({why})")
+        lines.append(f"{shortened(key, length)}, seen {to_minute(record.first_seen)}{reach} ({why})")
     return lines
 
 
@@ -186,7 +185,7 @@ def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:
     for one in ids:
         found = [key for key in lost if is_meant(key, one)]
         if len(found) != 1:
-            what = "several files" if found else "no evicted, doomed or hidden file"
+            what = several(found) if found else "no evicted, doomed or hidden file"
             problem = Problem(f"{name}: {one}", what, "the id of one", f"maintainer status --repository {name} --json lists them")
             raise ArgumentError((problem,))
         if why := _why_not_back(found[0], lost[found[0]]):
@@ -215,7 +214,7 @@ def _findings(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
         kind, _, subject = one.partition(":")
         found = [f.identity for f in live if f.kind.value == kind and (not subject or f.subject == subject or is_meant(f.subject, subject))]
         if not found or (subject and len(found) > 1):
-            what = "several findings" if found else "no such finding"
+            what = several([one.partition(":")[2] for one in found]) if found else "no such finding"
             do = f"maintainer status --repository {name} lists them"
             raise ArgumentError((Problem(f"{name}: {one}", what, "KIND or KIND:SUBJECT of an open finding", do),))
         subjects.update(found)

@@ -22,6 +22,7 @@ from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType
+from maintainer.core.shortids import digits, several, shortened
 from maintainer.core.view import View
 from maintainer.edges import restic, secrets
 from maintainer.edges.viewserver import Permissions
@@ -30,8 +31,6 @@ from maintainer.format.files import KeyFile, open_key
 from maintainer.settings.load import LAUNCHED, Settings, on_this_machine
 from maintainer.settings.models import RepositorySection
 from maintainer.settings.values import Mistake, parse_password
-
-SHOWN = 12
 
 Told: TypeAlias = tuple[dict[str, object], list[str]]
 """What a program is told, and what a person is."""
@@ -71,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     keys = {key: file for key, (_, file) in sorted(unlock.trusted_keys(seen).items())}
     match arguments.action:
         case "list":
-            told, lines = _list(keys, password)
+            told, lines = _list(seen, keys, password)
         case "rotate":
             new = secrets.read(arguments.to, chosen.access())
             base = View({key: version for key, version in shown.items() if key == "config" or key in keys})
@@ -104,9 +103,10 @@ def _check_source(chosen: Settings, repository: RepositorySection, source: str) 
         raise ArgumentError((Problem("--to", mistake.found, mistake.expected, mistake.do),))
 
 
-def _list(keys: dict[str, KeyFile], password: str) -> Told:
+def _list(seen: Run, keys: dict[str, KeyFile], password: str) -> Told:
+    length = digits(seen.every_key)
     described = [_described(key, file, password) for key, file in keys.items()]
-    return {"keys": described}, [_line(one) for one in described]
+    return {"keys": described}, [_line(one, length) for one in described]
 
 
 def _rotate(seen: Run, base: View, keys: dict[str, KeyFile], change: Change) -> Told:
@@ -115,12 +115,12 @@ def _rotate(seen: Run, base: View, keys: dict[str, KeyFile], change: Change) -> 
         raise ArgumentError((problem,))
     made = _opened_by(change.new, keys) or _add(seen, base, change)
     judged = _judge(seen, "accept", (made,))
-    others = [key for key in keys if key != made]
+    others, length = [key for key in keys if key != made], digits(seen.every_key)
     return {"judgement": judged.number, "key": made, "others": others}, [
-        f"key {short(made)[:SHOWN]} opens {seen.job.name} with the new password; the old password still does",
+        f"{shortened(made, length)} opens {seen.job.name} with the new password; the old password still does",
         "next: give the hosts the new password, and the configuration its source:",
         f'  password = "{change.source}"',
-        f"then let the old go: maintainer key retire {seen.job.name} {' '.join(short(key)[:SHOWN] for key in others)}",
+        f"then let the old go: maintainer key retire {seen.job.name} {' '.join(shortened(key, length) for key in others)}",
     ]
 
 
@@ -129,9 +129,9 @@ def _retire(seen: Run, keys: dict[str, KeyFile], subjects: tuple[str, ...], pass
         do = f"maintainer key rotate {seen.job.name}, and then name the new source in the configuration: password = ..."
         found = "the configured password opens none of those that would stay"
         raise ArgumentError((Problem(f"{seen.job.name}: key retire", found, "a key to open it with", do),))
-    judged = _judge(seen, "retire", subjects)
+    judged, length = _judge(seen, "retire", subjects), digits(seen.every_key)
     return {"judgement": judged.number, "retired": list(subjects)}, [
-        *(f"retires {_line(_described(key, keys[key], password))}" for key in subjects),
+        *(f"retires {_line(_described(key, keys[key], password), length)}" for key in subjects),
         "the next run heeds it. Who had that password may have kept the master key, which no key file changes:",
         "after a theft keep it from reading the bucket too, or begin a new repository (docs/attacks.md)",
     ]
@@ -169,7 +169,7 @@ def _named(keys: dict[str, KeyFile], ids: list[str], name: str) -> tuple[str, ..
     for one in ids:
         found = [key for key in keys if short(key).startswith(one.removeprefix("keys/"))]
         if len(found) != 1:
-            what = "several keys" if found else "no key that is trusted"
+            what = several(found) if found else "no key that is trusted"
             raise ArgumentError((Problem(f"{name}: {one}", what, "the id of one", f"maintainer key list {name}"),))
         subjects.add(found[0])
     return tuple(sorted(subjects))
@@ -180,7 +180,7 @@ def _described(key: str, file: KeyFile, password: str) -> dict[str, object]:
     return {"key": key, "user": file.user, "host": file.host, "created": file.created, "configured": is_configured}
 
 
-def _line(described: dict[str, object]) -> str:
+def _line(described: dict[str, object], length: int) -> str:
     configured = "; the configured password opens it" if described["configured"] else ""
     created = str(described["created"])[:16]
-    return f"{short(str(described['key']))[:SHOWN]}  {described['user']}@{described['host']}, {created}{configured}"
+    return f"{shortened(str(described['key']), length)}  {described['user']}@{described['host']}, {created}{configured}"

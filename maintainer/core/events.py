@@ -96,6 +96,7 @@ VOCABULARY: Mapping[str, Word] = {
     "restic.repeated": Word("warning", "agent", "command:s reason:s"),
     "call.retried": Word("warning", "", "call:s attempt:i reason:s wait_s:n"),
     "store.surveyed": Word("info", "", "keys:i versions:i"),
+    "ids.shortened": Word("debug", "", "digits:i"),  # of an id, so many tell it from every other of this repository
     "run.left": Word("info", "agent", "files:i example:s"),  # what runs that never committed had put; this commit dooms it
     "plan.made": Word("info", "", "stored:i kept:i"),  # bytes of the versions on top, and of those below them
     "heal.planned": Word("info", "", "key:s from_version:s over:s why:s"),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from maintainer.core.amounts import counted, size
 from maintainer.core.errors import OUTCOMES, ExitCode
 from maintainer.core.events import Event, escape_lines
-from maintainer.core.repofiles import parse_key
+from maintainer.core.shortids import LEAST, WHOLE, shortened
 
 MARKS = {"debug": " ", "info": " ", "warning": "!", "error": "✗"}
-ID = 8
-"""How much of an id a person is shown, as restic does."""
 
 
 def cost_of(usd: float | None) -> str:
@@ -25,13 +23,6 @@ def cost_of(usd: float | None) -> str:
 def _made_of(fields: Mapping[str, Any]) -> str:
     """Say what kind of machine it is, and where; a machine that was there already has only its name."""
     return f", {fields['type']} {fields['market']} in {fields['zone']}" if fields["zone"] else ""
-
-
-def _short(key: object) -> str:
-    folder, slash, name = str(key).rpartition("/")
-    if parse_key(str(key)) is None:
-        return str(key)
-    return f"{folder.partition('/')[0]}{slash}{name[:ID]}"
 
 
 Fields = Mapping[str, Any]
@@ -62,34 +53,34 @@ def _doomed(f: Fields) -> str:
 _LINES: Mapping[str, Callable[[Fields], str]] = {
     "repository.started": lambda f: f"at {f['location']}",
     "store.surveyed": lambda f: f"surveyed {counted(f['keys'], 'object')} in {counted(f['versions'], 'version')}",
-    "run.left": lambda f: f"{counted(f['files'], 'file')} left by runs that did not commit, such as {_short(f['example'])}: to be deleted",
-    "heal.planned": lambda f: f"would heal {_short(f['key'])} from version {f['from_version']} ({f['why']})",
-    "mark.planned": lambda f: f"would mark {_short(f['key'])} ({f['why']})",
-    "eviction.planned": lambda f: f"would evict {_short(f['key'])}: {f['why']}",
-    "forget.planned": lambda f: f"would forget snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
+    "run.left": lambda f: f"{counted(f['files'], 'file')} left by runs that did not commit, such as {f['example']}: to be deleted",
+    "heal.planned": lambda f: f"would heal {f['key']} from version {f['from_version']} ({f['why']})",
+    "mark.planned": lambda f: f"would mark {f['key']} ({f['why']})",
+    "eviction.planned": lambda f: f"would evict {f['key']}: {f['why']}",
+    "forget.planned": lambda f: f"would forget snapshot {f['snapshot']} of {f['time'][:16]} from {f['host']}",
     "probation.explained": lambda f: (
         f"{f['host']} {', '.join(f['paths'])}: what came in the last {f['days']:g} days is kept, whatever the policy says: "
         + (counted(f["waiting"], "snapshot") + (f", the first of them until {f['next'][:16]}" if f["next"] else ""))
         + f". The policy speaks of the {f['counting']} before them"
         + (f"; {f['suspect']} suspect: kept, and counting for nothing" if f["suspect"] else "")
     ),
-    "suspicion.explained": lambda f: f"snapshots/{f['snapshot'][:ID]} is suspect: {'; '.join(f['reasons'])}",
+    "suspicion.explained": lambda f: f"snapshots/{f['snapshot']} is suspect: {'; '.join(f['reasons'])}",
     "plan.finished": lambda f: (
         f"plan: {f['heal']} to heal, {f['mark']} to mark, {f['evict']} to evict, {f['new']} new; nothing was changed"
     ),
-    "object.healed": lambda f: f"healed {_short(f['key'])} ({f['why']})",
-    "object.evicted": lambda f: f"evicted {_short(f['key'])}: {f['why']}",
-    "object.taken_back": lambda f: f"took {_short(f['key'])} back: a backup that was in flight needs it",
+    "object.healed": lambda f: f"healed {f['key']} ({f['why']})",
+    "object.evicted": lambda f: f"evicted {f['key']}: {f['why']}",
+    "object.taken_back": lambda f: f"took {f['key']} back: a backup that was in flight needs it",
     "objects.admitted": lambda f: (
         f"admitted {counted(f['snapshots'], 'snapshot')}, {counted(f['packs'], 'pack')}, {counted(f['indexes'], 'index', 'indexes')}"
     ),
-    "snapshot.incomplete": lambda f: f"{_short(f['key'])} lacks data, and stays out",
+    "snapshot.incomplete": lambda f: f"{f['key']} lacks data, and stays out",
     "retention.judged": lambda f: (
         f"snapshots: {f['counting']} counting, {f['in_probation']} in probation, {f['suspect']} suspect, {f['forget']} to forget"
     ),
     "retention.held": lambda f: f"nothing is forgotten: {f['reason']}",
     "retention.limited": lambda f: f"{f['host']} {', '.join(f['paths'])}: {f['reason']}",
-    "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot'][:ID]} of {f['time'][:16]} from {f['host']}",
+    "snapshot.forgotten": lambda f: f"forgot snapshot {f['snapshot']} of {f['time'][:16]} from {f['host']}",
     "prune.finished": lambda f: f"pruned: {counted(f['deleted'], 'file')} to delete, {f['written']} written",
     "restic.repeated": lambda f: f"restic {f['command']} is run again: {f['reason']}",
     "prune.skipped": lambda f: f"prune waits: {f['reason']}",
@@ -157,6 +148,8 @@ _MANY = frozenset(
     }
 )
 """Events that come by the thousand: the first few are shown, the rest counted."""
+_KEYS = ("key", "example", "subject")
+"""Fields that hold a key below the repository's prefix."""
 SHOWN = 3
 LOOKED_AT = 100
 """How many findings of a kind are held to be told together; the others are counted."""
@@ -170,6 +163,14 @@ class _Held:
     last: Event | None = None
     findings: dict[tuple[str, str], list[Event]] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    digits: int = LEAST
+
+    def cut(self, event: Event) -> Event:
+        """Cut the ids of an event to the digits that tell them apart."""
+        ids = {name: shortened(str(event.fields[name]), self.digits) for name in _KEYS if name in event.fields}
+        if "snapshot" in event.fields:
+            ids["snapshot"] = shortened(f"snapshots/{event.fields['snapshot']}", self.digits).partition("/")[2]
+        return replace(event, fields={**event.fields, **ids}) if ids else event
 
     def rest(self) -> Iterator[str]:
         for name, count in self.many.items():
@@ -189,6 +190,11 @@ class Narrator:
     def lines(self, event: Event) -> Iterator[str]:
         """Yield the lines that this event completes."""
         held = self._held.setdefault(event.repository, _Held())
+        if event.event == "ids.shortened":
+            told: Any = event.fields["digits"]
+            held.digits = min(max(LEAST, told), WHOLE)
+            return
+        event = held.cut(event)
         if event.event in _MANY:
             held.many[event.event] += 1
             held.last = event
@@ -239,9 +245,9 @@ def _findings(group: list[Event], count: int) -> str:
     indent = f"\n{' ' * 17}"
     if len({event.fields["detail"] for event in group}) > 1 and first["standing"] != "open":
         # Each for a reason of its own: all are told.
-        each = "".join(f"{indent}{_short(event.fields['subject'])}: {event.fields['detail']}" for event in group[:SHOWN])
+        each = "".join(f"{indent}{event.fields['subject']}: {event.fields['detail']}" for event in group[:SHOWN])
         return _line(group[0], f"NEW: {count} {first['kind']}:{each}{indent * bool(more)}{more.lstrip()}{indent}→ {first['do']}")
-    subjects = ", ".join(_short(event.fields["subject"]) for event in group[:SHOWN])
+    subjects = ", ".join(str(event.fields["subject"]) for event in group[:SHOWN])
     if first["standing"] == "open":
         return _line(group[0], f"still open: {count} {first['kind']}: {subjects}{more} (maintainer status)")
     detail = f" — {first['detail']}" if first["detail"] else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maintainer.cli.judge import _reading, _records
+from maintainer.cli.judge import _described, _reading, _records, _snapshots
 from maintainer.core.errors import ArgumentError
 from maintainer.core.ledger import Fold
 from maintainer.core.records import Record, RecordsInMemory, State
@@ -63,3 +63,15 @@ def test_a_code_chooses_a_repository_that_no_run_has_pinned() -> None:
 def test_what_is_no_code_or_comes_too_late_is_told(head: tuple[int, str], subjects: list[str], says: str) -> None:
     with pytest.raises(ArgumentError, match=says):
         _reading(Fold(head=head), subjects, "web")
+
+
+def test_an_id_that_has_become_ambiguous_is_refused_with_those_that_are_not() -> None:
+    ids = ["0" * 20 + digit * 44 for digit in "123456"]
+    known = Fold(records=RecordsInMemory({f"snapshots/{one}": Record(State.ADMITTED, "", 1, WHEN, WHEN) for one in ids}))
+    with pytest.raises(ArgumentError) as raised:
+        _snapshots(known, ["0" * 12], "web", (State.ADMITTED,))
+    (problem,) = raised.value.problems
+    assert problem.found == f"{', '.join(f'snapshots/{one[:21]}' for one in ids[:5])} and 1 more begin so"
+    for one in ids:
+        assert _snapshots(known, [f"snapshots/{one[:21]}"], "web", (State.ADMITTED,)) == (f"snapshots/{one}",)
+        assert _described(known, (f"snapshots/{one}",))[0].startswith(f"snapshots/{one[:21]}, ")

@@ -40,7 +40,7 @@ def test_a_password_is_replaced_step_by_step_and_the_old_one_opens_nothing_any_m
     new_source = f"file:{repository.root}/new"
     told = user("key", "rotate", "web", "--to", new_source)
     assert NEW not in told
-    assert f"maintainer key retire web {old[:12]}" in told
+    assert f"maintainer key retire web keys/{old[:8]}" in told
     (new,) = set(ids(user)) - {old}
     repository.restic("snapshots")
     assert "opens none of those that would stay" in user("key", "retire", "web", old[:12], code=2)
@@ -49,7 +49,7 @@ def test_a_password_is_replaced_step_by_step_and_the_old_one_opens_nothing_any_m
     config.write_text(config.read_text().replace(f"file:{repository.root}/password", new_source))
     assert ids(user) == {old: False, new: True}
     user("run", "--once", code=0)
-    assert "retires " + old[:12] in user("key", "retire", "web", old)
+    assert f"retires keys/{old[:8]}" in user("key", "retire", "web", old)
     user("run", "--once", code=0)
     assert repository.objects("keys/") == [f"keys/{new}"]
     assert "wrong password" in repository.restic("snapshots", check=False).stderr

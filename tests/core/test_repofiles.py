@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintainer.core.repofiles import FileType, RepositoryFile, is_meant
-from maintainer.report.lines import _short
+from maintainer.core.shortids import shortened
 
 IDS = st.text("0123456789abcdef", min_size=64, max_size=64)
 KINDS = st.sampled_from([kind for kind in FileType if kind is not FileType.CONFIG])
@@ -16,7 +16,7 @@ KINDS = st.sampled_from([kind for kind in FileType if kind is not FileType.CONFI
 @given(KINDS, IDS)
 def test_what_a_screen_shows_of_a_key_means_it(kind: FileType, name: str) -> None:
     key = RepositoryFile(kind, name).key()
-    assert all(is_meant(key, said) for said in (key, name, name[:8], f"{kind.value}/{name[:8]}", _short(key)))
+    assert all(is_meant(key, said) for said in (key, name, name[:8], f"{kind.value}/{name[:8]}", shortened(key)))
 
 
 @given(KINDS, IDS, IDS)

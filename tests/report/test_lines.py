@@ -46,6 +46,15 @@ def test_of_many_the_first_three_are_shown_and_the_rest_counted() -> None:
     assert len(lines) == 5
 
 
+def test_ids_are_cut_to_the_digits_that_the_run_says_tell_them_apart() -> None:
+    forgot: tuple[str, dict[str, Json]] = "snapshot.forgotten", {"snapshot": "ab" * 32, "time": "2026-01-01T00:00:00Z", "host": "web"}
+    for digits, shown in ((12, 12), (3, 8), (1_000_000, 64)):
+        lines = told(("ids.shortened", {"digits": digits}), healed(1), finding(1, "new"), forgot)
+        assert f"healed data/{f'{1:064x}'[:shown]} (overwritten)" in lines[0]
+        assert f"garbage: index/{f'{1:064x}'[:shown]} — no JSON" in lines[1]
+        assert f"forgot snapshot {('ab' * 32)[:shown]} of 2026" in lines[2]
+
+
 def test_findings_of_a_kind_are_one_line_new_ones_with_what_to_do() -> None:
     lines = told(finding(1, "new"), finding(2, "new"), finding(3, "open"), finding(4, "gone"), finding(5, "acknowledged"), COMMITTED)
     assert len(lines) == 3
