@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
+from maintainer import __version__
 from maintainer.agent import preflight
 from maintainer.agent.journal import journal
 from maintainer.agent.notices import TAKEN_BACK, heeded
@@ -43,7 +43,13 @@ def main() -> int:
         sys.stdout.write(encode(event) + "\n")
         sys.stdout.flush()
 
-    return attend(jobs.decode(sys.stdin.readline()), write)
+    try:
+        job = jobs.decode(sys.stdin.readline())
+    except MaintainerError as error:
+        # There is no run to write of yet: what is said last is what the controller shows of a machine that ended without an event.
+        sys.stderr.writelines(f"maintainer {__version__}: {reason}: {do}\n" for reason, do in error.reasons())
+        return error.exit_code
+    return attend(job, write)
 
 
 def attend(job: Job, told: Callable[[Event], None]) -> ExitCode:
@@ -88,9 +94,7 @@ def _raise(number: int, _: FrameType | None) -> None:
 def run_job(job: Job, recorder: Recorder, clock: SystemClock, kept: Spool) -> ExitCode:
     """Run every repository; one's failure does not stop the others."""
     tool = restic.find(job.restic, restic.Limits(job.memory, timedelta(seconds=job.time_s)))
-    recorder.record(
-        "run.started", repositories=[one.name for one in job.repositories], maintainer=version("maintainer"), restic=tool.version
-    )
+    recorder.record("run.started", repositories=[one.name for one in job.repositories], maintainer=__version__, restic=tool.version)
     codes: list[ExitCode] = []
     for one in job.repositories:
         started = clock.monotonic()

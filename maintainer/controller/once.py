@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
+from maintainer import __version__
 from maintainer.core.costs import StorePrices, total
 from maintainer.core.errors import ExitCode, MaintainerError, NoInstanceError, first
 from maintainer.core.events import Event, Json, escape_lines
@@ -222,6 +223,7 @@ class Once:
         reason = broken or (
             f"event {gap} is missing" if gap else "it never said how it ended" if closing is None else "it ended otherwise than it said"
         )
+        reason = "; ".join(filter(None, (reason, heard.blame_release(__version__))))
         self.recorder.record("agent.lost", group=group, status=status, reason=reason, last_words=escape_lines(agent.last_words()))
         # Of a stream with a hole in it nobody knows what was finished.
         return _Ended(ExitCode.LOST, heard, agent.spent, has_died=agent.has_died and gap is None and not broken)

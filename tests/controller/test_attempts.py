@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
 
+from maintainer import __version__
 from maintainer.controller import once as controller
 from maintainer.controller.once import ATTEMPTS, Once
 from maintainer.core.errors import ExitCode, NoInstanceError
@@ -250,6 +253,26 @@ def test_whatever_a_machine_says_its_group_is_lost_at_worst_and_no_other(line: s
     assert lost.fields["last_words"] == "\\x1b[2Jgone\nin two lines"
     assert [event.event for event in told if event.source == "controller"][-2:] == ["run.billed", "run.closed"]
     assert all(part.isprintable() for event in told for line in Narrator().lines(event) for part in line.split("\n"))
+
+
+def test_a_machine_of_another_release_is_told_as_that() -> None:
+    told: list[Event] = []
+    line = '{"v":2,"event":"run.started","maintainer":"9.1.0","what":"nobody here knows"}'
+    once = Once({"bad": HostileCompute([((0, 0), 0)], line=line)}, Recorder("r", "controller", SystemClock(), told.append), told.append)
+    assert once.run({"bad": JOB}) == 6
+    (lost,) = (event for event in told if event.event == "agent.lost")
+    ours = f"its machine runs maintainer 9.1.0, and this controller is {__version__}: install the same release on both"
+    assert str(lost.fields["reason"]).endswith(ours)
+
+
+def test_an_agent_that_cannot_read_its_job_says_so_in_one_line() -> None:
+    job = JOB.encode().replace('"v":', '"v":9')
+    ran = subprocess.run(
+        [sys.executable, "-m", "maintainer.agent.main"], input=job, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(f"maintainer {__version__}: job: unreadable")
+    assert ran.stderr.endswith("install the same release for agent and controller\n")
 
 
 class Broken(Attempts):

@@ -97,6 +97,23 @@ def test_an_envelope_that_is_not_this_agent_s_breaks_its_stream(change: dict[str
     assert hears.closing is None
 
 
+@pytest.mark.parametrize("change", [{}, {"v": 2}, {"event": "run.started", "more": "x" * 1000}, {"restic": None}, {"seq": 0}])
+def test_an_agent_of_another_release_is_told_as_that_even_where_nothing_else_of_it_can_be_read(change: dict[str, Any]) -> None:
+    hears = heard()
+    hears.take(json.dumps({**sample("run.started"), "maintainer": "9.1.0", **change}))
+    assert (
+        hears.blame_release("0.1.0") == "its machine runs maintainer 9.1.0, and this controller is 0.1.0: install the same release on both"
+    )
+    assert hears.blame_release("9.1.0") == ""
+
+
+@given(st.text(max_size=60))
+def test_what_a_release_is_called_stays_a_short_printable_word(text: str) -> None:
+    hears = heard()
+    hears.take(json.dumps({**sample("run.started"), "v": 2, "maintainer": text}))
+    assert hears.blame_release("0.1.0").isprintable()
+
+
 @given(st.data(), st.sampled_from(sorted(VOCABULARY)))
 def test_any_line_is_heard_and_told_or_breaks_the_stream(data: st.DataObject, name: str) -> None:
     raw = {key: json.dumps(value) for key, value in sample(name).items()}
