@@ -21,6 +21,7 @@ from maintainer.core.admission import Blob, Doubt, Strange, contents, has_trees,
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.records import ADOPTED, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
+from maintainer.core.retention import came_late
 from maintainer.core.revert import RevertPlan, Truth
 from maintainer.core.versions import KeyHistory, ObjectVersion
 from maintainer.core.view import Layers
@@ -61,6 +62,8 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     prove_snapshots(run, list(small.snapshots), opened, made)
     if plan.hidden:
         _adopt_hidden(run, plan.hidden, opened, made)
+    if run.fold.is_first_contact:
+        _doubt_dates(run, made)
     return made
 
 
@@ -327,3 +330,12 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
         run.findings.append(
             Finding(Kind.HIDDEN_BEFORE, f"{len(failing)} snapshots", ", ".join(short(key) for key in sorted(failing)), str(newest))
         )
+
+
+def _doubt_dates(run: Run, made: Admission) -> None:
+    """First contact: snapshots that came long after the time that they claim, where others did not, wait for a person."""
+    admitted = [key for key in made.snapshots if made.changes.state_of(key) is State.ADMITTED]
+    dates = {key: (run.standing[key].first_seen, made.snapshots[key].time) for key in admitted}
+    for key, why in came_late(dates, run.job.limits).items():
+        record = made.changes[key]
+        made.changes[key] = replace(record, suspect=record.suspect or why)

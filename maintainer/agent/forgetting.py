@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -10,16 +11,18 @@ from maintainer.agent.extents import Extents
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.trees import Trees
 from maintainer.core import abridging, retention
+from maintainer.core.amounts import counted
 from maintainer.core.entries import UNDELETED, Group
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.job import FOR_EVER
-from maintainer.core.retention import Candidate, Expectation, Verdict
+from maintainer.core.moments import to_minute
+from maintainer.core.retention import CAME_LATE, Candidate, Expectation, Verdict
 from maintainer.core.view import Shown, View
 from maintainer.edges import restic
 from maintainer.edges.viewserver import Permissions
 
-ODD_DAYS = 5
-"""How many days are named on which more came than is usual."""
+NAMED = 5
+"""How many days are named on which more came than is usual, and how many snapshots that came late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     if not run.fold.accepted and (run.has_earlier_ledger or not run.job.expect):
         if not run.job.expect:
             odd = retention.odd_days(candidates, run.job.limits)
-            _ask_to_confirm(run, retention.groups(candidates), odd)
+            _ask_to_confirm(run, retention.groups(candidates), odd, [one for one in candidates if one.suspect.startswith(CAME_LATE)])
         held = "another ledger was here before" if run.has_earlier_ledger else "hosts and paths are not confirmed yet"
         run.recorder.record("retention.held", reason=held)
         return Judged(candidates)
@@ -85,7 +88,7 @@ def _candidates(run: Run, listed: tuple[restic.Snapshot, ...]) -> tuple[Candidat
             s.time,
             *abridging.group(s.host, s.paths),
             record.first_seen,
-            record.suspect,
+            "" if run.fold.accepted and record.suspect.startswith(CAME_LATE) else record.suspect,
             key in run.fold.endorsed,
             record.extent,
             before_us=first is None or record.since <= first,
@@ -109,12 +112,16 @@ def _tell(run: Run, verdict: Verdict) -> None:
         run.recorder.record("snapshot.suspected", snapshot=candidate.id, reasons=list(reasons))
 
 
-def _ask_to_confirm(run: Run, observed: tuple[Group, ...], odd: tuple[str, ...]) -> None:
+def _ask_to_confirm(run: Run, observed: tuple[Group, ...], odd: tuple[str, ...], late: Sequence[Candidate]) -> None:
     if observed:
         shown = "; ".join(f"{host}: {', '.join(paths)}" for host, paths in observed)
         if odd:
-            more = f" and {len(odd) - ODD_DAYS} more" if len(odd) > ODD_DAYS else ""
-            shown += f". On some days there came more than is usual: {', '.join(odd[:ODD_DAYS])}{more}"
+            more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
+            shown += f". On some days there came more than is usual: {', '.join(odd[:NAMED])}{more}"
+        if late:
+            more = f" and {len(late) - NAMED} more" if len(late) > NAMED else ""
+            each = ", ".join(f"{one.id[: run.digits]} of {to_minute(one.time)}" for one in late[:NAMED])
+            shown += f". {counted(len(late), 'snapshot')} came days after the time that they claim, and others did not: {each}{more}"
         evidence = hashlib.sha256(repr(observed).encode()).hexdigest()[:16]
         run.findings.append(Finding(Kind.CONFIRM, run.job.name, shown, evidence))
 

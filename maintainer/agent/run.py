@@ -86,6 +86,8 @@ class Run:
     """False at first contact where another ledger was here before: no delete marker is put or taken away then."""
     has_earlier_ledger: bool = False
     """Whether another ledger was here before this one, and no person has accepted the repository, or declared the other lost, since."""
+    digits: int = shortids.LEAST
+    """How many digits of an id are shown, so that it is no other's."""
     is_committed: bool = False
     redirect: bool | None = None
     earlier_runs: dict[str, tuple[RepositoryFile, ...]] = field(default_factory=dict)
@@ -129,7 +131,8 @@ class Run:
     def read_ledger(self) -> None:
         """Read and verify both chains."""
         self.ledger = self.state.ledger()
-        self.recorder.record("ids.shortened", digits=shortids.digits(self.every_key))
+        self.digits = shortids.digits(self.every_key)
+        self.recorder.record("ids.shortened", digits=self.digits)
         settled = {identity: one for identity, one in self.fold.findings.items() if identity in self.fold.acknowledged}
         self.findings = Found({**self.fold.told, **settled}, self._untold())
         self.undeleted = self.fold.pending_undeletes

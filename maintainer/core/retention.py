@@ -119,6 +119,23 @@ class Verdict:
     extents: Mapping[str, Extent] = field(default_factory=dict)
 
 
+CAME_LATE = "it came "
+"""How a snapshot's `suspect` begins that first contact doubts for its date."""
+
+
+def came_late(snapshots: Mapping[str, tuple[datetime, datetime]], limits: Limits) -> dict[str, str]:
+    """Return which snapshots of first contact came long after the time that they claim, where others did not, and why that is doubted.
+
+    `snapshots` has by key when the store saw each, and the time that it claims. Where all came so, the repository was copied here from
+    another bucket. Where some did, their history may have been copied in; or somebody without the right to delete has put a year of
+    plausible snapshots, so that the policy keeps those and forgets the true ones.
+    """
+    late = {key: came - claimed for key, (came, claimed) in snapshots.items() if earlier(came, limits.longest_backup) > claimed}
+    if len(late) == len(snapshots):
+        return {}
+    return {key: f"{CAME_LATE}{by.days} days after the time that it claims, and others did not" for key, by in late.items()}
+
+
 Expectation: TypeAlias = Mapping[Group, timedelta]
 """The hosts and paths that are expected, and how often; never, where history says how often."""
 

@@ -11,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintainer.core.records import Extent
-from maintainer.core.retention import MEASURED_SUSPECTS, Candidate, Expectation, Limits, Verdict, allow, groups, judge, odd_days
+from maintainer.core.retention import (
+    CAME_LATE,
+    MEASURED_SUSPECTS,
+    Candidate,
+    Expectation,
+    Limits,
+    Verdict,
+    allow,
+    came_late,
+    groups,
+    judge,
+    odd_days,
+)
 from tests.support.fakestore import WHEN
 
 LIMITS = Limits()
@@ -314,3 +326,12 @@ def test_an_odd_day_before_us_is_shown_and_settled_by_accepting_it(accepted: boo
 
 def test_half_hourly_backups_of_a_new_host_are_as_many_as_they_are() -> None:
     assert not verdict(fresh(number / 48 for number in range(48 * 5))).suspect
+
+
+@given(st.lists(st.tuples(st.integers(-5, 40), st.booleans()), max_size=12))
+def test_at_first_contact_those_are_doubted_that_came_late_where_others_did_not(drawn: list[tuple[int, bool]]) -> None:
+    snapshots = {str(number): (WHEN, WHEN - timedelta(days=days, seconds=exact)) for number, (days, exact) in enumerate(drawn)}
+    late = {str(number) for number, (days, exact) in enumerate(drawn) if timedelta(days=days, seconds=exact) > LIMITS.longest_backup}
+    doubted = came_late(snapshots, LIMITS)
+    assert set(doubted) == (late if len(late) < len(drawn) else set())
+    assert all(why.startswith(CAME_LATE) for why in doubted.values())
