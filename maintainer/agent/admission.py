@@ -11,8 +11,9 @@ from random import SystemRandom
 
 from maintainer.agent.admitting import Admission, kind_of
 from maintainer.agent.cache import cache_for
+from maintainer.agent.damage import settle_damage, was_there
 from maintainer.agent.formats import MOST_CONFIGS, UNKNOWN
-from maintainer.agent.proving import index_anew, prove_packs
+from maintainer.agent.proving import Proof, index_anew, prove_packs
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import open_index, read_contents, read_small, read_snapshot
 from maintainer.agent.strangers import admit_keys
@@ -22,8 +23,8 @@ from maintainer.core.findings import Finding, Kind
 from maintainer.core.records import ADOPTED, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
 from maintainer.core.retention import came_late
-from maintainer.core.revert import RevertPlan, Truth
-from maintainer.core.versions import KeyHistory, ObjectVersion
+from maintainer.core.revert import NOTHING_TRUE, RevertPlan, Truth
+from maintainer.core.versions import ObjectVersion
 from maintainer.core.view import Layers
 from maintainer.edges.inorder import in_order
 from maintainer.format import files
@@ -56,6 +57,7 @@ def admit(run: Run, plan: RevertPlan, opened: Opened, uncommitted: Mapping[str, 
     small = _open_small(run, new, opened, made)
     made.snapshots |= small.snapshots
     admit_keys(run, [key for key in new if kind_of(key) is FileType.KEY], opened, made)
+    settle_damage(run, dict.fromkeys(plan.damaged, NOTHING_TRUE), opened, made)
     _admit_indexes(run, small, new, opened, made)
     _admit_config(run, opened, made)
     run.cache = cache_for(run, made.changes)
@@ -169,20 +171,17 @@ def _admit_config(run: Run, opened: Opened, made: Admission) -> None:
     made.changes["config"] = replace(before, version=wanted, size=version.size, since=run.now, reason=f"accepted {wanted}", digest=digest)
 
 
-def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Opened, made: Admission) -> dict[str, bytes]:
-    """Prove new packs by their own headers, and those that no index of ours has named so far; return what they hold."""
+def _admit_packs(run: Run, new: list[str], named: AbstractSet[str], opened: Opened, made: Admission) -> Proof:
+    """Prove new packs by their own headers, and those that no index of ours has named so far; admit those that are new and sound."""
     packs = {key: run.standing[key].version for key in new if kind_of(key) is FileType.PACK}
     admitted = run.admitted(FileType.PACK)
     unindexed = {key: admitted[key] for key in named if key in admitted}
     wanted = {**packs, **unindexed}
     proof = prove_packs(run, wanted, opened)
     run.read.update((key, version.version_id) for key, version in wanted.items() if short(key) in proof.contents)
-    for key in packs:
-        if key in proof.unsound:
-            made.condemn(Kind.GARBAGE, key, proof.unsound[key])
-        else:
-            made.admit(key, trees=has_trees(proof.contents[short(key)]))
-    return proof.contents
+    for key in packs.keys() - proof.unsound.keys():
+        made.admit(key, trees=has_trees(proof.contents[short(key)]))
+    return Proof(proof.contents, {key: why for key, why in proof.unsound.items() if key in packs})
 
 
 def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made: Admission) -> None:
@@ -192,7 +191,8 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     named = small.claims.named | ({short(key) for key in before} if small.strange else set())
     known = _known_contents(run, {pack for pack in named if RepositoryFile(FileType.PACK, pack).key() in before}, opened)
     proved = _admit_packs(run, new, {RepositoryFile(FileType.PACK, pack).key() for pack in named - known.keys()}, opened, made)
-    truth = {**known, **proved}
+    settle_damage(run, proved.unsound, opened, made)
+    truth = {**known, **proved.contents}
     verdict = judge_indexes(small.claims, small.strange, truth, _condemned(run, made, named), known)
     for key in verdict.trusted:
         made.admit(key)
@@ -200,7 +200,7 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
         _keep_longer(run, small.claims.get(key) or (small.strange.get(key, ("", None))[1] or ()), made)
     for key, doubt in verdict.doubted.items():
         kind, why = _name_of(made, key, replace(doubt, is_too_large=key in small.too_large), small, opened)
-        if kind is Kind.UNREADABLE_INDEX:  # of packs that were there before us: it stays, and hosts go on by it
+        if kind in (Kind.UNREADABLE_INDEX, Kind.INDEX_OF_DAMAGED):  # of packs that were there before us: it stays, and hosts go on by it
             run.findings.append(Finding(kind, key, why, run.standing[key].version.version_id))
         elif kind is Kind.FOREIGN_INDEX:
             made.evict(key, FOREIGN)
@@ -223,10 +223,12 @@ def _name_of(made: Admission, key: str, doubt: Doubt, small: _Small, opened: Ope
     versions = {of: packs[of] for of in (RepositoryFile(FileType.PACK, pack).key() for pack in chosen) if of in packs}
     is_part = len(versions) == len(chosen) and _says_a_part(run, key, frozenset(chosen), versions, opened)
     # Later ones are no excuse: whoever puts a pack that nobody can read may claim of it what they like.
-    unreadable = sum(_is_unreadable(run, pack) for pack in doubt.absent) if _was_there(run, run.histories[key]) else 0
+    is_older = run.fold.is_first_contact or was_there(run, run.histories[key])
+    damaged = doubt.absent & made.damaged
+    unreadable = sum(_is_unreadable(run, pack) for pack in doubt.absent - damaged) if is_older else 0
     is_legible = key not in small.strange or small.strange[key][1] is not None
-    first = run.fold.is_first_contact
-    return name_of(doubt, is_part=is_part, unreadable=unreadable, is_legible=is_legible, is_first_contact=first)
+    doubt = replace(doubt, damaged=damaged)
+    return name_of(doubt, is_part=is_part, unreadable=unreadable, is_legible=is_legible, is_older=is_older)
 
 
 def _says_a_part(run: Run, key: str, packs: AbstractSet[str], versions: Mapping[str, ObjectVersion], opened: Opened) -> bool:
@@ -252,14 +254,9 @@ def _says_a_part(run: Run, key: str, packs: AbstractSet[str], versions: Mapping[
 
 def _is_unreadable(run: Run, pack: str) -> bool:
     history = run.histories.get(RepositoryFile(FileType.PACK, pack).key())
-    if history is None or history.current.is_marker or not _was_there(run, history):
+    if history is None or history.current.is_marker or not was_there(run, history):
         return False
     return run.looks(history.current).digest is None
-
-
-def _was_there(run: Run, history: KeyHistory) -> bool:
-    """Tell whether a file was there before first contact, by the store's own date."""
-    return run.fold.met is None or next(history.oldest_first()).last_modified <= run.fold.met
 
 
 def _tell_of_foreign(run: Run, made: Admission) -> None:

@@ -30,6 +30,7 @@ class Admission:
     """What admission came to. `changes` goes into the ledger; `taken_back` remembers the doom that was lifted, by key.
 
     `uncommitted` is what runs of ours put that never committed: it stays out of every view. `snapshots` are the new ones that open.
+    `damaged` are the ids of packs that stay as they were before first contact, outside every view.
     """
 
     run: Run
@@ -37,6 +38,7 @@ class Admission:
     changes: Records = field(default_factory=RecordShelf)
     taken_back: dict[str, Record] = field(default_factory=dict)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
 
     def versions(self, *kinds: FileType) -> Admitted:
         """Return what it admitted of these kinds."""

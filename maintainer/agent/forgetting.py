@@ -42,7 +42,9 @@ def judge(run: Run, opened: Opened, shown: Shown, *, remember: bool) -> Judged:
     with run.serve(View(shown), Permissions()) as server:
         listed = restic.parse_snapshots(run.demand(server, opened, restic.snapshots_argv()))
     candidates = _candidates(run, listed)
-    if not run.fold.accepted and (run.has_earlier_ledger or not run.job.expect):
+    # Who accepted a repository in which nothing was whole yet has confirmed no host.
+    is_confirmed = run.job.expect or (run.fold.accepted and run.fold.expected)
+    if run.has_earlier_ledger or not is_confirmed:
         if not run.job.expect:
             odd = retention.odd_days(candidates, run.job.limits)
             _ask_to_confirm(run, retention.groups(candidates), odd, [one for one in candidates if one.suspect.startswith(CAME_LATE)])

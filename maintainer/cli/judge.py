@@ -139,6 +139,8 @@ def _accepting(known: Fold, name: str) -> list[str]:
         raise ArgumentError((Problem(name, "no run yet", "a first report to accept", "maintainer run --once"),))
     told = [f"confirms {host} with {', '.join(paths)}" for host, paths in known.observed]
     adopted = sum(record.reason == ADOPTED for record in known.records.values())
+    if any(r.finding.kind is Kind.DAMAGED_PACK and r.standing is not Standing.GONE for r in known.findings.values()):
+        told.append("lets what is sound in damaged packs be written anew, and the rest of them go")
     return [
         *told,
         *([f"lets {counted(adopted, 'file')} go that {'was' if adopted == 1 else 'were'} hidden before first contact"] if adopted else []),

@@ -53,34 +53,39 @@ class Doubt:
     """What speaks against an index.
 
     Of the packs that it names `wrong` are sound and hold something else than it says, and `absent` are not there or not sound; `packs` is
-    how many it names in all. `strange` is why another reader might take it otherwise than ours.
+    how many it names in all; `damaged` are those of the absent that are there since before first contact, and hold something sound.
+    `strange` is why another reader might take it otherwise than ours.
     """
 
     wrong: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     strange: str = ""
     packs: int = 0
+    damaged: frozenset[str] = frozenset()
     is_too_large: bool = False
 
 
-def name_of(doubt: Doubt, *, is_part: bool, unreadable: int, is_legible: bool, is_first_contact: bool) -> tuple[Kind, str]:
+def name_of(doubt: Doubt, *, is_part: bool, unreadable: int, is_legible: bool, is_older: bool) -> tuple[Kind, str]:
     """Return what an index is that is not believed, and why. Only a lie accuses anybody.
 
     `is_part`: what it says of the packs that hold something else is true, and not all. `unreadable`: how many absent packs are there since
     before first contact, as the index is, and can not be read. `is_legible`: a reader that minds no form can tell what a strange one says.
-    What is missing at first contact may have been lost at any time before; later a pack is there before any index names it.
+    What an index of before first contact (`is_older`) names may have been lost at any time before; later a pack is there before any
+    index names it.
     """
     if doubt.is_too_large:
         return Kind.TOO_LARGE, doubt.strange
     if doubt.wrong and not is_part:
         return Kind.POISONED_INDEX, f"of the {doubt.packs} packs that it names {len(doubt.wrong)} hold something else"
-    missing = len(doubt.absent) - unreadable
-    if missing and not is_first_contact:
+    missing = len(doubt.absent) - unreadable - len(doubt.damaged)
+    if missing and not is_older:
         return Kind.POISONED_INDEX, f"of the {doubt.packs} packs that it names {missing} are not there or not sound"
     if doubt.strange and not is_legible:
         return Kind.POISONED_INDEX, doubt.strange
     if unreadable:
         return Kind.UNREADABLE_INDEX, f"of the {doubt.packs} packs that it names {unreadable} can not be read"
+    if doubt.damaged:
+        return Kind.INDEX_OF_DAMAGED, f"of the {doubt.packs} packs that it names {len(doubt.damaged)} are damaged"
     if missing:
         return Kind.DAMAGED_INDEX, f"of the {doubt.packs} packs that it names {missing} are missing or damaged"
     if doubt.strange:

@@ -44,6 +44,8 @@ class Kind(Enum):
     PARTIAL_INDEX = "partial-index"
     FOREIGN_INDEX = "foreign-index"
     DAMAGED_INDEX = "index-of-missing-packs"
+    DAMAGED_PACK = "damaged-pack"
+    INDEX_OF_DAMAGED = "index-of-damaged-packs"
     TOO_LARGE = "too-large-to-judge"
     UNREADABLE_INDEX = "index-of-unreadable-packs"
 
@@ -84,6 +86,10 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     "Nothing to do",
     Kind.DAMAGED_INDEX: "the packs were lost before first contact: an index of ours names the others, so that the next backup uploads what "
     "it still has",
+    Kind.DAMAGED_PACK: "damaged before first contact, and left as it is: restic restores what is sound in it. After `maintainer accept "
+    "REPOSITORY` that is written anew, and the next backup uploads the rest again if the host still has it",
+    Kind.INDEX_OF_DAMAGED: "left as it is until `maintainer accept REPOSITORY`: it says what is sound in damaged packs. An index of ours "
+    "names its other packs",
     Kind.TOO_LARGE: "evicted, and indexes of ours name what its packs hold: it says more than is read of one index. No backup of yours "
     "wrote it, unless it has over five million files in one index",
     Kind.UNREADABLE_INDEX: "left as it is, and an index of ours names the other packs: give the maintenance identity the right to read "

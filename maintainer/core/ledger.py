@@ -67,6 +67,10 @@ class Fold:
         """Return the keys that a person took back since the last entry: their markers are no attack."""
         return frozenset(key for one in self.pending if one.action == "undelete" for key in one.subjects)
 
+    def was_there(self, seen: datetime) -> bool:
+        """Tell whether a file that the store first saw then was there before the first run."""
+        return self.met is None or seen <= self.met
+
     def having(self, state: State) -> dict[str, Record]:
         """Return the records in one state, by key."""
         return dict(self.records.select(state=state))

@@ -77,6 +77,8 @@ class RevertPlan:
     standing: MutableMapping[str, Truth] = field(default_factory=dict)
     new: tuple[str, ...] = ()
     hidden: Mapping[str, Truth] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
+    """Packs of which no version is true, and that were there before first contact: some of what they hold may be sound."""
     stored: int = 0
     """Bytes of the versions on top, before anything is done."""
     kept: int = 0
@@ -155,8 +157,7 @@ def what_holds(fold: Fold, terms: Terms) -> Held:
 
 def was_damaged(fold: Fold) -> list[str]:
     """Return the snapshots that were there before us and are not whole: no run of ours saw what they lack go."""
-    met = fold.met
-    return [key for key, record in fold.records.select(state=State.INCOMPLETE) if met is None or record.first_seen <= met]
+    return [key for key, record in fold.records.select(state=State.INCOMPLETE) if fold.was_there(record.first_seen)]
 
 
 NOTHING_TRUE = "no version hashes to its name"
@@ -210,6 +211,7 @@ def plan_revert(histories: Mapping[str, KeyHistory], fold: Fold, examine: Examin
         standing=planner.standing,
         new=tuple(planner.new),
         hidden=planner.hidden,
+        damaged=tuple(planner.damaged),
         stored=stored,
         kept=kept,
     )
@@ -241,6 +243,7 @@ class _Planner:
         self.standing = into.standing
         self.new: list[str] = []
         self.hidden: dict[str, Truth] = {}
+        self.damaged: list[str] = []
 
     def decide(self, history: KeyHistory) -> None:
         file = history.file
@@ -303,6 +306,8 @@ class _Planner:
             self._find(Kind.UNDECIDED, history)
         elif search.unreadable and not current.is_marker:
             self._find(Kind.UNREADABLE, history, search.unreadable)
+        elif not current.is_marker and file.type is FileType.PACK and self._was_there(history):
+            self.damaged.append(history.key)
         elif not current.is_marker:
             why = (
                 NOTHING_TRUE
@@ -311,6 +316,10 @@ class _Planner:
             )
             self.evict[history.key] = why
             self._find(Kind.GARBAGE, history, why)
+
+    def _was_there(self, history: KeyHistory) -> bool:
+        """Tell whether a file was there before first contact, by the store's own date."""
+        return self._fold.was_there(next(history.oldest_first()).last_modified)
 
     def _stands(self, history: KeyHistory, record: Record | None, look: Look, expected: str) -> None:
         """Take the current version, which is true: as it is where it is plain, else by way of a copy."""

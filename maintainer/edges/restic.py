@@ -114,6 +114,11 @@ def repair_index_argv() -> tuple[str, ...]:
     return ("repair", "index")
 
 
+def repair_packs_argv(pack: str) -> tuple[str, ...]:
+    """Write what is sound in a damaged pack anew, and forget the pack. A copy of it stays in the folder in which restic runs."""
+    return ("repair", "packs", pack)
+
+
 def add_key_argv(path: str) -> tuple[str, ...]:
     """Add a key that opens with the password in the file at `path`."""
     return ("key", "add", "--user", "maintainer", "--new-password-file", path)
@@ -137,11 +142,13 @@ class Restic:
         time: timedelta | None = None,
         cache: Path | None = None,
         store: Mapping[str, str] = MappingProxyType({}),
+        folder: Path | None = None,
     ) -> Outcome:
         """Run one command to its end, or to its time limit (`time`, where that is less): then it is stopped, and the outcome says so.
 
         With `cache` restic keeps packs of trees, indexes and snapshots there, under their names, which are hashes. `check` makes another
-        in it for itself, so that what it reads it has from the repository. `store` is what a store of its own wants in the environment.
+        in it for itself, so that what it reads it has from the repository. `store` is what a store of its own wants in the environment,
+        and `folder` where restic runs.
         """
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
         environment |= {"RESTIC_PASSWORD": password, "GOMEMLIMIT": str(self._limits.memory * 9 // 10), "RESTIC_PROGRESS_FPS": "1", **store}
@@ -155,7 +162,14 @@ class Restic:
         output: list[str] = []
         errors: list[str] = []
         with subprocess.Popen(  # noqa: S603 - argv is ours, ids are hex
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            cwd=folder,
         ) as process:
             late = threading.Event()
 

@@ -157,6 +157,7 @@ def test_a_pack_that_was_lost_before_first_contact_accuses_nobody(repository: Re
 def test_attack_twin_an_index_of_packs_that_never_were_is_a_lie_later(repository: Repository) -> None:
     maintained = maintain(repository)
     assert maintained.run().code == 0
+    time.sleep(1.1)  # the store dates to the second
     packs = [{"id": "ab" * 32, "blobs": [{"id": "cd" * 32, "type": "data", "offset": 0, "length": 100}]}]
     made = forge.forged(FileType.INDEX, forge.seal(repository.master_key(), forge.compact({"packs": packs})))
     repository.put(made.key, made.body)

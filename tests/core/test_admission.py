@@ -58,22 +58,22 @@ WRONG, ABSENT, STRANGE = (Doubt(frozenset({"p"}), packs=2), Doubt(absent=frozens
     ("doubt", "facts", "kind"),
     [
         (WRONG, {}, Kind.POISONED_INDEX),
-        (WRONG, {"is_first_contact": True}, Kind.POISONED_INDEX),
+        (WRONG, {"is_older": True}, Kind.POISONED_INDEX),
         (WRONG, {"is_part": True}, Kind.PARTIAL_INDEX),
         (ABSENT, {}, Kind.POISONED_INDEX),
-        (ABSENT, {"is_first_contact": True}, Kind.DAMAGED_INDEX),
+        (ABSENT, {"is_older": True}, Kind.DAMAGED_INDEX),
         (ABSENT, {"unreadable": 1}, Kind.POISONED_INDEX),
         (ABSENT, {"unreadable": 2}, Kind.UNREADABLE_INDEX),
-        (ABSENT, {"unreadable": 1, "is_first_contact": True}, Kind.UNREADABLE_INDEX),
+        (ABSENT, {"unreadable": 1, "is_older": True}, Kind.UNREADABLE_INDEX),
         (STRANGE, {}, Kind.FOREIGN_INDEX),
         (STRANGE, {"is_legible": False}, Kind.POISONED_INDEX),
         (replace(STRANGE, wrong=frozenset({"p"})), {}, Kind.POISONED_INDEX),
         (replace(STRANGE, wrong=frozenset({"p"})), {"is_part": True}, Kind.FOREIGN_INDEX),
-        (replace(STRANGE, absent=frozenset({"x"})), {"is_first_contact": True}, Kind.DAMAGED_INDEX),
+        (replace(STRANGE, absent=frozenset({"x"})), {"is_older": True}, Kind.DAMAGED_INDEX),
     ],
 )
 def test_only_a_lie_accuses_anybody(doubt: Doubt, facts: dict[str, object], kind: Kind) -> None:
-    known = {"is_part": False, "unreadable": 0, "is_legible": True, "is_first_contact": False, **facts}
+    known = {"is_part": False, "unreadable": 0, "is_legible": True, "is_older": False, **facts}
     assert name_of(doubt, **known)[0] is kind  # type: ignore[arg-type]
 
 

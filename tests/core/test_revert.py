@@ -22,7 +22,7 @@ from tests.support.fakestore import WHEN, FakeStore
 GOOD = b"what restic wrote"
 ID = hashlib.sha256(GOOD).hexdigest()
 PACK, SNAPSHOT, INDEX, LOCK, KEY = f"data/{ID[:2]}/{ID}", f"snapshots/{ID}", f"index/{ID}", f"locks/{ID}", f"keys/{ID}"
-AFTER = Fold(last_commit="2025-12-01T00:00:00.000000Z")
+AFTER = Fold(last_commit="2025-12-01T00:00:00.000000Z", met=WHEN - timedelta(days=90))
 TERMS = Terms(now=WHEN + timedelta(days=1))
 
 
@@ -64,7 +64,7 @@ def did(store: FakeStore, fold: Fold = AFTER, terms: Terms = TERMS) -> str:
     found: list[Finding] = []
     plan = plan_of(store, fold, terms, found.append)
     words = [*("heal" for _ in plan.heal), *("mark" for _ in plan.mark), *("evict" for _ in plan.evict)]
-    words += [finding.kind.value for finding in found] + ["hidden"] * len(plan.hidden)
+    words += [finding.kind.value for finding in found] + ["hidden"] * len(plan.hidden) + ["damaged"] * len(plan.damaged)
     return " ".join(words)
 
 
@@ -110,6 +110,15 @@ def test_a_key_that_the_ledger_does_not_know(key: str, shape: str, expected: str
     assert did(store) == expected
     too_large = {version.version_id for version in store.versions[key] if version.size > len(GOOD)}
     assert not too_large & set(store.looked), "a host may put terabytes under one name"
+
+
+@pytest.mark.parametrize("shape", ["BB", "L", "LBL"])
+def test_a_pack_of_which_nothing_is_true_may_be_damage_if_it_was_there_before_us(shape: str) -> None:
+    store = bucket(PACK, shape)
+    first = min(version.last_modified for version in store.versions[PACK])
+    assert did(store, replace(AFTER, met=first)) == "damaged"
+    assert did(store, replace(AFTER, met=first - timedelta(seconds=1))) == "evict garbage"
+    assert did(bucket(SNAPSHOT, shape), replace(AFTER, met=WHEN)) == "evict garbage"
 
 
 @pytest.mark.parametrize(
