@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from maintainer.agent import forgetting, unlock
+from maintainer.agent.forgetting import Judged
 from maintainer.agent.revert import make_plan
 from maintainer.agent.run import Run
 from maintainer.core import retention
@@ -71,6 +72,13 @@ def _judge(run: Run, password: Callable[[], str]) -> None:
     for candidate in judged.candidates:
         if candidate.id in judged.forget:
             run.recorder.record("forget.planned", snapshot=candidate.id, time=to_text(candidate.time), host=candidate.host)
+
+
+def judged(run: Run, password: Callable[[], str]) -> Judged:
+    """Return how snapshots stand now, as a run would judge them; what is new since the last run is not among them."""
+    look(run, password)
+    opened = unlock.open_pinned(run, password())
+    return forgetting.judge(run, opened, run.shown(opened), remember=False)
 
 
 def verified(run: Run, password: Callable[[], str]) -> Shown:

@@ -7,10 +7,14 @@ import getpass
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from maintainer.cli import common
+from maintainer.cli import common, suspects
+from maintainer.cli.beholder import beholder
 from maintainer.cli.commands import declare
 from maintainer.cli.output import say
+from maintainer.cli.suspects import CLASSES, is_class_or_span
 from maintainer.core.amounts import counted, size
 from maintainer.core.entries import CONFIG_AT, READING_AT, accept_subjects
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
@@ -22,6 +26,9 @@ from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import FileType, is_meant
 from maintainer.core.revert import NOTHING_TRUE
 from maintainer.core.shortids import digits, several, shortened
+from maintainer.edges import secrets
+from maintainer.settings.load import Settings
+from maintainer.settings.models import RepositorySection
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +39,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "*",
             "`config`, a new key's id, or `reading:CODE`; without: hosts and paths, and that what was hidden may go",
         ),
-        "endorse": ("ID", "+", "a snapshot's id, or the beginning of it"),
+        "endorse": (
+            "WHICH",
+            "+",
+            f"an id, or its beginning; or what speaks against them: {', '.join(CLASSES)}; or days, such as 2026-03-01..2026-03-05",
+        ),
         "reject": ("ID", "+", "a snapshot's id, or the beginning of it"),
         "undelete": ("ID", "+", "a file's id, or the beginning of it, as screens show it"),
         "ack": ("FINDING", "+", "KIND, or KIND:SUBJECT as screens show it"),
@@ -42,10 +53,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument("repository", metavar="REPOSITORY", help="a repository's name in the configuration")
         # Without a default argparse takes `*` for required, and says so where the repository is what is missing.
         parser.add_argument("subjects", metavar=subject, nargs=count, help=text, default=[])
-        if action == "reject":
-            parser.add_argument("--confirm", metavar="CODE", default="", help="the code that was shown with what would go")
+        if action in ("endorse", "reject"):
+            parser.add_argument("--confirm", metavar="CODE", default="", help="the code that was shown with the snapshots")
         common.add_config(parser)
         parser.set_defaults(run=run, action=action)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a judgement is about, how a person is told it, and, where they must see it first, what becomes of it."""
+
+    subjects: tuple[str, ...]
+    told: list[str]
+    shown_first: str = ""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,39 +74,67 @@ def run(arguments: argparse.Namespace) -> int:
     repository = common.only(chosen, arguments.repository)
     state = common.state(chosen, repository)
     known = state.ledger().fold
-    subjects: tuple[str, ...] = ()
-    match arguments.action:
-        case "accept" if any(one.startswith(READING_AT) for one in arguments.subjects):
-            subjects = _reading(known, arguments.subjects, repository.name)
-            told = ["chooses which repository lies there: what belongs to another goes behind delete markers, and stays in its versions"]
-        case "accept" if arguments.subjects:
-            subjects = _changes(known, arguments.subjects, repository.name)
-            told = [f"accepts {subject}" for subject in subjects]
-        case "accept":
-            subjects, told = accept_subjects(known.observed), _accepting(known, repository.name)
-        case "endorse":
-            subjects = _snapshots(known, arguments.subjects, repository.name, (State.ADMITTED,))
-            told = [f"endorses {line}" for line in _described(known, subjects)]
-        case "reject":
-            subjects = _snapshots(known, arguments.subjects, repository.name, (State.ADMITTED, State.INCOMPLETE))
-            told = [f"rejects {line}" for line in _described(known, subjects)]
-            if (code := _code(known, subjects)) != arguments.confirm:
-                return _show_first(arguments, told, code)
-        case "undelete":
-            subjects = _records(known, arguments.subjects, repository.name)
-            told = [f"takes back {counted(len(subjects), 'file')} of {repository.name}"]
-        case _:
-            subjects = _findings(known, arguments.subjects, repository.name)
-            told = [f"acknowledges {subject}" for subject in subjects]
-    at = to_text(common.clock(chosen).now())
-    made = state.append_judgement(arguments.action, subjects, who=getpass.getuser(), at=at)
-    if arguments.json:
-        say(json.dumps({"judgement": made.number, "action": made.action, "subjects": list(made.subjects), "told": told}))
+    if arguments.action == "endorse" and any(map(is_class_or_span, arguments.subjects)):
+        made = _endorsing(_suspects(chosen, repository, arguments.subjects))
     else:
-        for one in told:
+        made = _DECISIONS[arguments.action](known, arguments.subjects, repository.name)
+    if made.shown_first and (code := _code(known, made.subjects)) != arguments.confirm:
+        return _show_first(arguments, made, code)
+    at = to_text(common.clock(chosen).now())
+    judgement = state.append_judgement(arguments.action, made.subjects, who=getpass.getuser(), at=at)
+    if arguments.json:
+        said = {"judgement": judgement.number, "action": judgement.action, "subjects": list(judgement.subjects), "told": made.told}
+        say(json.dumps(said))
+    else:
+        for one in made.told:
             say(escape(one))
         say("the next run heeds it")
     return ExitCode.COMMITTED
+
+
+def _accept(known: Fold, words: list[str], name: str) -> Decision:
+    if any(word.startswith(READING_AT) for word in words):
+        told = "chooses which repository lies there: what belongs to another goes behind delete markers, and stays in its versions"
+        return Decision(_reading(known, words, name), [told])
+    if words:
+        subjects = _changes(known, words, name)
+        return Decision(subjects, [f"accepts {subject}" for subject in subjects])
+    return Decision(accept_subjects(known.observed), _accepting(known, name))
+
+
+def _endorse(known: Fold, ids: list[str], name: str) -> Decision:
+    subjects = _snapshots(known, ids, name, (State.ADMITTED,))
+    return Decision(subjects, [f"endorses {line}" for line in _described(known, subjects)])
+
+
+def _endorsing(described: Mapping[str, str]) -> Decision:
+    subjects = tuple(sorted(described))
+    return Decision(subjects, [f"endorses {described[key]}" for key in subjects], "nothing was done. They count from the next run on")
+
+
+def _reject(known: Fold, ids: list[str], name: str) -> Decision:
+    subjects = _snapshots(known, ids, name, (State.ADMITTED, State.INCOMPLETE))
+    what = "nothing was done. They go with the next run, and what only they need a week later"
+    return Decision(subjects, [f"rejects {line}" for line in _described(known, subjects)], what)
+
+
+def _undelete(known: Fold, ids: list[str], name: str) -> Decision:
+    subjects = _records(known, ids, name)
+    return Decision(subjects, [f"takes back {counted(len(subjects), 'file')} of {name}"])
+
+
+def _acknowledge(known: Fold, names: list[str], name: str) -> Decision:
+    subjects = _findings(known, names, name)
+    return Decision(subjects, [f"acknowledges {subject}" for subject in subjects])
+
+
+_DECISIONS: Mapping[str, Callable[[Fold, list[str], str], Decision]] = {
+    "accept": _accept,
+    "endorse": _endorse,
+    "reject": _reject,
+    "undelete": _undelete,
+    "ack": _acknowledge,
+}
 
 
 def _snapshots(known: Fold, ids: list[str], name: str, states: tuple[State, ...]) -> tuple[str, ...]:
@@ -121,16 +169,35 @@ def _code(known: Fold, subjects: tuple[str, ...]) -> str:
     return hashlib.sha256(repr((known.head, known.judgements, subjects)).encode()).hexdigest()[:6]
 
 
-def _show_first(arguments: argparse.Namespace, told: list[str], code: str) -> int:
+def _suspects(chosen: Settings, repository: RepositorySection, words: list[str]) -> dict[str, str]:
+    """Return the suspects that are meant by a class or a span, and how each is; ArgumentError where there are none, or ids are mixed in."""
+    name = repository.name
+    if not all(map(is_class_or_span, words)):
+        found = next(one for one in words if not is_class_or_span(one))
+        raise ArgumentError(
+            (Problem(f"{name}: {found}", "an id beside a class or a span", "one or the other", "endorse them one after the other"),)
+        )
+    seen = beholder("endorse", chosen, repository)
+    try:
+        meant = suspects.chosen(seen, lambda: secrets.read(repository.password, chosen.access()), words)
+    finally:
+        seen.close()
+    if not meant:
+        do = f"maintainer plan --repository {name} lists them"
+        raise ArgumentError((Problem(f"{name}: {' '.join(words)}", "no suspect snapshot", "one that is", do),))
+    return meant
+
+
+def _show_first(arguments: argparse.Namespace, made: Decision, code: str) -> int:
     if arguments.confirm:
         found = f"the code {arguments.confirm}"
         raise ArgumentError((Problem("--confirm", found, "the code for these snapshots, as they stand now", "run it again without"),))
     if arguments.json:
-        say(json.dumps({"would": told, "confirm": code}))
+        say(json.dumps({"would": made.told, "confirm": code}))
     else:
-        for one in told:
+        for one in made.told:
             say(escape(one))
-        say(f"nothing was done. They go with the next run, and what only they need a week later: add --confirm {code} to do it")
+        say(f"{made.shown_first}: add --confirm {code} to do it")
     return ExitCode.COMMITTED
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import groupby
+from operator import attrgetter
 
 from maintainer.core import abridging
+from maintainer.core.suspicion import suspicion
 
 
 class Kind(Enum):
@@ -112,6 +114,24 @@ class Finding:
         """Return what names this finding within its repository from run to run."""
         return f"{self.kind.value}:{self.subject}"
 
+    @property
+    def group(self) -> str:
+        """Return what it is told together with, beside its kind: the class of what speaks against a snapshot. Empty for other kinds."""
+        if self.kind is not Kind.SUSPECT or self.subject == MANY:
+            return ""
+        return self.subject.removesuffix(MANY_OF) if self.is_bundle else suspicion(self.detail).value
+
+    @property
+    def is_bundle(self) -> bool:
+        """Tell whether it stands for many."""
+        return self.subject == MANY or self.subject.endswith(MANY_OF)
+
+
+MANY = "many objects"
+"""A bundle's subject."""
+MANY_OF = ": many snapshots"
+"""How the subject of a bundle of one group ends."""
+
 
 class Standing(Enum):
     """Where a finding stands."""
@@ -138,9 +158,7 @@ class Reported:
 LONGEST_SUBJECT, LONGEST_DETAIL = 2_000, 4_000
 """Characters: a key of S3 has 1,024 bytes at most."""
 LIMIT_OF_A_KIND = 100
-"""Beyond this many of a kind, one finding stands for all of them: a bundle."""
-MANY = "many objects"
-"""A bundle's subject."""
+"""Beyond this many of a kind and group, one finding stands for all of them: a bundle."""
 _FINGERPRINT = 8
 """Bytes. What is found has an identity and a version id that its author does not choose: nobody finds another of the same fingerprint."""
 
@@ -154,7 +172,7 @@ class Found:
     def __init__(self, known: Mapping[str, Reported] | None = None, found: Iterable[Finding] = ()) -> None:
         """`known` is what the run before reported."""
         self._known = known or {}
-        self._kinds: dict[Kind, _Several] = {}
+        self._kinds: dict[tuple[Kind, str], _Several] = {}
         for finding in found:
             self.append(finding)
 
@@ -162,9 +180,11 @@ class Found:
         """Take one more, its texts cut to what an entry and a screen can hold."""
         kind, detail = finding.kind, abridging.text(finding.detail, LONGEST_DETAIL)
         finding = replace(finding, subject=abridging.text(finding.subject, LONGEST_SUBJECT), detail=detail)
-        if kind not in self._kinds:
-            self._kinds[kind] = _Several(kind, [one for one in self._known.values() if one.finding.kind is kind])
-        self._kinds[kind].take(finding)
+        several = self._kinds.get((kind, finding.group))
+        if several is None:
+            known = [one for one in self._known.values() if one.finding.kind is kind]
+            several = self._kinds[kind, finding.group] = _Several(kind, finding.group, known)
+        several.take(finding)
 
     def settled(self, acknowledged: frozenset[str], *, now: str) -> dict[str, Reported]:
         """Say where every finding stands after this run: by identity, the gone ones last seen in this run only.
@@ -190,19 +210,23 @@ class Found:
 class _Several:
     """What was found of one kind: one by one, or a bundle. `known_again` are the identities that were reported before one by one."""
 
-    def __init__(self, kind: Kind, known: Sequence[Reported]) -> None:
+    def __init__(self, kind: Kind, group: str, known: Sequence[Reported]) -> None:
+        """`known` are those of the kind: of one that was told before, and of another group or of none then, it is no news either."""
         self._kind = kind
+        self._subject = f"{group}{MANY_OF}" if group else MANY
         live = [one for one in known if one.standing is not Standing.GONE]
-        bundle = next((one for one in live if one.finding.subject == MANY), None)
-        self._members = bundle.members if bundle else b""
-        singles = [one.finding for one in live if one.finding.subject != MANY]
+        bundles = [one for one in live if one.finding.is_bundle]
+        bundle = next((one for one in bundles if one.finding.subject == self._subject), None)
+        self._members = _merged(one.members for one in bundles)
+        singles = [one.finding for one in live if not one.finding.is_bundle]
         self._known = {finding.identity for finding in singles}
         self._known_prints = {_fingerprint(finding) for finding in singles}
         self.known_again: set[str] = set()
         self._whole: dict[str, Finding] = {}
         self._is_bundle = bundle is not None
         self._prints = array("Q")
-        self._example = self._news = ""
+        self._example: Finding | None = None
+        self._news: Finding | None = None
 
     def take(self, finding: Finding) -> None:
         if self._is_bundle:
@@ -218,11 +242,11 @@ class _Several:
     def _count(self, finding: Finding) -> None:
         print_ = _fingerprint(finding)
         self._prints.append(print_)
-        self._example = min(self._example or finding.subject, finding.subject)
+        self._example = min(self._example or finding, finding, key=attrgetter("subject"))
         if finding.identity in self._known:
             self.known_again.add(finding.identity)
         if self._is_news(print_):
-            self._news = min(self._news or finding.subject, finding.subject)
+            self._news = min(self._news or finding, finding, key=attrgetter("subject"))
 
     def _is_news(self, print_: int) -> bool:
         if print_ in self._known_prints:
@@ -245,7 +269,19 @@ class _Several:
         members = array("Q", prints)
         if sys.byteorder == "little":
             members.byteswap()
-        yield Finding(self._kind, MANY, f"{count}, for example {self._news or self._example}"), members.tobytes(), bool(news)
+        example = self._news or self._example
+        why = f": {example.detail}" if example is not None and example.group else ""
+        told = f"{count}, for example {example.subject if example else ''}{why}"
+        yield Finding(self._kind, self._subject, told), members.tobytes(), bool(news)
+
+
+def _merged(members: Iterable[bytes]) -> bytes:
+    """Return the fingerprints of several bundles as those of one, in order."""
+    several = [one for one in members if one]
+    if len(several) < 2:  # noqa: PLR2004 - one is in order already
+        return b"".join(several)
+    whole = b"".join(several)
+    return b"".join(sorted({whole[at : at + _FINGERPRINT] for at in range(0, len(whole), _FINGERPRINT)}))
 
 
 def abridged(findings: Iterable[Reported], before: Mapping[str, Reported]) -> tuple[Reported, ...]:
@@ -256,7 +292,7 @@ def abridged(findings: Iterable[Reported], before: Mapping[str, Reported]) -> tu
 def unabridged(findings: Iterable[Reported], before: Mapping[str, Reported]) -> dict[str, Reported]:
     """Return findings by identity, with the members that were left out."""
     return {
-        one.finding.identity: replace(one, members=one.members or _members(before, one)) if one.finding.subject == MANY else one
+        one.finding.identity: replace(one, members=one.members or _members(before, one)) if one.finding.is_bundle else one
         for one in findings
     }
 

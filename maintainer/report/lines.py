@@ -10,7 +10,9 @@ from typing import Any
 from maintainer.core.amounts import counted, size
 from maintainer.core.errors import OUTCOMES, ExitCode
 from maintainer.core.events import Event, escape_lines
+from maintainer.core.findings import Kind
 from maintainer.core.shortids import LEAST, WHOLE, shortened
+from maintainer.core.suspicion import suspicion
 
 MARKS = {"debug": " ", "info": " ", "warning": "!", "error": "✗"}
 
@@ -204,7 +206,7 @@ class Narrator:
         yield from held.rest()
         if event.event == "finding.reported":
             if event.fields["standing"] in ("new", "open"):
-                kind = str(event.fields["standing"]), str(event.fields["kind"])
+                kind = str(event.fields["standing"]), _class(event.fields)
                 held.counts[kind] += 1
                 if held.counts[kind] <= LOOKED_AT:
                     held.findings.setdefault(kind, []).append(event)
@@ -238,6 +240,12 @@ class Narrator:
         return _line(event, f"exit {code}: {outcome}")
 
 
+def _class(fields: Fields) -> str:
+    """Return what a finding is told together with: others of its kind, and of suspects those that the same speaks against."""
+    kind = str(fields["kind"])
+    return f"{kind} ({suspicion(str(fields['detail'])).value})" if kind == Kind.SUSPECT.value else kind
+
+
 def _findings(group: list[Event], count: int) -> str:
     """Tell all findings of one kind and standing at once: so many, of which these are the first."""
     first = group[0].fields
@@ -246,12 +254,12 @@ def _findings(group: list[Event], count: int) -> str:
     if len({event.fields["detail"] for event in group}) > 1 and first["standing"] != "open":
         # Each for a reason of its own: all are told.
         each = "".join(f"{indent}{event.fields['subject']}: {event.fields['detail']}" for event in group[:SHOWN])
-        return _line(group[0], f"NEW: {count} {first['kind']}:{each}{indent * bool(more)}{more.lstrip()}{indent}→ {first['do']}")
+        return _line(group[0], f"NEW: {count} {_class(first)}:{each}{indent * bool(more)}{more.lstrip()}{indent}→ {first['do']}")
     subjects = ", ".join(str(event.fields["subject"]) for event in group[:SHOWN])
     if first["standing"] == "open":
-        return _line(group[0], f"still open: {count} {first['kind']}: {subjects}{more} (maintainer status)")
+        return _line(group[0], f"still open: {count} {_class(first)}: {subjects}{more} (maintainer status)")
     detail = f" — {first['detail']}" if first["detail"] else ""
-    return _line(group[0], f"NEW: {first['kind']}: {subjects}{more}{detail}{indent}→ {first['do']}")
+    return _line(group[0], f"NEW: {_class(first)}: {subjects}{more}{detail}{indent}→ {first['do']}")
 
 
 def _line(event: Event, text: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,32 @@ def test_a_month_in_the_life_of_a_repository(user: User) -> None:
     assert "to delete" not in user("status")
     newest = list(repository.trees)[-1]
     repository.verify(newest)
+
+
+def test_suspects_are_endorsed_by_what_speaks_against_them_or_by_their_days_after_a_look_at_each(user: User) -> None:
+    repository = user.repository
+    repository.write("file", 150_000, 1)
+    repository.backup()
+    user("run", "--once", code=3)
+    user("accept", "web")
+    user("run", "--once", code=0)
+    foreign = [repository.backup(host="laptop") for _ in range(2)]
+    assert "NEW: suspect-snapshot (not-expected): " in user("run", "--once", code=3)
+    assert "no suspect snapshot" in user("endorse", "web", "crowded", code=2)
+    assert "an id beside a class or a span" in user("endorse", "web", "not-expected", foreign[0], code=2)
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert "no suspect snapshot" in user("endorse", "web", "2001-01-01..2001-02-01", code=2)
+    assert user("endorse", "web", today) == user("endorse", "web", "not-expected")
+    shown = user("endorse", "web", "not-expected")
+    for snapshot in foreign:
+        assert re.search(
+            f"endorses snapshots/{snapshot[:8]} of {today} .* by laptop, .* KiB.*: host 'laptop' with .* is not expected", shown
+        )
+    (code,) = re.findall("--confirm ([0-9a-f]{6}) to do it", shown)
+    assert "the code for these snapshots" in user("endorse", "web", "not-expected", "--confirm", "000000", code=2)
+    assert "the next run heeds it" in user("endorse", "web", "not-expected", "--confirm", code)
+    user("run", "--once", code=0)
+    assert "no suspect snapshot" in user("endorse", "web", "not-expected", code=2)
 
 
 def test_json_is_the_event_stream_and_closes_with_the_exit_code(user: User) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from maintainer.core.entries import GENESIS, Entry, Judgement, accept_subjects, decode_entry, digest
 from maintainer.core.errors import LedgerError
-from maintainer.core.findings import MANY, Finding, Found, Kind, Reported, Standing, abridged
+from maintainer.core.findings import MANY, MANY_OF, Finding, Found, Kind, Reported, Standing, abridged
 from maintainer.core.ledger import fold
 from maintainer.core.moments import to_text
 from maintainer.core.records import ADOPTED, LEGAL, Extent, Record, State
@@ -212,6 +213,35 @@ def test_what_was_told_one_by_one_is_no_news_in_a_bundle_and_not_gone() -> None:
     assert told[1:] == [{MANY: ("new", "11 new of 101, for example k090")}, {MANY: ("open", "101, for example k000")}]
     acknowledged = nights(many(*range(101)), many(*range(101)), acknowledged=frozenset({f"hidden:{MANY}"}))
     assert acknowledged[1][MANY][0] == "acknowledged"
+
+
+def suspects(reason: str, *numbers: int) -> list[Finding]:
+    return [Finding(Kind.SUSPECT, f"snapshots/{number:03}", reason.format(number)) for number in numbers]
+
+
+def test_many_suspects_are_a_bundle_for_each_class_of_reasons_in_words() -> None:
+    crowded, shrunk = "one of {} within a day, where 8 would be usual at most", "holds {} B, where 1 GiB are usual: it has shrunk"
+    few, many_ = [*suspects(shrunk, 1)], suspects(crowded, *range(200, 350))
+    told = nights([*few, *many_], [*few, *many_], few)
+    assert told[0] == {
+        "snapshots/001": ("new", "holds 1 B, where 1 GiB are usual: it has shrunk"),
+        f"crowded{MANY_OF}": (
+            "new",
+            "150, for example snapshots/200: one of 200 within a day, where 8 would be usual at most",
+        ),
+    }
+    assert {standing for standing, _ in told[1].values()} == {"open"}
+    assert told[2][f"crowded{MANY_OF}"][0] == "gone"
+
+
+def test_a_bundle_of_all_suspects_as_an_earlier_release_wrote_it_is_no_news_in_its_classes() -> None:
+    found = [*suspects("one of {} within a day", *range(120)), *suspects("it was rewritten {}", 900)]
+    (bundle,) = Found({}, [replace(one, kind=Kind.HIDDEN) for one in found]).settled(frozenset(), now="0").values()
+    members = sorted(hashlib.sha256(f"{one.identity}\0{one.evidence}".encode()).digest()[:8] for one in found)
+    known = replace(bundle, finding=replace(bundle.finding, kind=Kind.SUSPECT), members=b"".join(members))
+    settled = Found({known.finding.identity: known}, found).settled(frozenset(), now="1")
+    standing = {one.finding.subject: one.standing for one in settled.values()}
+    assert standing == {MANY: Standing.GONE, f"crowded{MANY_OF}": Standing.OPEN, "snapshots/900": Standing.OPEN}
 
 
 def test_who_is_in_a_bundle_is_written_once() -> None:
