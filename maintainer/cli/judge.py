@@ -7,7 +7,7 @@ import getpass
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from maintainer.cli import common, suspects
@@ -15,8 +15,9 @@ from maintainer.cli.beholder import beholder
 from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.cli.suspects import CLASSES, is_class_or_span
+from maintainer.core import abridging
 from maintainer.core.amounts import counted, size
-from maintainer.core.entries import CONFIG_AT, READING_AT, accept_subjects
+from maintainer.core.entries import CONFIG_AT, READING_AT, Group, accept_subjects, group_subject
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
@@ -37,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "accept": (
             "WHAT",
             "*",
-            "`config`, a new key's id, or `reading:CODE`; without: hosts and paths, and that what was hidden may go",
+            "`config`, a new key's id, a host, or `reading:CODE`; without: the repository as the first report shows it",
         ),
         "endorse": (
             "WHICH",
@@ -77,7 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "endorse" and any(map(is_class_or_span, arguments.subjects)):
         made = _endorsing(_suspects(chosen, repository, arguments.subjects))
     else:
-        made = _DECISIONS[arguments.action](known, arguments.subjects, repository.name)
+        made = _DECISIONS[arguments.action](known, arguments.subjects, repository)
+        if not made.subjects:
+            say("\n".join(map(escape, made.told)))
+            return ExitCode.COMMITTED
     if made.shown_first and (code := _code(known, made.subjects)) != arguments.confirm:
         return _show_first(arguments, made, code)
     at = to_text(common.clock(chosen).now())
@@ -92,18 +96,36 @@ def run(arguments: argparse.Namespace) -> int:
     return ExitCode.COMMITTED
 
 
-def _accept(known: Fold, words: list[str], name: str) -> Decision:
+def _accept(known: Fold, words: list[str], repository: RepositorySection) -> Decision:
+    name = repository.name
     if any(word.startswith(READING_AT) for word in words):
         told = "chooses which repository lies there: what belongs to another goes behind delete markers, and stays in its versions"
         return Decision(_reading(known, words, name), [told])
+    unknown = _unknown_groups(known, repository)
     if words:
-        subjects = _changes(known, words, name)
-        return Decision(subjects, [f"accepts {subject}" for subject in subjects])
-    return Decision(accept_subjects(known.observed), _accepting(known, name))
+        return _changes(known, words, unknown, name)
+    if not known.head[0]:
+        raise ArgumentError((Problem(name, "no run yet", "a first report to accept", "maintainer run --once"),))
+    confirmed = () if known.expected or repository.expect else unknown
+    left = [f"{_named(one)} is not confirmed: `maintainer accept {name} {one[0]}` does it" for one in unknown if one not in confirmed]
+    if known.accepted and not confirmed:
+        return Decision((), [f"{name} is accepted already: nothing waits for it", *left])
+    return Decision(accept_subjects(confirmed), [*_accepting(known, confirmed), *left])
 
 
-def _endorse(known: Fold, ids: list[str], name: str) -> Decision:
-    subjects = _snapshots(known, ids, name, (State.ADMITTED,))
+def _unknown_groups(known: Fold, repository: RepositorySection) -> tuple[Group, ...]:
+    """Return the hosts and paths of which snapshots came, and that neither the configuration nor a person has named."""
+    expected = {abridging.group(one.host, one.paths) for one in repository.expect} | {abridging.group(*one) for one in known.expected}
+    return tuple(one for one in known.observed if one not in expected)
+
+
+def _named(group: Group) -> str:
+    host, paths = group
+    return f"{host} with {', '.join(paths)}"
+
+
+def _endorse(known: Fold, ids: list[str], repository: RepositorySection) -> Decision:
+    subjects = _snapshots(known, ids, repository.name, (State.ADMITTED,))
     return Decision(subjects, [f"endorses {line}" for line in _described(known, subjects)])
 
 
@@ -112,23 +134,23 @@ def _endorsing(described: Mapping[str, str]) -> Decision:
     return Decision(subjects, [f"endorses {described[key]}" for key in subjects], "nothing was done. They count from the next run on")
 
 
-def _reject(known: Fold, ids: list[str], name: str) -> Decision:
-    subjects = _snapshots(known, ids, name, (State.ADMITTED, State.INCOMPLETE))
+def _reject(known: Fold, ids: list[str], repository: RepositorySection) -> Decision:
+    subjects = _snapshots(known, ids, repository.name, (State.ADMITTED, State.INCOMPLETE))
     what = "nothing was done. They go with the next run, and what only they need a week later"
     return Decision(subjects, [f"rejects {line}" for line in _described(known, subjects)], what)
 
 
-def _undelete(known: Fold, ids: list[str], name: str) -> Decision:
-    subjects = _records(known, ids, name)
-    return Decision(subjects, [f"takes back {counted(len(subjects), 'file')} of {name}"])
+def _undelete(known: Fold, ids: list[str], repository: RepositorySection) -> Decision:
+    subjects = _records(known, ids, repository.name)
+    return Decision(subjects, [f"takes back {counted(len(subjects), 'file')} of {repository.name}"])
 
 
-def _acknowledge(known: Fold, names: list[str], name: str) -> Decision:
-    subjects = _findings(known, names, name)
+def _acknowledge(known: Fold, names: list[str], repository: RepositorySection) -> Decision:
+    subjects = _findings(known, names, repository.name)
     return Decision(subjects, [f"acknowledges {subject}" for subject in subjects])
 
 
-_DECISIONS: Mapping[str, Callable[[Fold, list[str], str], Decision]] = {
+_DECISIONS: Mapping[str, Callable[[Fold, list[str], RepositorySection], Decision]] = {
     "accept": _accept,
     "endorse": _endorse,
     "reject": _reject,
@@ -201,17 +223,13 @@ def _show_first(arguments: argparse.Namespace, made: Decision, code: str) -> int
     return ExitCode.COMMITTED
 
 
-def _accepting(known: Fold, name: str) -> list[str]:
-    if not known.head[0]:
-        raise ArgumentError((Problem(name, "no run yet", "a first report to accept", "maintainer run --once"),))
-    told = [f"confirms {host} with {', '.join(paths)}" for host, paths in known.observed]
-    adopted = sum(record.reason == ADOPTED for record in known.records.values())
+def _accepting(known: Fold, confirmed: Sequence[Group]) -> list[str]:
+    told = [f"confirms {_named(one)}" for one in confirmed]
+    if adopted := sum(record.reason == ADOPTED for record in known.records.values()):
+        told.append(f"lets {counted(adopted, 'file')} go that {'was' if adopted == 1 else 'were'} hidden before first contact")
     if any(r.finding.kind is Kind.DAMAGED_PACK and r.standing is not Standing.GONE for r in known.findings.values()):
         told.append("lets what is sound in damaged packs be written anew, and the rest of them go")
-    return [
-        *told,
-        *([f"lets {counted(adopted, 'file')} go that {'was' if adopted == 1 else 'were'} hidden before first contact"] if adopted else []),
-    ] or ["nothing waits for it"]
+    return told or ["accepts it as it is"]
 
 
 def _reading(known: Fold, subjects: list[str], name: str) -> tuple[str, ...]:
@@ -228,23 +246,30 @@ def _reading(known: Fold, subjects: list[str], name: str) -> tuple[str, ...]:
     return (subject,)
 
 
-def _changes(known: Fold, names: list[str], name: str) -> tuple[str, ...]:
-    """Return what accept concerns: a config that was reported as overwritten, in that version, and new keys."""
+def _changes(known: Fold, names: list[str], unknown: Sequence[Group], name: str) -> Decision:
+    """Decide on what a run reported: a config that was overwritten, in that version; new keys; hosts that nobody has named."""
     new_keys = [r.finding for r in known.findings.values() if r.finding.kind is Kind.NEW_KEY]
     offered = {name: f"keys/{name}" for one in new_keys for name in re.findall("[0-9a-f]{64}", f"{one.subject} {one.detail}")}
     changed = [f"{kind.value}:config" for kind in (Kind.MIGRATED, Kind.OVERWRITTEN)]
     config = next((r.finding for identity in changed if (r := known.findings.get(identity)) and r.standing is not Standing.GONE), None)
     subjects: list[str] = []
+    told: list[str] = []
     for one in names:
-        found = [key for short, key in offered.items() if short.startswith(one.removeprefix("keys/"))]
+        groups = [group for group in unknown if group[0] == one]
+        found = [key for key in offered.values() if is_meant(key, one)]
         if one == "config" and config is not None:
             subjects.append(f"{CONFIG_AT}{config.evidence}")
+            told.append("accepts config")
         elif len(found) == 1:
             subjects.append(found[0])
+            told.append(f"accepts {found[0]}")
+        elif groups:
+            subjects += map(group_subject, groups)
+            told += [f"confirms {_named(group)}" for group in groups]
         else:
-            do = "name `config` after a run reported it as overwritten, or the id of a key that a run reported as new"
+            do = f"name `config`, the id of a new key, or a host, as a run reported it: maintainer status --repository {name}"
             raise ArgumentError((Problem(f"{name}: {one}", "nothing of that name was reported", "a reported change", do),))
-    return tuple(subjects)
+    return Decision(tuple(subjects), told)
 
 
 def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:

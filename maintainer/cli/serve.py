@@ -12,9 +12,15 @@ from maintainer.cli.beholder import beholder
 from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.errors import ExitCode
+from maintainer.core.events import escape
+from maintainer.core.findings import Kind, Standing
+from maintainer.core.shortids import shortened
 from maintainer.core.view import View
 from maintainer.edges import secrets
 from maintainer.edges.viewserver import Permissions
+
+SHOWN = 10
+"""How many suspect snapshots are named."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,9 +40,19 @@ def run(arguments: argparse.Namespace) -> int:
     signals = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # before the server's threads are made, which inherit it
     with seen.serve(View(verified(seen, lambda: password)), Permissions()) as server:
+        doubted = [
+            one.finding for one in seen.fold.findings.values() if one.finding.kind is Kind.SUSPECT and one.standing is not Standing.GONE
+        ]
         if arguments.json:
-            say(json.dumps({"repository": server.address}))
+            said = {one.subject: one.detail for one in doubted}
+            say(json.dumps({"repository": server.address, "suspect": said}))
         else:
             say(f"restic -r {server.address} --no-lock snapshots      (the repository's own password; Ctrl-C ends the view)")
+            if doubted:
+                say("in the view are suspect snapshots: restore by id, for `latest` may be one of them")
+            for one in doubted[:SHOWN]:
+                say(escape(f"  {shortened(one.subject, seen.digits)}: {one.detail}"))
+            if len(doubted) > SHOWN:
+                say(f"  and {len(doubted) - SHOWN} more: maintainer status {repository.name}")
         signal.sigwait(signals)
     return ExitCode.COMMITTED

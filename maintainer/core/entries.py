@@ -167,7 +167,13 @@ def broken(what: str) -> LedgerError:
 
 def accept_subjects(observed: Iterable[Group]) -> tuple[str, ...]:
     """Return the subjects of a judgement that accepts a repository with these hosts and paths."""
-    return (REPOSITORY, *(f"{GROUP_AT}{json.dumps([host, list(paths)])}" for host, paths in observed))
+    return (REPOSITORY, *map(group_subject, observed))
+
+
+def group_subject(group: Group) -> str:
+    """Return the subject of a judgement that confirms a host and its paths."""
+    host, paths = group
+    return f"{GROUP_AT}{json.dumps([host, list(paths)])}"
 
 
 def judgements_head(bodies: Sequence[bytes]) -> tuple[int, str]:

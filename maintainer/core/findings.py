@@ -66,7 +66,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
     Kind.FOREIGN_STATE: "ignored: none of maintainer's, in the state store, where only maintainer may write: find out who else can",
     Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
-    Kind.SUSPECT: "kept, and never the reason to forget another; if good `maintainer endorse REPOSITORY ID`, else `maintainer reject`",
+    Kind.SUSPECT: "kept, and never the reason to forget another; if good `maintainer endorse REPOSITORY ID`, "
+    "else `maintainer reject`; if its host is new, and yours: `maintainer accept REPOSITORY HOST`",
     Kind.EXPIRES: "let the lifecycle rule take only versions with the tag maintainer=released; where the store has no tags, "
     "make its days more than you need to notice and answer an attack",
     Kind.MIGHT_EXPIRE: "no run of ours set it, and it is taken off: find out who may tag versions, and take that right away",

@@ -64,17 +64,23 @@ def misleads(key: str) -> bool:
     return parse_key(key) is None and _MISLEADING.fullmatch(key) is not None
 
 
+LEAST_SAID = 6
+"""Digits of an id."""
+
+
 def is_meant(key: str, said: str) -> bool:
     """Tell whether a person may mean this key: by the whole of it, by its id, or by folder and id as screens show them, each cut or not.
 
-    A file that restic would not have named so is meant by its whole key alone.
+    Fewer digits than `LEAST_SAID` mean nothing: a slip of the finger must not decide on what happens to begin so. A file that restic would
+    not have named so is meant by its whole key alone.
     """
     if key == said:
         return True
     file = parse_key(key)
-    if file is None or not file.id or not said:
+    if file is None or not file.id:
         return False
-    return file.id.startswith(said.removeprefix(f"{file.type.value}/"))
+    digits = said.removeprefix(f"{file.type.value}/")
+    return len(digits) >= LEAST_SAID and file.id.startswith(digits)
 
 
 MAXIMA: Mapping[FileType, int] = {

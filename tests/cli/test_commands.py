@@ -127,6 +127,36 @@ def test_suspects_are_endorsed_by_what_speaks_against_them_or_by_their_days_afte
     assert "no suspect snapshot" in user("endorse", "web", "not-expected", code=2)
 
 
+def test_a_second_accept_confirms_no_host_that_came_since_but_by_its_name(user: User) -> None:
+    repository = user.repository
+    repository.write("file", 150_000, 1)
+    repository.backup()
+    user("run", "--once", code=3)
+    assert "confirms web1 with " in user("accept", "web")
+    user("run", "--once", code=0)
+    foreign = repository.backup(host="laptop")
+    user("run", "--once", code=3)
+    for _ in range(2):
+        told = user("accept", "web")
+        assert "web is accepted already: nothing waits for it" in told
+        assert "laptop with " in told
+        assert "is not confirmed: `maintainer accept web laptop` does it" in told
+    assert "nothing of that name was reported" in user("accept", "web", "desktop", code=2)
+    process = user.start("serve", "web", "--json")
+    assert process.stdout is not None
+    said = json.loads(process.stdout.readline())["suspect"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE_S)
+    assert [*said] == [f"snapshots/{foreign}"], "a view says which of its snapshots are doubted"
+    assert "is not expected" in said[f"snapshots/{foreign}"]
+    assert "no snapshot" in user("endorse", "web", foreign[:5], code=2), "a slip of the finger decides on nothing"
+    assert "confirms laptop with " in user("accept", "web", "laptop")
+    assert "1 judgement since the last run" in user("status", code=3)
+    user("run", "--once", code=0)
+    assert "suspect" not in user("status")
+    assert "nothing waits for it" in user("accept", "web")
+
+
 def test_json_is_the_event_stream_and_closes_with_the_exit_code(user: User) -> None:
     lines = [json.loads(line) for line in user("run", "--once", "--json", code=0).splitlines()]
     agent = [line for line in lines if line["source"] == "agent"]
@@ -305,13 +335,13 @@ def test_accept_takes_a_changed_config_and_a_new_key_by_name_alone(user: User) -
     told = user("run", "--once", code=3)
     assert "new-key" in told
     assert "overwritten: config" in told
-    assert "nothing waits for it" in user("accept", "web")
+    assert "accepts it as it is" in user("accept", "web")
     assert user("run", "--once", code=0)
     assert repository.get("config") != changed
     user("accept", "web", "nonsense", code=2)
     repository.put("config", changed)
     user("run", "--once", code=3)
-    assert "accepts config@" in user("accept", "web", "config")
+    assert "accepts config" in user("accept", "web", "config")
     shown = user("status", code=3)
     (new,) = (one for one in repository.objects("keys/") if one in shown)
     user("accept", "web", new.rpartition("/")[2][:12])
