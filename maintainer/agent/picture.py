@@ -11,6 +11,7 @@ from maintainer.agent.revert import make_plan
 from maintainer.agent.run import Run
 from maintainer.core import retention
 from maintainer.core.errors import ExitCode
+from maintainer.core.findings import WHAT_TO_DO, Kind
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType
 from maintainer.core.revert import RevertPlan
@@ -35,6 +36,10 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
 def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
     """Say what a run would heal, mark, evict and forget, and why. What is new is not proved here, and so not judged."""
     plan = look(run, password)
+    if not run.may_mark:
+        kind, told = Kind.EARLIER_LEDGER, "another ledger's identity lies here, older than this one's"
+        do = WHAT_TO_DO[kind].replace("REPOSITORY", run.job.name)
+        run.recorder.record("finding.reported", kind=kind.value, subject="ledger", detail=told, standing="new", since="", do=do)
     for heal in plan.heal.values():
         run.recorder.record(
             "heal.planned", key=heal.source.key, from_version=heal.source.version_id, over=heal.over.version_id, why=heal.why.value

@@ -168,7 +168,9 @@ def _snapshots(known: Fold, ids: list[str], name: str, states: tuple[State, ...]
         fitting = [key for key in found if known.records[key].state in states]
         if len(fitting) != 1:
             what = several(fitting) if fitting else f"a snapshot that is {known.records[found[0]].state.value}" if found else "no snapshot"
-            problem = Problem(f"{name}: {one}", what, f"the id of one that is {' or '.join(s.value for s in states)}", "restic snapshots")
+            is_gone = bool(found) and all(known.records[key].state in (State.DOOMED, State.EVICTED) for key in found)
+            do = f"maintainer undelete {name} {one} takes it back" if is_gone else "restic snapshots"
+            problem = Problem(f"{name}: {one}", what, f"the id of one that is {' or '.join(s.value for s in states)}", do)
             raise ArgumentError((problem,))
         subjects.add(fitting[0])
     return tuple(sorted(subjects))

@@ -89,5 +89,7 @@ def run_logs(arguments: argparse.Namespace) -> int:
             except EventError:  # of another release, or altered
                 say(escape(line))
     if not found:
-        raise ArgumentError((Problem(f"run {arguments.run_id}", "no events of it", "a run's id, or `last`", "maintainer run prints it"),))
+        what = "no run has left any event yet" if arguments.run_id == "last" else "no events of it"
+        do = "the last line of `maintainer run` names its run"
+        raise ArgumentError((Problem(f"run {arguments.run_id}", what, "the id of a run that is over, or `last`", do),))
     return ExitCode.COMMITTED

@@ -18,6 +18,7 @@ from maintainer.core.entries import decode_entry
 from maintainer.core.errors import ArgumentError, ExitCode, NotFoundError, Problem
 from maintainer.core.events import escape
 from maintainer.core.moments import from_text, to_minute, to_text
+from maintainer.core.repofiles import FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.format.boundary import FormatError, reader
 
@@ -62,11 +63,14 @@ def _told(seen: Run, earlier: Sequence[ObjectVersion]) -> Iterator[str]:
         yield f"supersedes ledger {short(one.key)[:8]}, {_described(seen, one)}"
     if earlier[SHOWN:]:
         yield "supersedes all others that lie here"
-    hidden = sum(history.current.is_marker for history in seen.histories.values())
+    kinds = (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT, FileType.KEY)
+    files = (history for kind in kinds for history in seen.histories.histories(f"{kind.value}/"))
+    hidden = sum(history.current.is_marker and history.file is not None for history in files)
     if hidden:
         yield (
             f"{counted(hidden, 'file')} under delete markers: deleted by the lost ledger, or by somebody else. They stay as they are, "
-            f"with their versions, until `maintainer accept {seen.job.name}` lets them go or `maintainer undelete` brings them back"
+            f"with their versions, until `maintainer accept {seen.job.name}` lets them go; what the next run adopts of them "
+            "`maintainer undelete` brings back"
         )
     yield "its judgements are lost: endorse, reject and accept again what this ledger reports"
     yield (

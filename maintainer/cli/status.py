@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     news = any(not finding["decided"] for summary in shown for finding in summary["findings"]) or not all(
         told["answers"] for told in gateways.values()
     )
+    news |= any(summary.get("last_commit", "") is None for summary in shown)  # whoever watches this must learn that the record is empty
     return ExitCode.FAULT if failed else ExitCode.ATTENTION if news else ExitCode.COMMITTED
 
 
@@ -126,7 +127,7 @@ def _print(summary: dict[str, Any]) -> None:
     if "error" in summary:
         say(f"{summary['repository']}: {escape(summary['error'])}\n    → {summary['do']}")
         return
-    last = f"last commit {summary['last_commit'][:19]}" if summary["last_commit"] else "no run has committed yet"
+    last = f"last commit {summary['last_commit'][:19]}" if summary["last_commit"] else "no run has committed yet: maintainer run --once"
     say(f"{summary['repository']}: {last}, {counted(summary['snapshots'], 'snapshot')}")
     if coming := summary["to_delete"]:
         days = sorted({one["on"][:10] for one in coming})

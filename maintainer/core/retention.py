@@ -398,7 +398,7 @@ def allow(proposed: Iterable[str], verdict: Verdict, limits: Limits) -> Allowed:
         most = min(len(counting) - limits.at_least, int(limits.share * len(counting)))
         if asked and group in verdict.stale:
             held[group] = verdict.stale[group]
-        elif len(asked) > most:
+        elif len(asked) > max(most, 0):
             most = max(most, 0)
             held[group] = (
                 f"{len(asked)} of {len(counting)} counting snapshots would go; {most} may in one run, and {limits.at_least} always stay"

@@ -200,7 +200,7 @@ class StateStore:
         wanted = re.compile(re.escape(whole) + r"(-[0-9]+)?/events/[0-9]+")
         keys = [key for key in self._s3.keys(self._bucket, whole) if wanted.fullmatch(key)]
         if not keys:
-            raise NotFoundError(f"no events of run {run_id}", guidance="maintainer run prints a run's id")
+            raise NotFoundError(f"no events of run {run_id}", guidance="the last line of `maintainer run` names its run")
         return b"".join(bytes(self._s3.call("get_object", Bucket=self._bucket, Key=key)["Body"].read()) for key in keys)
 
     def runs(self) -> dict[str, tuple[RepositoryFile, ...]]:

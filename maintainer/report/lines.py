@@ -237,7 +237,7 @@ class Narrator:
         if code == ExitCode.NOT_COMMITTED and self._failed:
             more = f" (and {len(self._failed) - 1} more, above)" if len(self._failed) > 1 else ""
             outcome = f"{outcome}: {self._failed[0]}{more}"
-        return _line(event, f"exit {code}: {outcome}")
+        return _line(event, f"exit {code}: {outcome}" + ("" if self._is_plan else f" (run {event.run_id})"))
 
 
 def _class(fields: Fields) -> str:

@@ -266,7 +266,7 @@ def test_ack_makes_a_finding_no_news(user: User) -> None:
     [
         (("ack", "web", "all"), "web: all: no such finding"),
         (("logs", "nosuch"), "run nosuch: no events of it"),
-        (("serve", "wep"), "wep: unknown repository; expected `web`"),
+        (("serve", "wep"), "wep: no repository of this name; expected one of web"),
         (("status", "--repository", "wep"), "--repository wep: unknown repository"),
         (("undelete", "web", "0000"), "web: 0000: no evicted, doomed or hidden file"),
     ],

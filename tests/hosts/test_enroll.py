@@ -161,6 +161,8 @@ def test_a_lost_state_store_is_rebased_by_one_command_which_says_what_it_superse
     office.config.write_text(
         text.replace(f"{office.sandbox.state_bucket}/{office.name}/", f"{office.sandbox.state_bucket}/{office.name}-new/")
     )
+    assert "no run has committed yet: maintainer run --once" in office.call("status", code=3)
+    assert "earlier-ledger: ledger" in office.call("plan", "--repository", "web1")
     before = office.everything()
     said = office.call("enroll", "web1", "--rebase", "--dry-run", "--profile", "admin")
     assert re.search("supersedes ledger [0-9a-f]{8}, here since .*, begun at .* by run enroll for web1", said), said

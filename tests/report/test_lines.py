@@ -97,7 +97,7 @@ def test_a_run_that_did_not_commit_says_why_at_its_end() -> None:
         source: Source = "agent" if name == "run.failed" else "controller"
         repository = "web" if name == "run.failed" else None
         lines += narrator.lines(Event("2026-01-01T00:00:00Z", "r", source, 1, name, VOCABULARY[name].level, repository, None, fields))
-    assert lines[-1] == "  exit 4: not committed; nothing was deleted: web: no space is left in /tmp"
+    assert lines[-1] == "  exit 4: not committed; nothing was deleted: web: no space is left in /tmp (run r)"
 
 
 def test_an_agent_that_was_asked_to_end_names_no_signal_that_the_user_did_not_send() -> None:
