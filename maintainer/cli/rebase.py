@@ -84,14 +84,14 @@ def _described(seen: Run, identity: ObjectVersion) -> str:
     """Say when a ledger was begun, as its first entry tells, which is what its identity object holds."""
     there = f"here since {to_minute(identity.last_modified)}"
     try:
-        at, run_id, repository = _first_entry(seen.store.read(identity, unlock.LONGEST_IDENTITY))
+        at, run_id, repository = read_first_entry(seen.store.read(identity, unlock.LONGEST_IDENTITY))
         return f"{there}, begun at {at} by run {run_id} for {repository}"
     except (NotFoundError, FormatError):
         return f"{there}, which is no entry of maintainer's: somebody forged it, or a newer release wrote it"
 
 
 @reader("first entry")
-def _first_entry(body: bytes) -> tuple[str, str, str]:
+def read_first_entry(body: bytes) -> tuple[str, str, str]:
     """Read what a host may have written: when, by which run and for which repository a ledger was begun; FormatError."""
     entry = decode_entry(body)
     return to_minute(from_text(entry.at)), abridging.text(str(entry.run_id), LONGEST), abridging.text(str(entry.repository), LONGEST)
