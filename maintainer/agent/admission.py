@@ -19,6 +19,7 @@ from maintainer.agent.smallfiles import open_index, read_contents, read_small, r
 from maintainer.agent.strangers import admit_keys
 from maintainer.agent.wholeness import Provable, find_failing, prove_snapshots, roots_of
 from maintainer.core.admission import Blob, Doubt, Strange, contents, has_trees, judge_indexes, name_of
+from maintainer.core.amounts import counted
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.records import ADOPTED, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile
@@ -322,11 +323,12 @@ def _adopt_hidden(run: Run, hidden: Mapping[str, Truth], opened: Opened, made: A
         if key not in made.changes and kind_of(key) in (FileType.PACK, FileType.INDEX, FileType.SNAPSHOT, FileType.KEY):
             made.changes[key] = made.record(key, State.DOOMED, reason)
             del run.standing[key]
-    if failing:
-        newest = max(hidden[key].version.last_modified for key in failing)
-        run.findings.append(
-            Finding(Kind.HIDDEN_BEFORE, f"{len(failing)} snapshots", ", ".join(short(key) for key in sorted(failing)), str(newest))
-        )
+    # Where another ledger was here it had forgotten them; or somebody has hidden them since.
+    undecided = failing.keys() if run.may_mark else {key for key in hidden if kind_of(key) is FileType.SNAPSHOT}
+    if undecided:
+        newest = max(hidden[key].version.last_modified for key in undecided)
+        named = ", ".join(short(key) for key in sorted(undecided))
+        run.findings.append(Finding(Kind.HIDDEN_BEFORE, counted(len(undecided), "snapshot"), named, str(newest)))
 
 
 def _doubt_dates(run: Run, made: Admission) -> None:

@@ -39,7 +39,7 @@ def settings(arguments: argparse.Namespace) -> Settings:
     """Read the configuration that the command line names, or the environment, or that lies here."""
     if arguments.config is None and (text := os.environ.get(TEXT)):
         return parse(text, Path(f"${TEXT}"))
-    return load(arguments.config or Path(os.environ.get("MAINTAINER_CONFIG", DEFAULT)))
+    return load(arguments.config or Path(os.environ.get("MAINTAINER_CONFIG") or DEFAULT))
 
 
 def clock(chosen: Settings) -> SystemClock:

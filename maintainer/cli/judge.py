@@ -54,7 +54,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument("repository", metavar="REPOSITORY", help="a repository's name in the configuration")
         # Without a default argparse takes `*` for required, and says so where the repository is what is missing.
         parser.add_argument("subjects", metavar=subject, nargs=count, help=text, default=[])
-        if action in ("endorse", "reject"):
+        if action in ("accept", "endorse", "reject"):
             parser.add_argument("--confirm", metavar="CODE", default="", help="the code that was shown with the snapshots")
         common.add_config(parser)
         parser.set_defaults(run=run, action=action)
@@ -110,7 +110,11 @@ def _accept(known: Fold, words: list[str], repository: RepositorySection) -> Dec
     left = [f"{_named(one)} is not confirmed: `maintainer accept {name} {one[0]}` does it" for one in unknown if one not in confirmed]
     if known.accepted and not confirmed:
         return Decision((), [f"{name} is accepted already: nothing waits for it", *left])
-    return Decision(accept_subjects(confirmed), [*_accepting(known, confirmed), *left])
+    hidden = sorted(key for key, one in known.records.select("snapshots/", State.DOOMED) if one.reason == ADOPTED)
+    length = digits(lambda: known.records) if hidden else 0
+    goes = [f"lets {shortened(key, length)} go, which was there at {to_minute(known.records[key].first_seen)}" for key in hidden]
+    what = f"nothing was done. To bring what was hidden back instead: maintainer undelete {name} ID" if hidden else ""
+    return Decision(accept_subjects(confirmed), [*_accepting(known, confirmed), *goes, *left], what)
 
 
 def _unknown_groups(known: Fold, repository: RepositorySection) -> tuple[Group, ...]:
@@ -142,7 +146,12 @@ def _reject(known: Fold, ids: list[str], repository: RepositorySection) -> Decis
 
 def _undelete(known: Fold, ids: list[str], repository: RepositorySection) -> Decision:
     subjects = _records(known, ids, repository.name)
-    return Decision(subjects, [f"takes back {counted(len(subjects), 'file')} of {repository.name}"])
+    told = [f"takes back {counted(len(subjects), 'file')} of {repository.name}"]
+    if any(key.startswith(f"{FileType.SNAPSHOT.value}/") for key in subjects):
+        told.append(
+            f"snapshots among them are kept, and never the reason to forget another until `maintainer endorse {repository.name} ID`"
+        )
+    return Decision(subjects, told)
 
 
 def _acknowledge(known: Fold, names: list[str], repository: RepositorySection) -> Decision:
@@ -288,8 +297,11 @@ def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:
             problem = Problem(f"{name}: {one}", why, "what is worth taking back", "leave it: its versions stay in the bucket as evidence")
             raise ArgumentError((problem,))
         subjects.add(found[0])
-        if lost[found[0]].reason == ADOPTED:
-            subjects |= {key for key, record in lost.items() if record.reason == ADOPTED and not key.startswith("snapshots/")}
+        if lost[found[0]].reason == ADOPTED and found[0].startswith(f"{FileType.SNAPSHOT.value}/"):
+            folders = tuple(
+                f"{kind.value}/" for kind in (FileType.PACK, FileType.INDEX)
+            )  # a key may have been retired: it comes by its name
+            subjects |= {key for key, record in lost.items() if record.reason == ADOPTED and key.startswith(folders)}
     return tuple(sorted(subjects))
 
 

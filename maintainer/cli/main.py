@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from maintainer import __version__
 from maintainer.cli.commands import COMMANDS, declare
@@ -21,9 +22,17 @@ EPILOG = "\n".join(
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser of which every option is written out: a part of a word must not mean what only the next release may have two of."""
+
+    def __init__(self, **more: Any) -> None:
+        """Take what argparse's own takes; those of commands are of this class too."""
+        super().__init__(**{"allow_abbrev": False, **more})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="maintainer",
         description="Safe, unattended maintenance of restic backups in versioned S3 buckets.",
         epilog=EPILOG,

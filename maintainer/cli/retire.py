@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = common.settings(arguments)
     name = common.host_name(arguments.host)
     known = next((one for one in chosen.repositories if one.name == name), None)
+    if known is None and arguments.until is None:
+        common.only(chosen, name)  # a slip of the finger must not look like a host that is locked out
     until = (known.keep_until if known and arguments.until is None else "") or _until(arguments.until, common.clock(chosen).now().date())
     group, section = ways.section(chosen, arguments.group)
     place = ways.place(chosen, group, section, name)

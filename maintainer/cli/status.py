@@ -13,14 +13,14 @@ from maintainer.cli import common
 from maintainer.cli.commands import declare
 from maintainer.cli.output import say
 from maintainer.core.amounts import counted, size
-from maintainer.core.errors import ExitCode, MaintainerError
+from maintainer.core.errors import ExitCode, MaintainerError, first
 from maintainer.core.events import escape
 from maintainer.core.findings import WHAT_TO_DO, Standing
 from maintainer.core.job import FOR_EVER
 from maintainer.core.ledger import Fold
 from maintainer.core.moments import from_text, to_text
 from maintainer.core.pending import decision
-from maintainer.core.records import State
+from maintainer.core.records import ADOPTED, State
 from maintainer.settings.load import Settings
 
 
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print it; exit 3 while a person has anything to decide."""
     chosen = common.settings(arguments)
     shown: list[dict[str, Any]] = []
+    failed: list[ExitCode] = []
     wanted = chosen.chosen(arguments.repository, arguments.group)
     gateways = _gateways(chosen, {one.group for one in wanted})
     for one in wanted:
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         except MaintainerError as error:
             why, do = error.reasons()[0]
             shown.append({"repository": one.name, "error": why, "do": do, "findings": []})
+            failed.append(error.exit_code)
     if arguments.json:
         say(json.dumps(shown, indent=2))
     else:
@@ -53,12 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
             _print(summary)
         for told in gateways.values():
             _print_gateway(told)
-    failed = any("error" in summary for summary in shown)
     news = any(not finding["decided"] for summary in shown for finding in summary["findings"]) or not all(
         told["answers"] for told in gateways.values()
     )
     news |= any(summary.get("last_commit", "") is None for summary in shown)  # whoever watches this must learn that the record is empty
-    return ExitCode.FAULT if failed else ExitCode.ATTENTION if news else ExitCode.COMMITTED
+    return first(failed) if failed else ExitCode.ATTENTION if news else ExitCode.COMMITTED
 
 
 def _gateways(chosen: Settings, groups: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -119,6 +120,8 @@ def _summary(name: str, known: Fold, grace: timedelta) -> dict[str, Any]:
 def _to_delete(known: Fold, grace: timedelta) -> list[dict[str, str]]:
     """Return the packs that are doomed and that the last run has not marked yet, each with the moment from which a run may."""
     last = from_text(known.last_commit) if known.last_commit else None
+    if any(record.reason == ADOPTED for _, record in known.records.select("snapshots/", State.DOOMED)):
+        return []  # nothing is deleted before a person has decided on what was hidden before first contact
     due = ((key, record.since + grace) for key, record in known.records.select("data/", State.DOOMED))
     return [{"pack": key, "on": to_text(on)} for key, on in sorted(due) if last is None or on > last]
 

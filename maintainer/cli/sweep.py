@@ -73,7 +73,8 @@ def _search(chosen: Settings, recorder: Recorder, *, everything: bool) -> Iterat
             "DigitalOcean",
             sweep.find_droplets(compute.digitalocean(chosen, recorder), compute.owner(chosen), clock, everything=everything),
         )
-    if all(group.compute in {"ssh", "digitalocean"} and group.gateway is None for group in chosen.groups):
+    is_elsewhere = all(group.compute in {"ssh", "digitalocean", "local"} and group.gateway is None for group in chosen.groups)
+    if is_elsewhere and not (chosen.ec2.region and any(group.compute == "local" for group in chosen.groups)):
         return
     for region in dict.fromkeys((chosen.ec2.region, *chosen.ec2.swept_regions)):
         ec2 = compute.ec2(chosen, recorder, region)

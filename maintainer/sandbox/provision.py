@@ -15,9 +15,11 @@ from maintainer.sandbox import policies
 if TYPE_CHECKING:
     import boto3
     from botocore import config as botocore_config
+    from botocore import session as botocore_session
 else:  # a machine's supervisor needs names from here, and there is one for each machine
     boto3 = LazyModule("boto3")
     botocore_config = LazyModule("botocore.config")
+    botocore_session = LazyModule("botocore.session")
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -38,8 +40,9 @@ class Credentials:
 
 
 def root_client(service: str, endpoint: str) -> Any:
-    """Return a client of an endpoint, as root."""
-    return boto3.client(
+    """Return a client of an endpoint, as root, whatever profile the shell names: one of a sandbox that is gone, maybe."""
+    core = botocore_session.Session({"profile": (None, None, None, None)})
+    return boto3.Session(botocore_session=core).client(
         service,  # type: ignore[call-overload]  # a name known at run time
         endpoint_url=endpoint,
         region_name=REGION,

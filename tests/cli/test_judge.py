@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from maintainer.cli.judge import _described, _reading, _records, _snapshots
+from maintainer.cli.judge import _accept, _described, _reading, _records, _snapshots
 from maintainer.core.errors import ArgumentError
 from maintainer.core.ledger import Fold
-from maintainer.core.records import Record, RecordsInMemory, State
+from maintainer.core.moments import to_minute
+from maintainer.core.records import ADOPTED, Record, RecordsInMemory, State
 from maintainer.core.revert import NOTHING_TRUE
+from maintainer.settings.models import RepositorySection
 from tests.support.fakestore import WHEN
 
 ID = "ab" * 32
@@ -43,6 +45,24 @@ def test_what_was_never_true_and_an_index_that_was_not_believed_stay_away(key: s
 )
 def test_all_else_may_come_back(key: str, state: State, reason: str) -> None:
     assert _records(known(key, state, reason), [ID], "web") == (key,)
+
+
+def test_with_a_snapshot_what_it_needs_comes_back_and_no_key_that_may_have_been_retired() -> None:
+    keys = (f"snapshots/{ID}", f"data/ab/{ID}", f"index/{ID}", f"keys/{ID}")
+    lost = Fold(RecordsInMemory({key: Record(State.DOOMED, "", 1, WHEN, WHEN, ADOPTED) for key in keys}))
+    assert _records(lost, [f"snapshots/{ID}"], "web") == (keys[1], keys[2], keys[0])
+    assert _records(lost, [f"keys/{ID}"], "web") == (keys[3],)
+
+
+def test_accept_lists_the_hidden_snapshots_that_it_lets_go_and_wants_to_be_told_twice() -> None:
+    hidden = Fold(RecordsInMemory({f"snapshots/{ID}": Record(State.DOOMED, "", 1, WHEN, WHEN, ADOPTED)}), head=(2, ""))
+    repository = RepositorySection.model_validate(
+        {"name": "web", "group": "g", "location": "s3:s3.amazonaws.com/backups/web", "password": "env:P"}
+    )
+    made = _accept(hidden, [], repository)
+    assert made.told[-1] == f"lets snapshots/{ID[:8]} go, which was there at {to_minute(WHEN)}"
+    assert "maintainer undelete web ID" in made.shown_first
+    assert not _accept(Fold(head=(2, "")), [], repository).shown_first
 
 
 CODE = f"reading:{'0f' * 16}"
