@@ -17,6 +17,7 @@ from maintainer.agent.proving import Proof, index_anew, prove_packs
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import open_index, read_contents, read_small, read_snapshot
 from maintainer.agent.strangers import admit_keys
+from maintainer.agent.unopened import settle_unopened
 from maintainer.agent.wholeness import Provable, find_failing, prove_snapshots, roots_of
 from maintainer.core.admission import Blob, Doubt, Strange, contents, has_trees, judge_indexes, name_of
 from maintainer.core.amounts import counted
@@ -137,16 +138,18 @@ def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _S
             return error
 
     wanted = [key for key in new if kind_of(key) in (FileType.INDEX, FileType.SNAPSHOT)]
+    failed: dict[str, FormatError] = {}
     for key, result in in_order(read, wanted, READERS, "admit"):
         match result:
             case (str(), _):
                 small.strange[key] = result
             case FormatError():
-                made.condemn(Kind.GARBAGE, key, str(result))
+                failed[key] = result
             case files.SnapshotFile():
                 small.snapshots[key] = result
             case _:
                 small.claims.take(key, result)
+    settle_unopened(run, failed, [*small.snapshots, *small.claims, *small.strange], opened, made)
     return small
 
 

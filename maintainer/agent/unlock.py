@@ -139,6 +139,11 @@ def open_pinned(run: Run, password: str) -> Opened:
     return Opened(key, master, password)
 
 
+def has_other_key(run: Run, opened: Opened) -> bool:
+    """Tell whether a sound key file lies there that our password does not open: a colleague's, of this repository or of another."""
+    return any(isinstance(outcome, WrongPasswordError) for _, outcome in _try(trusted_keys(run), opened.password))
+
+
 def trusted_keys(run: Run) -> Keys:
     """Return the keys that a repository may be opened with: those pinned, and those that a person accepted and no run has pinned yet."""
     accepted = {key: run.standing[key].version for key in run.fold.accepted_keys if key not in run.fold.records and key in run.standing}

@@ -17,7 +17,7 @@ from maintainer.cli.output import say
 from maintainer.cli.suspects import CLASSES, is_class_or_span
 from maintainer.core import abridging
 from maintainer.core.amounts import counted, size
-from maintainer.core.entries import CONFIG_AT, READING_AT, Group, accept_subjects, group_subject
+from maintainer.core.entries import CONFIG_AT, LET_GO, READING_AT, Group, accept_subjects, group_subject
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.findings import Kind, Standing
@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "+",
             f"an id, or its beginning; or what speaks against them: {', '.join(CLASSES)}; or days, such as 2026-03-01..2026-03-05",
         ),
-        "reject": ("ID", "+", "a snapshot's id, or the beginning of it"),
+        "reject": ("ID", "+", "a snapshot's id, or the beginning of it; or `undecided`, or `unopened`: all such files"),
         "undelete": ("ID", "+", "a file's id, or the beginning of it, as screens show it"),
         "ack": ("FINDING", "+", "KIND, or KIND:SUBJECT as screens show it"),
     }
@@ -139,9 +139,26 @@ def _endorsing(described: Mapping[str, str]) -> Decision:
 
 
 def _reject(known: Fold, ids: list[str], repository: RepositorySection) -> Decision:
+    if any(word in LET_GO for word in ids):
+        return _let_go(known, ids, repository.name)
     subjects = _snapshots(known, ids, repository.name, (State.ADMITTED, State.INCOMPLETE))
     what = "nothing was done. They go with the next run, and what only they need a week later"
     return Decision(subjects, [f"rejects {line}" for line in _described(known, subjects)], what)
+
+
+def _let_go(known: Fold, words: list[str], name: str) -> Decision:
+    """Let go of all that is undecided now, or that no key of ours opens. ArgumentError where no run has found any."""
+    if strange := [word for word in words if word not in LET_GO]:
+        found = f"an id beside `{'`, `'.join(LET_GO)}`"
+        raise ArgumentError((Problem(f"{name}: {strange[0]}", found, "one or the other", "reject them one after the other"),))
+    live = [r.finding for r in known.findings.values() if r.finding.kind.value in words and r.standing is not Standing.GONE]
+    live = [one for one in live if one.subject not in known.records]
+    if not live:
+        do = f"maintainer status --repository {name} lists what there is"
+        raise ArgumentError((Problem(f"{name}: {' '.join(words)}", "nothing of the kind", "what the last run found", do),))
+    length = digits(lambda: known.records)
+    told = [f"rejects {shortened(one.subject, length)} ({one.kind.value}: {one.detail or 'no true version was seen yet'})" for one in live]
+    return Decision(tuple(sorted(set(words))), told, "nothing was done. They go behind delete markers with the next run")
 
 
 def _undelete(known: Fold, ids: list[str], repository: RepositorySection) -> Decision:

@@ -26,6 +26,8 @@ READING_AT = "reading:"
 """How one begins that says which repository lies here, before any run has pinned it; a code follows (`agent.readings`)."""
 REPOSITORY = "repository"
 """The subject that lets the policy apply, and what was hidden before first contact go."""
+UNDECIDED, UNOPENED = LET_GO = ("undecided", "unopened")
+"""Subjects of `reject` that mean all of a kind which is there at that moment, by the store's dates."""
 UNDELETED = "undeleted by "
 """How a snapshot's `suspect` begins that a person took back: kept, never counting, and no finding."""
 REJECTED = "rejected by "

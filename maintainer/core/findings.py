@@ -46,6 +46,7 @@ class Kind(Enum):
     PARTIAL_INDEX = "partial-index"
     FOREIGN_INDEX = "foreign-index"
     DAMAGED_INDEX = "index-of-missing-packs"
+    UNOPENED = "unopened"
     DAMAGED_PACK = "damaged-pack"
     INDEX_OF_DAMAGED = "index-of-damaged-packs"
     TOO_LARGE = "too-large-to-judge"
@@ -62,7 +63,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     Kind.GARBAGE: "evicted; the versions are kept as evidence. `maintainer undelete` takes an object back",
     Kind.LOST: "no version of it is true: restore it from the host's local repository. What it was: `maintainer ledger show`",
     Kind.UNREADABLE: "give the maintenance identity the right to read it, or restore it from the archive class",
-    Kind.UNDECIDED: "it could not be judged in one run, for want of a true version among many, or for what it says; nothing relies on it",
+    Kind.UNDECIDED: "it could not be judged in one run, for want of a true version among many, or for what it says; nothing relies on it. "
+    "Each night looks at more of it; `maintainer reject REPOSITORY undecided` lets all such files go",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
     Kind.FOREIGN_STATE: "ignored: none of maintainer's, in the state store, where only maintainer may write: find out who else can",
     Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
@@ -89,6 +91,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     "Nothing to do",
     Kind.DAMAGED_INDEX: "the packs were lost before first contact: an index of ours names the others, so that the next backup uploads what "
     "it still has",
+    Kind.UNOPENED: "left as it is: it was there before first contact, and a key that is not ours may open it. If you know of none: "
+    "`maintainer reject REPOSITORY unopened` lets all such files go",
     Kind.DAMAGED_PACK: "damaged before first contact, and left as it is: restic restores what is sound in it. After `maintainer accept "
     "REPOSITORY` that is written anew, and the next backup uploads the rest again if the host still has it",
     Kind.INDEX_OF_DAMAGED: "left as it is until `maintainer accept REPOSITORY`: it says what is sound in damaged packs. An index of ours "

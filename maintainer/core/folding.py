@@ -11,6 +11,7 @@ from typing import TypeAlias
 from maintainer.core.entries import (
     CONFIG_AT,
     GROUP_AT,
+    LET_GO,
     READING_AT,
     REJECTED,
     REPOSITORY,
@@ -46,6 +47,7 @@ class Folding:
         self.accepted_config = ""
         self.accepted_reading = ""
         self.rebased = False
+        self.let_go: dict[str, datetime] = {}
         self.endorsed: set[str] = set()
         self.committed: set[str] = set()
         self.last_commit = ""
@@ -104,6 +106,7 @@ class Folding:
                     self.acknowledged |= set(subjects)
                 case "reject":
                     self.endorsed -= set(subjects)
+                    self.let_go |= {one: from_text(judgement.at) for one in subjects if one in LET_GO}
                 case "retire":
                     self.accepted_keys -= set(subjects)
                 case "accept":

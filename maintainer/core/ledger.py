@@ -34,6 +34,8 @@ class Fold:
     """The version id of a changed config that a person accepted last."""
     accepted_reading: str = ""
     """The code of the reading that a person chose, where a repository could be read in several ways before first contact."""
+    let_go: Mapping[str, datetime] = field(default_factory=dict)
+    """When a person let go of all that was undecided then, or that no key of ours opened: by the word for it (`entries.LET_GO`)."""
     rebased: bool = False
     """Whether a person declared lost whatever ledger was here before this one."""
     head: tuple[int, str] = (0, GENESIS)
@@ -254,6 +256,7 @@ class Ledger:
             accepted_keys=frozenset(state.accepted_keys),
             accepted_config=state.accepted_config,
             accepted_reading=state.accepted_reading,
+            let_go=dict(state.let_go),
             rebased=state.rebased,
             endorsed=frozenset(state.endorsed),
             head=self._head,

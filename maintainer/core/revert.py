@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
+from maintainer.core.entries import UNDECIDED
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.ledger import Fold
-from maintainer.core.moments import later
+from maintainer.core.moments import EPOCH, later
 from maintainer.core.records import ADOPTED, Record, State
 from maintainer.core.repofiles import MAXIMA, FileType, RepositoryFile, misleads
 from maintainer.core.versions import Examine, KeyHistory, Look, ObjectVersion
@@ -160,6 +161,7 @@ def was_damaged(fold: Fold) -> list[str]:
     return [key for key, record in fold.records.select(state=State.INCOMPLETE) if fold.was_there(record.first_seen)]
 
 
+REJECTED_UNDECIDED = "a person let go of what was undecided"
 NOTHING_TRUE = "no version hashes to its name"
 MISLEADING = "restic takes its name for that of another file, which it then can not find"
 _MARKED_LAST = (
@@ -302,6 +304,8 @@ class _Planner:
             self._restore(history, record, search.found, look)
         elif record is not None:
             self._lost(history, search)
+        elif not search.finished and current.last_modified <= self._fold.let_go.get(UNDECIDED, EPOCH) and not current.is_marker:
+            self.evict[history.key] = REJECTED_UNDECIDED
         elif not search.finished:
             self._find(Kind.UNDECIDED, history)
         elif search.unreadable and not current.is_marker:

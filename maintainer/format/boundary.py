@@ -26,6 +26,10 @@ class FormatError(ValueError):
         super().__init__(why if len(why) <= LONGEST else f"{why[:LONGEST]}…")
 
 
+class UnopenedError(FormatError):
+    """It does not authenticate under the repository's key: it is garbage, or another key opens it."""
+
+
 class LimitError(FormatError):
     """It is more than a reader takes, whatever it is: that accuses nobody."""
 

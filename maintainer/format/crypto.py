@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from maintainer.format.boundary import FormatError, LimitError
+from maintainer.format.boundary import FormatError, LimitError, UnopenedError
 
 IV, MAC = 16, 16
 COMPRESSED = 2
@@ -58,7 +58,7 @@ def decrypt(key: MasterKey, sealed: bytes) -> bytes:
         raise FormatError("shorter than an empty sealed file")
     iv, ciphertext, mac = sealed[:IV], sealed[IV:-MAC], sealed[-MAC:]
     if not hmac.compare_digest(_mac(key, iv, ciphertext), mac):
-        raise FormatError("it does not authenticate under the repository's key")
+        raise UnopenedError("it does not authenticate under the repository's key")
     return _ctr(key, iv, ciphertext)
 
 
@@ -74,7 +74,7 @@ def decrypted(key: MasterKey, sealed: Sealed) -> Iterator[bytes]:
     for piece in _pieces(stream, size):
         tag.update(piece)
     if not hmac.compare_digest(tag.finalize(), stream.read(MAC)):
-        raise FormatError("it does not authenticate under the repository's key")
+        raise UnopenedError("it does not authenticate under the repository's key")
     stream.seek(IV)
     encryptor = Cipher(AES(key.encrypt), CTR(iv)).encryptor()
     yield from map(encryptor.update, _pieces(stream, size))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from maintainer.cli.judge import _accept, _described, _reading, _records, _snapshots
+from maintainer.cli.judge import _accept, _described, _reading, _records, _reject, _snapshots
 from maintainer.core.errors import ArgumentError
+from maintainer.core.findings import Finding, Kind, Reported, Standing
 from maintainer.core.ledger import Fold
 from maintainer.core.moments import to_minute
 from maintainer.core.records import ADOPTED, Record, RecordsInMemory, State
@@ -14,6 +15,7 @@ from maintainer.settings.models import RepositorySection
 from tests.support.fakestore import WHEN
 
 ID = "ab" * 32
+WEB = RepositorySection.model_validate({"name": "web", "group": "g", "location": "s3:s3.amazonaws.com/backups/web", "password": "env:P"})
 
 
 def known(key: str, state: State, reason: str) -> Fold:
@@ -56,13 +58,10 @@ def test_with_a_snapshot_what_it_needs_comes_back_and_no_key_that_may_have_been_
 
 def test_accept_lists_the_hidden_snapshots_that_it_lets_go_and_wants_to_be_told_twice() -> None:
     hidden = Fold(RecordsInMemory({f"snapshots/{ID}": Record(State.DOOMED, "", 1, WHEN, WHEN, ADOPTED)}), head=(2, ""))
-    repository = RepositorySection.model_validate(
-        {"name": "web", "group": "g", "location": "s3:s3.amazonaws.com/backups/web", "password": "env:P"}
-    )
-    made = _accept(hidden, [], repository)
+    made = _accept(hidden, [], WEB)
     assert made.told[-1] == f"lets snapshots/{ID[:8]} go, which was there at {to_minute(WHEN)}"
     assert "maintainer undelete web ID" in made.shown_first
-    assert not _accept(Fold(head=(2, "")), [], repository).shown_first
+    assert not _accept(Fold(head=(2, "")), [], WEB).shown_first
 
 
 CODE = f"reading:{'0f' * 16}"
@@ -95,3 +94,16 @@ def test_an_id_that_has_become_ambiguous_is_refused_with_those_that_are_not() ->
     for one in ids:
         assert _snapshots(known, [f"snapshots/{one[:21]}"], "web", (State.ADMITTED,)) == (f"snapshots/{one}",)
         assert _described(known, (f"snapshots/{one}",))[0].startswith(f"snapshots/{one[:21]}, ")
+
+
+def test_all_that_is_undecided_or_unopened_is_let_go_after_a_look() -> None:
+    finding = Reported(Finding(Kind.UNOPENED, f"snapshots/{ID}", "it does not authenticate"), "", Standing.OPEN)
+    found = Fold(findings={finding.finding.identity: finding}, head=(2, ""))
+    made = _reject(found, ["unopened"], WEB)
+    assert made.subjects == ("unopened",)
+    assert made.told == [f"rejects snapshots/{ID[:8]} (unopened: it does not authenticate)"]
+    assert made.shown_first
+    for words, says in ((["undecided"], "nothing of the kind"), (["unopened", ID], "an id beside")):
+        with pytest.raises(ArgumentError) as raised:
+            _reject(found, words, WEB)
+        assert says in str(raised.value)

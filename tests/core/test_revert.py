@@ -309,3 +309,13 @@ def test_an_index_that_names_a_doomed_pack_again_gives_it_one_more_grace(doomed:
     store = bucket(PACK, "G")
     moment = None if again is None else TERMS.now - timedelta(days=again)
     assert did(store, record(store, PACK, State.DOOMED, days_ago=doomed, again=moment)) == expected
+
+
+def test_what_a_person_let_go_of_while_it_was_undecided_is_evicted_and_what_came_since_is_not() -> None:
+    store = bucket(PACK, "B" * 200)
+    newest = store.versions[PACK][0].last_modified
+    assert did(store) == "undecided"
+    for rejected, expected in ((newest, "evict"), (newest - timedelta(seconds=1), "undecided")):
+        assert did(store, replace(AFTER, let_go={"undecided": rejected})) == expected
+    admitted = record(store, PACK, State.ADMITTED)
+    assert did(store, replace(admitted, let_go={"undecided": newest})) == "undecided", "what was admitted is not let go of so"
