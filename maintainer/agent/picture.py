@@ -25,6 +25,7 @@ def look(run: Run, password: Callable[[], str]) -> RevertPlan:
         run.survey()
         run.read_ledger()
     with run.recorder.step("revert"):
+        unlock.refuse_another(run, password)
         run.may_mark = not (run.fold.is_first_contact and unlock.has_earlier_identity(run))
         if run.fold.head[0] == 0:
             run.ledger.suppose(unlock.pin(run, password()))

@@ -65,6 +65,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         run.read_ledger()
         _look_at_lifecycle(run)
     with step("revert"):
+        unlock.refuse_another(run, password)
         contact(run, password)
         last_failed = bool(run.earlier_runs) and next(reversed(run.earlier_runs)) not in run.fold.committed_runs
         run.state.start_run(run.run_id)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TypeAlias
 
 from maintainer.agent import formats, readings
 from maintainer.agent.run import Opened, Run, short
-from maintainer.core.errors import ConfigurationError, HeldError, NotFoundError, PasswordError, Problem
+from maintainer.core.errors import ConfigurationError, HeldError, MaintainerError, NotFoundError, PasswordError, Problem
 from maintainer.core.job import RepositoryJob
 from maintainer.core.records import Record, State
 from maintainer.core.repofiles import MAXIMA, FileType
 from maintainer.core.versions import ObjectVersion
 from maintainer.format.boundary import FormatError
 from maintainer.format.crypto import MasterKey
-from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse_key
+from maintainer.format.files import KeyFile, WrongPasswordError, open_key, parse_config, parse_key
 
 IDENTITY = "maintainer/"
 LONGEST_IDENTITY = 1 << 20
@@ -65,6 +65,37 @@ def ledger_lost(done: str) -> HeldError:
         f"the ledger is empty, though maintainer was here before: {done}",
         guidance="correct [state] location if it is another than before; if that state store is lost: maintainer enroll HOST --rebase",
     )
+
+
+def refuse_another(run: Run, password: Callable[[], str]) -> None:
+    """Refuse a place where nothing is left of all that the ledger admitted, and another repository lies. HeldError.
+
+    No host can bring that about, for it deletes no version; a mistake in the configuration can. Healing would end in nothing, and what lies
+    there would be evicted.
+    """
+    current = run.histories.get("config")
+    if not run.fold.head[0] or current is None or current.current.is_marker or any(True for _ in _left(run)):
+        return
+    which = ""
+    with suppress(MaintainerError, ValueError):  # it is told by its id where it opens
+        masters = _opened(dict(_try(_meant(_oldest_sound_keys(run), run.job), password())))
+        body = run.store.read(current.current, MAXIMA[FileType.CONFIG])
+        for master in masters.values():
+            with suppress(FormatError):
+                which = f" (id {parse_config(master, body).id[:8]})"
+    raise HeldError(
+        f"this is another repository{which} than the one that was pinned: of what the ledger of {run.job.name} admitted nothing is at "
+        f"{run.job.place}, not even an old version",
+        guidance=f"correct the location of {run.job.name}; for this repository take a name of its own",
+    )
+
+
+def _left(run: Run) -> Iterator[str]:
+    """Yield what is left of what the ledger admitted: by name, which is a hash, and of config by the version."""
+    for key, record in run.fold.records.select(state=State.ADMITTED):
+        history = run.histories.get(key)
+        if history is not None and (key != "config" or any(one.version_id == record.version for one in history.versions)):
+            yield key
 
 
 def refuse_others_inside(run: Run) -> None:

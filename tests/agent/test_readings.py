@@ -212,3 +212,36 @@ def test_what_markers_alone_hide_is_asked_about(repository: Repository) -> None:
     assert ran.code in (0, 3), ran.why()
     repository.trees = kept
     repository.verify(first)
+
+
+def test_another_repository_s_location_under_a_known_name_is_refused_and_nothing_is_touched(repository: Repository, tmp_path: Path) -> None:
+    init(repository)
+    back_up(repository, 1)
+    maintained, ran = maintain(repository)
+    assert ran.code == 0, ran.why()
+    other = Repository(repository.sandbox, f"o-{uuid.uuid4().hex[:12]}", tmp_path / "other")
+    init(other)
+    back_up(other, 2)
+    moved = Maintained(other, name=maintained.name)
+    versions = other.versions()
+    for _ in range(2):
+        ran = moved.run()
+        assert ran.code == 4, ran.why()
+        assert f"this is another repository (id {first_id(other)[:8]}) than the one that was pinned" in ran.why()
+        assert "correct the location of" in str(ran.named("run.failed")[0].fields["guidance"])
+    assert other.versions() == versions
+    assert maintained.run().code == 0
+    other.password = "nobody knows it"
+    assert moved.run().code == 4
+
+
+def test_attack_twin_whoever_overwrites_and_hides_everything_holds_nothing_up(repository: Repository, tmp_path: Path) -> None:
+    init(repository)
+    first = back_up(repository, 1)
+    maintained, ran = maintain(repository)
+    for key in repository.objects():
+        repository.hide(key)
+    put_another(repository, tmp_path, 7)
+    ran = maintained.run()
+    assert ran.code == 3, ran.why()
+    repository.verify(first)
