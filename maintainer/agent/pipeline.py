@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from maintainer.agent import admission, forgetting, formats, unlock
+from maintainer.agent import admission, forgetting, formats, preflight, unlock
 from maintainer.agent.admitting import TAKEN_BACK, Admission
 from maintainer.agent.checking import check
 from maintainer.agent.forgetting import Judged
@@ -71,6 +71,7 @@ def _steps(run: Run, password: Callable[[], str]) -> ExitCode:
         run.state.start_run(run.run_id)
         config = _Config(run)
         plan = make_plan(run, lambda finding: not _is_undeleted(run, finding) and not config.keeps(finding))
+        preflight.ask_for_key(run, plan)
         config.take_aside(plan)
         carry_out(run, plan, partial(packs_aside, run))
     with step("admit"):

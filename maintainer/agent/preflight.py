@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from maintainer.agent.run import Run
 from maintainer.core.errors import AccessDeniedError, ConfigurationError, MaintainerError, PermissionDeniedError, Problem
+from maintainer.core.findings import Kind
 from maintainer.core.job import Access, Job
+from maintainer.core.revert import RevertPlan
 from maintainer.edges.capabilities import LARGEST_SKEW
 from maintainer.edges.s3 import S3
 
@@ -65,3 +68,27 @@ def _check_reach(run: Run, host: Access, job: Job) -> None:
 
 def _wrong(where: str, found: str, expected: str, do: str) -> ConfigurationError:
     return ConfigurationError((Problem(where, found, expected, do),))
+
+
+_UNDER = re.compile("foreign headers: ServerSideEncryption under (arn:[^ ,]+)")
+
+
+def ask_for_key(run: Run, plan: RevertPlan) -> None:
+    """At first contact refuse to copy a whole repository anew, for one KMS key that nobody named. ConfigurationError, which names it.
+
+    A bucket that encrypts by default does so with every object. Keys of several, or of some objects alone, are healed: whoever put those
+    can take the key away.
+    """
+    if not run.fold.is_first_contact or not plan.heal or len(plan.heal) < len(plan.new):
+        return
+    keys: set[str] = set()
+    for heal in plan.heal.values():
+        found = _UNDER.fullmatch(run.looks(heal.source).why) if heal.why is Kind.NOT_PLAIN else None
+        if found is None:
+            return
+        keys.add(found[1])
+        if len(keys) > 1:
+            return
+    (key,) = keys
+    do = f'if it is the bucket\'s own, say so in its [[repository]]: kms_key = "{key}". If not, it must not be under that key'
+    raise ConfigurationError((Problem(f"{run.job.name}: kms_key", f"every object is under the KMS key {key}", "the key, by its ARN", do),))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -31,18 +30,7 @@ WORKERS = 8
 RELEASED = ("maintainer", "released")
 """The tag of what may expire, which lifecycle rules select by."""
 MAY_EXPIRE = f"it carries the tag {'='.join(RELEASED)}, and might expire"
-PLAIN_TYPES = frozenset({"application/octet-stream", "binary/octet-stream", ""})
 PLAIN_CLASSES = frozenset({"STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"})
-FOREIGN_HEADERS = (
-    "ContentEncoding",
-    "CacheControl",
-    "ContentDisposition",
-    "ContentLanguage",
-    "Expires",
-    "WebsiteRedirectLocation",
-)
-_OF_RCLONE = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
-"""rclone's `mtime`, seconds since 1970: what every object of a gateway carries, and no client of restic's reads."""
 NOT_THERE = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
 """What a store says that lacks an operation."""
 UNREADABLE_CODES = {"InvalidObjectState": "it is in an archive class", "InvalidRequest": "it is encrypted with a customer's key"}
@@ -382,19 +370,18 @@ def _expires_after(rule: Mapping[str, Any], root: str) -> int | None:
 
 
 def _why_not_plain(answer: Mapping[str, Any], kms_key: str) -> str:
-    foreign = [name for name in FOREIGN_HEADERS if answer.get(name)]
-    metadata: Mapping[str, str] = answer.get("Metadata", {})
-    if metadata and not (metadata.keys() == {"mtime"} and _OF_RCLONE.fullmatch(metadata["mtime"])):
-        foreign.append("Metadata")
-    if answer.get("ContentType", "") not in PLAIN_TYPES:
-        foreign.append("ContentType")
+    """Say what of an object's headers may stop restic, now or later; empty where nothing does.
+
+    Content type, metadata, and what browsers heed are as other programs set them that copy buckets (mc, s3cmd, rclone, aws s3 sync).
+    """
+    foreign = []
+    if answer.get("ContentEncoding") not in (None, "", "aws-chunked"):  # clients undo it, and find other bytes
+        foreign.append("ContentEncoding")
     is_ours = bool(kms_key) and answer.get("SSEKMSKeyId") == kms_key
-    if answer.get("ServerSideEncryption") not in (None, "AES256") and not is_ours:
-        foreign.append("ServerSideEncryption")
+    if answer.get("ServerSideEncryption") not in (None, "AES256") and not is_ours:  # whoever has the key can take it away
+        foreign.append(f"ServerSideEncryption under {answer.get('SSEKMSKeyId') or 'no key that is named'}")
     if answer.get("StorageClass", "STANDARD") not in PLAIN_CLASSES:
         foreign.append("StorageClass")
-    if foreign == ["ContentEncoding"] and answer["ContentEncoding"] == "aws-chunked":
-        return ""
     return f"foreign headers: {', '.join(foreign)}" if foreign else ""
 
 
