@@ -11,7 +11,7 @@ from random import SystemRandom
 
 from maintainer.agent.admitting import Admission, kind_of
 from maintainer.agent.cache import cache_for
-from maintainer.agent.damage import settle_damage, was_there
+from maintainer.agent.damage import LONGEST_LOOSE, settle_damage, was_there
 from maintainer.agent.formats import MOST_CONFIGS, UNKNOWN
 from maintainer.agent.proving import Proof, index_anew, prove_packs
 from maintainer.agent.run import Opened, Run, short
@@ -40,8 +40,6 @@ CLAIMS_A_PACK, LEAST_CLAIMS = 2, 100_000
 """What new indexes together may say and be held in memory: of each object that is there so often, and so much whatever is there."""
 COMPARED = 100
 """Packs of an index that are looked into, drawn at random, to tell whether what it says of them is a lie or a part."""
-LONGEST_LOOSE = 32 << 20
-"""Bytes of an index in another form that are read: its JSON is held whole."""
 FOREIGN = "it is in another program's form"
 HIDDEN = "it was hidden before first contact"
 

@@ -22,8 +22,10 @@ from maintainer.edges.scratch import Scratch
 from maintainer.edges.viewserver import Permissions, scratch_version
 from maintainer.format.boundary import FormatError
 from maintainer.format.crypto import decrypt
-from maintainer.format.indexes import StrangeError, read_index, read_loosely
+from maintainer.format.indexes import StrangeError, TooLargeError, read_index, read_loosely
 
+LONGEST_LOOSE = 32 << 20
+"""Bytes of an index in another form than restic's that are read: its JSON is held whole."""
 LOOKED_INTO = 1_000
 """Blobs of a damaged pack that are tried, until one is sound."""
 SALVAGED = "damaged before first contact: what was sound in it is in a pack of ours"
@@ -69,7 +71,11 @@ def _said(run: Run, version: ObjectVersion, opened: Opened, packs: Iterable[str]
         try:
             with open_index(run, version) as body:
                 yield from ((pack, blobs) for pack, blobs in read_index(opened.master, body) if pack in wanted)
+        except TooLargeError:
+            return
         except StrangeError:
+            if version.size > LONGEST_LOOSE:
+                return
             yield from ((pack, blobs) for pack, blobs in read_loosely(opened.master, read_small(run, version)).items() if pack in wanted)
 
 

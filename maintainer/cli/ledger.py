@@ -49,6 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
         known = ledger.fold
         links = f"{counted(known.head[0], 'entry', 'entries')} and {counted(known.judgements, 'judgement')}"
         say(f"{one.name}: {links} verified; head {known.head[1]}")
+        if not known.head[0]:
+            say("  ! there is no entry: no run has been here yet, or this state store is another than before, or was emptied")
+            code = ExitCode.ATTENTION
         for key in chains.altered:
             say(f"  ! {key} was put over or deleted; its oldest version, which counts, is unharmed")
             code = ExitCode.ATTENTION

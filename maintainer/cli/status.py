@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -150,6 +151,7 @@ def _print(summary: dict[str, Any]) -> None:
             else finding["do"]
         )
         mark = " " if decided else "!"
-        say(f"  {mark} {escape(finding['finding'])} {escape(finding['detail'])} (since {finding['since'][:16]})\n    → {escape(do)}")
+        named = escape(shlex.quote(finding["finding"]))  # as `ack` takes it back
+        say(f"  {mark} {named} {escape(finding['detail'])} (since {finding['since'][:16]})\n    → {escape(do)}")
     if summary["pending"]:
         say(f"  {counted(len(summary['pending']), 'judgement')} since the last run: the next heeds them")

@@ -67,7 +67,8 @@ WHAT_TO_DO: Mapping[Kind, str] = {
     "Each night looks at more of it; `maintainer reject REPOSITORY undecided` lets all such files go",
     Kind.FOREIGN_NAME: "not a file of restic: move it out of the repository's prefix",
     Kind.FOREIGN_STATE: "ignored: none of maintainer's, in the state store, where only maintainer may write: find out who else can",
-    Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository",
+    Kind.NEW_KEY: "if you added it: `maintainer accept REPOSITORY ID`; if not: whoever made it can read the repository. Change the "
+    "host's keys; `maintainer rebuild` makes a repository of a new master key",
     Kind.SUSPECT: "kept, and never the reason to forget another; if good `maintainer endorse REPOSITORY ID`, "
     "else `maintainer reject`; if its host is new, and yours: `maintainer accept REPOSITORY HOST`",
     Kind.EXPIRES: "let the lifecycle rule take only versions with the tag maintainer=released; where the store has no tags, "
