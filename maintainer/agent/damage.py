@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from maintainer.agent.admitting import Admission
-from maintainer.agent.proving import LONGEST_SPOOLED, index_anew, raise_failures
+from maintainer.agent.proving import LEAST_TIME, LONGEST_SPOOLED, SLOWEST, index_anew, raise_failures
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import open_index, read_small
 from maintainer.core.admission import Blob, contents, has_trees
+from maintainer.core.errors import ResticError
 from maintainer.core.findings import Finding, Kind
 from maintainer.core.records import Record, State
 from maintainer.core.repofiles import FileType, RepositoryFile
@@ -91,14 +93,19 @@ def _has_sound(run: Run, version: ObjectVersion, blobs: Iterable[Blob], opened: 
 
 
 def salvage(run: Run, key: str, damage: Damage, opened: Opened) -> dict[str, bytes]:
-    """Let restic write what is sound in a damaged pack anew; return the packs that it made, by key. Nothing is put yet."""
+    """Let restic write what is sound in a damaged pack anew; return the packs that it made, by key. Nothing is put yet.
+
+    ResticError where restic fails over it.
+    """
     body = run.store.read(damage.packs[key], LONGEST_SPOOLED)
     made: dict[str, bytes] = {key: body}
     view = View({**run.base(opened), **damage.indexes, key: scratch_version(key, body)})
     folder = Scratch()  # restic keeps a copy of the pack where it runs
     try:
         with run.serve(view, Permissions(write=True, delete=True), made) as server:
-            done = run.restic.run(server.address, opened.password, restic.repair_packs_argv(short(key)), folder=folder.path)
+            enough = LEAST_TIME + len(body) / SLOWEST * timedelta(seconds=1)
+            argv = restic.repair_packs_argv(short(key))
+            done = run.restic.run(server.address, opened.password, argv, time=enough, folder=folder.path)
             raise_failures(server, "salvage")
     finally:
         folder.close()
@@ -118,13 +125,22 @@ def settle_damage(run: Run, suspects: Mapping[str, str], opened: Opened, made: A
         if key not in damage.packs:
             run.findings.append(Finding(Kind.GARBAGE, key, why, run.histories[key].current.version_id))
             made.evict(key, why)
-        elif run.fold.accepted:
-            _admit_salvaged(run, salvage(run, key, damage, opened), opened, made)
+        elif run.fold.accepted and (packs := _try_to_salvage(run, key, damage, opened)) is not None:
+            _admit_salvaged(run, packs, opened, made)
             made.evict(key, SALVAGED)
         else:
             run.findings.append(Finding(Kind.DAMAGED_PACK, key, why, run.histories[key].current.version_id))
             run.standing.pop(key, None)
             made.damaged.add(short(key))
+
+
+def _try_to_salvage(run: Run, key: str, damage: Damage, opened: Opened) -> dict[str, bytes] | None:
+    """Salvage a pack; None where restic fails over it: then it stays as it is, and the run goes on."""
+    try:
+        return salvage(run, key, damage, opened)
+    except ResticError as error:
+        run.recorder.record("salvage.failed", key=key, reason=error.message)
+        return None
 
 
 def _admit_salvaged(run: Run, packs: Mapping[str, bytes], opened: Opened, made: Admission) -> None:

@@ -113,6 +113,7 @@ VOCABULARY: Mapping[str, Word] = {
     "object.admitted": Word("debug", "", "key:s"),
     "objects.admitted": Word("info", "", "packs:i indexes:i snapshots:i"),
     "object.taken_back": Word("info", "", "key:s"),
+    "salvage.failed": Word("warning", "agent", "key:s reason:s"),  # the damaged pack stays as it is
     "snapshot.incomplete": Word("warning", "", "key:s"),
     "retention.judged": Word("info", "", "counting:i forget:i suspect:i in_probation:i"),
     "retention.held": Word("warning", "", "reason:s"),  # nothing is forgotten

@@ -76,6 +76,7 @@ _LINES: Mapping[str, Callable[[Fields], str]] = {
     "objects.admitted": lambda f: (
         f"admitted {counted(f['snapshots'], 'snapshot')}, {counted(f['packs'], 'pack')}, {counted(f['indexes'], 'index', 'indexes')}"
     ),
+    "salvage.failed": lambda f: f"nothing could be salvaged of {f['key']}, which stays as it is: {f['reason']}",
     "snapshot.incomplete": lambda f: f"{f['key']} lacks data, and stays out",
     "retention.judged": lambda f: (
         f"snapshots: {f['counting']} counting, {f['in_probation']} in probation, {f['suspect']} suspect, {f['forget']} to forget"

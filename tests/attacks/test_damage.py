@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from maintainer.drill import forge
+from maintainer.edges import restic
 from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_first_contact import Mixture, compare, look
 from tests.support.agents import Maintained
@@ -67,6 +68,21 @@ def test_what_is_sound_in_a_damaged_pack_is_kept_and_after_accept_salvaged(repos
     repository.verify(snapshot)
     assert maintained.run().findings("open") == []
     assert not repository.restic("check", "--read-data").returncode
+
+
+def test_a_pack_over_which_restic_fails_stays_and_stops_no_run(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = spoil(repository)
+    before = look(repository)
+    maintained = Maintained(repository)
+    assert maintained.run().code == 3
+    maintained.accept()
+    monkeypatch.setattr(restic, "repair_packs_argv", lambda _: ("repair", "packs", "no such pack"))
+    for code in (3, 0):
+        ran = maintained.run()
+        assert ran.code in (0, code), ran.why()
+        assert ran.named("salvage.failed")
+        assert key in repository.objects("data/")
+        compare(repository, before, look(repository), ran.why())
 
 
 def test_attack_twin_what_a_host_damages_later_is_healed_or_evicted_and_excuses_no_index(repository: Repository) -> None:
