@@ -79,16 +79,17 @@ def run(arguments: argparse.Namespace) -> int:
         made = _endorsing(_suspects(chosen, repository, arguments.subjects))
     else:
         made = _DECISIONS[arguments.action](known, arguments.subjects, repository)
-        if not made.subjects:
-            say("\n".join(map(escape, made.told)))
-            return ExitCode.COMMITTED
+    if not made.subjects:
+        said = {"judgement": None, "action": arguments.action, "subjects": [], "told": made.told}
+        say(json.dumps(said) if arguments.json else "\n".join(map(escape, made.told)))
+        return ExitCode.COMMITTED
     if made.shown_first and (code := _code(known, made.subjects)) != arguments.confirm:
         return _show_first(arguments, made, code)
     at = to_text(common.clock(chosen).now())
     judgement = state.append_judgement(arguments.action, made.subjects, who=getpass.getuser(), at=at)
     if arguments.json:
-        said = {"judgement": judgement.number, "action": judgement.action, "subjects": list(judgement.subjects), "told": made.told}
-        say(json.dumps(said))
+        answer = {"judgement": judgement.number, "action": judgement.action, "subjects": list(judgement.subjects), "told": made.told}
+        say(json.dumps(answer))
     else:
         for one in made.told:
             say(escape(one))
