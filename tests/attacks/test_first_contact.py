@@ -34,7 +34,7 @@ from tests.support.memory import memory_sandbox
 from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
 
-SEEDS = range(14)
+SEEDS = range(8)
 ACCUSING = {"poisoned-index", "replayed", "index-names-doomed-packs", "not-plain"}
 """Findings that call somebody a liar: nothing here is a lie."""
 
@@ -242,7 +242,8 @@ def harm_nothing(sandbox: Sandbox, root: Path, seed: int) -> None:
             return
         assert ran.code in (0, 3), story
         assert not ACCUSING & set(ran.findings()), story
-        compare(repository, before, look(repository), story)
+        if day != 1:  # a look is dear, and the second night's is within the third's
+            compare(repository, before, look(repository), story)
     repository.tolerated = (0,) if before.backs_up and not mixture.is_lossy else (0, 3)
     repository.write("the next", 50_000, 999)
     made = repository.backup(good=not mixture.is_lossy)
