@@ -115,6 +115,10 @@ class _Small:
     too_large: set[str] = field(default_factory=set)
     snapshots: dict[str, files.SnapshotFile] = field(default_factory=dict)
 
+    def claimed(self, key: str) -> Iterable[str]:
+        """Return the packs that an index names, in whatever form it is."""
+        return self.claims.get(key) or (self.strange.get(key, ("", None))[1] or ())
+
 
 def _open_small(run: Run, new: list[str], opened: Opened, made: Admission) -> _Small:
     """Open and read new indexes and snapshots; garbage under its own true hash is evicted."""
@@ -199,10 +203,13 @@ def _admit_indexes(run: Run, small: _Small, new: list[str], opened: Opened, made
     for key in verdict.trusted:
         made.admit(key)
     for key in (*verdict.doubted, *verdict.reviving):
-        _keep_longer(run, small.claims.get(key) or (small.strange.get(key, ("", None))[1] or ()), made)
+        _keep_longer(run, small.claimed(key), made)
     for key, doubt in verdict.doubted.items():
         kind, why = _name_of(made, key, replace(doubt, is_too_large=key in small.too_large), small, opened)
-        if kind in (Kind.UNREADABLE_INDEX, Kind.INDEX_OF_DAMAGED):  # of packs that were there before us: it stays, and hosts go on by it
+        stays = kind in (Kind.UNREADABLE_INDEX, Kind.INDEX_OF_DAMAGED)  # of packs that were there before us: hosts go on by it
+        if stays and (doomed := _doomed_among(run, small.claimed(key))):
+            made.condemn(Kind.UNTRUSTED_INDEX, key, counted(doomed, "pack"))
+        elif stays:
             run.findings.append(Finding(kind, key, why, run.standing[key].version.version_id))
         elif kind is Kind.FOREIGN_INDEX:
             made.evict(key, FOREIGN)
@@ -226,7 +233,7 @@ def _name_of(made: Admission, key: str, doubt: Doubt, small: _Small, opened: Ope
     is_part = len(versions) == len(chosen) and _says_a_part(run, key, frozenset(chosen), versions, opened)
     # Later ones are no excuse: whoever puts a pack that nobody can read may claim of it what they like.
     is_older = run.fold.is_first_contact or was_there(run, run.histories[key])
-    damaged = doubt.absent & made.damaged
+    damaged = doubt.absent & made.damaged if is_older else frozenset()
     unreadable = sum(_is_unreadable(run, pack) for pack in doubt.absent - damaged) if is_older else 0
     is_legible = key not in small.strange or small.strange[key][1] is not None
     doubt = replace(doubt, damaged=damaged)
@@ -283,6 +290,12 @@ def _condemned(run: Run, made: Admission, packs: AbstractSet[str]) -> set[str]:
     keys = {pack: RepositoryFile(FileType.PACK, pack).key() for pack in packs}
     gone = (State.DOOMED, State.EVICTED)
     return {pack for pack, key in keys.items() if key in made.uncommitted or run.fold.records.state_of(key) in gone}
+
+
+def _doomed_among(run: Run, packs: Iterable[str]) -> int:
+    """Count the packs that a run of ours doomed: no index may go on naming those, or a backup would rely on what is gone one day."""
+    records = (run.fold.records.get(RepositoryFile(FileType.PACK, pack).key()) for pack in packs)
+    return sum(one is not None and one.state is State.DOOMED and not one.reason.startswith(ADOPTED) for one in records)
 
 
 def _keep_longer(run: Run, packs: Iterable[str], made: Admission) -> None:

@@ -76,8 +76,10 @@ class Admission:
         """Return the record of a file at the version that stands, with what was known of it before."""
         truth = self.run.standing[key]
         first_seen = truth.first_seen
-        # A repository that was copied from another bucket is older than its objects. But no store saw an object before 1970.
-        if self.run.fold.is_first_contact and (snapshot := self.snapshots.get(key)) is not None and snapshot.time >= EPOCH:
+        # A repository that was copied from another bucket is older than its objects. But no store saw an object before 1970; and what is
+        # not whole yet has no age: a host completes it later, and would have passed the probation at once.
+        is_copied = self.run.fold.is_first_contact and state is State.ADMITTED
+        if is_copied and (snapshot := self.snapshots.get(key)) is not None and snapshot.time >= EPOCH:
             first_seen = min(first_seen, snapshot.time)
         suspect, trees = "", False
         if (before := self.run.fold.records.get(key)) is not None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from random import SystemRandom
 
 from maintainer.agent.admitting import Admission
 from maintainer.agent.proving import LEAST_TIME, LONGEST_SPOOLED, SLOWEST, index_anew, raise_failures
@@ -22,23 +25,27 @@ from maintainer.core.view import Standing, View
 from maintainer.edges import restic
 from maintainer.edges.scratch import Scratch
 from maintainer.edges.viewserver import Permissions, scratch_version
+from maintainer.format.blobs import is_sound
 from maintainer.format.boundary import FormatError
-from maintainer.format.crypto import decrypt
-from maintainer.format.indexes import StrangeError, TooLargeError, read_index, read_loosely
+from maintainer.format.crypto import encrypt
+from maintainer.format.indexes import StrangeError, TooLargeError, read_index, read_loosely, write_index
 
 LONGEST_LOOSE = 32 << 20
 """Bytes of an index in another form than restic's that are read: its JSON is held whole."""
-LOOKED_INTO = 1_000
-"""Blobs of a damaged pack that are tried, until one is sound."""
+MOST_CLAIMS = 50_000
+"""Blobs of a damaged pack that are tried: restic ends a pack of 128 MiB long before."""
+WORK_A_NIGHT = 8 << 30
+"""Bytes, as they lie there and inflated, that are looked into in a night: what is left stays, and is looked into in the next."""
+BATCH, MOST_IN_A_BATCH, BATCHES = 64 << 20, 500, 16
+"""Damaged packs that one restic salvages, in bytes and in number, and how often in a night it does."""
 SALVAGED = "damaged before first contact: what was sound in it is in a pack of ours"
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Damaged packs that hold sound blobs, and the indexes that say which: by key."""
+@dataclass(slots=True)
+class _Spare:
+    """What may still be looked into in this night, in bytes."""
 
-    packs: Mapping[str, ObjectVersion] = field(default_factory=dict)
-    indexes: Mapping[str, ObjectVersion] = field(default_factory=dict)
+    work: int = WORK_A_NIGHT
 
 
 def was_there(run: Run, history: KeyHistory) -> bool:
@@ -46,23 +53,45 @@ def was_there(run: Run, history: KeyHistory) -> bool:
     return run.fold.was_there(next(history.oldest_first()).last_modified)
 
 
-def find_damage(run: Run, suspects: Iterable[str], opened: Opened) -> Damage:
-    """Return those packs of `suspects`, by their keys, that hold a blob which authenticates, by what the repository's indexes say."""
-    versions = {short(key): found for key in suspects if (found := _as_it_was_met(run, run.histories[key])) is not None}
-    if not versions:
-        return Damage()
-    packs: dict[str, ObjectVersion] = {}
-    indexes: dict[str, ObjectVersion] = {}
+def settle_damage(run: Run, suspects: Mapping[str, str], opened: Opened, made: Admission) -> None:
+    """Evict packs that are not true, with why; but of those that were damaged before us what is sound is kept.
+
+    They stay as they are until a person has accepted the repository, and are told. Then what is sound is put anew.
+    """
+    met = {key: found for key in suspects if (found := _as_it_was_met(run, run.histories[key])) is not None}
+    claims = _claims(run, frozenset(map(short, met)), opened) if met else {}
+    spare = _Spare()
+    damaged: dict[str, tuple[Blob, ...]] = {}
+    for key in SystemRandom().sample(sorted(suspects), len(suspects)):  # what costs most must not come first every night
+        why = suspects[key]
+        sound = _sound(run, met[key], claims[short(key)], opened, spare) if short(key) in claims else ()
+        if sound is None or sound:
+            damaged[key] = sound or ()
+        else:
+            run.findings.append(Finding(Kind.GARBAGE, key, why, run.histories[key].current.version_id))
+            made.evict(key, why)
+    salvaged = _salvage(run, {key: met[key] for key in damaged}, damaged, opened, made) if run.fold.accepted else ()
+    for key in salvaged:
+        made.evict(key, SALVAGED)
+    for key in damaged.keys() - set(salvaged):
+        run.findings.append(Finding(Kind.DAMAGED_PACK, key, suspects[key], run.histories[key].current.version_id))
+        run.standing.pop(key, None)
+        made.damaged.add(short(key))
+
+
+def _claims(run: Run, packs: Collection[str], opened: Opened) -> dict[str, set[Blob]]:
+    """Return what the indexes of before first contact say of these packs: what a host has put since says nothing of damage of then."""
+    claims: dict[str, set[Blob]] = {}
     for key, version in Standing(run.standing, (FileType.INDEX,)).below():
-        for pack, blobs in _said(run, version, opened, versions.keys()):
-            indexes[key] = version
-            if RepositoryFile(FileType.PACK, pack).key() not in packs and _has_sound(run, versions[pack], blobs, opened):
-                packs[RepositoryFile(FileType.PACK, pack).key()] = versions[pack]
-    return Damage(packs, indexes if packs else {})
+        if was_there(run, run.histories[key]):
+            for pack, blobs in _said(run, version, opened, packs):
+                known = claims.setdefault(pack, set())
+                known.update(blobs[: MOST_CLAIMS - len(known)])
+    return claims
 
 
 def _as_it_was_met(run: Run, history: KeyHistory) -> ObjectVersion | None:
-    """Return the newest version of before first contact: what a host has put over it since is no damage of then."""
+    """Return the newest version of before first contact that fits into memory: what a host has put over it since is no damage of then."""
     return next((one for one in history.contents() if run.fold.was_there(one.last_modified) and one.size <= LONGEST_SPOOLED), None)
 
 
@@ -81,66 +110,88 @@ def _said(run: Run, version: ObjectVersion, opened: Opened, packs: Iterable[str]
             yield from ((pack, blobs) for pack, blobs in read_loosely(opened.master, read_small(run, version)).items() if pack in wanted)
 
 
-def _has_sound(run: Run, version: ObjectVersion, blobs: Iterable[Blob], opened: Opened) -> bool:
-    body = run.store.read(version, LONGEST_SPOOLED)
-    for number, (_, _, at, length, _) in enumerate(blobs):
-        if number >= LOOKED_INTO:
-            break
-        with suppress(FormatError):
-            decrypt(opened.master, body[at : at + length])
-            return True
-    return False
+def _sound(run: Run, version: ObjectVersion, claimed: Iterable[Blob], opened: Opened, spare: _Spare) -> tuple[Blob, ...] | None:
+    """Return which of these blobs a pack really holds: one of them, or after a person's word all; None where the night's work is done.
 
-
-def salvage(run: Run, key: str, damage: Damage, opened: Opened) -> dict[str, bytes]:
-    """Let restic write what is sound in a damaged pack anew; return the packs that it made, by key. Nothing is put yet.
-
-    ResticError where restic fails over it.
+    The pack is read once. Small blobs come first: lies about large ones use up the work last.
     """
-    body = run.store.read(damage.packs[key], LONGEST_SPOOLED)
-    made: dict[str, bytes] = {key: body}
-    view = View({**run.base(opened), **damage.indexes, key: scratch_version(key, body)})
-    folder = Scratch()  # restic keeps a copy of the pack where it runs
+    found: list[Blob] = []
+    body = b""
+    for blob in sorted(claimed, key=lambda blob: (blob[3] + blob[4], blob)):
+        _, _, at, length, plain = blob
+        if at + length > version.size:
+            continue
+        if spare.work < length + plain:
+            return None
+        spare.work -= length + plain
+        body = body or run.store.read(version, LONGEST_SPOOLED)
+        if is_sound(opened.master, body[at : at + length], blob):
+            found.append(blob)
+            if not run.fold.accepted:
+                break
+    return _apart(found)
+
+
+def _apart(blobs: Iterable[Blob]) -> tuple[Blob, ...]:
+    """Return blobs of a pack in their order, without those that lie over one before: restic refuses such."""
+    apart: list[Blob] = []
+    end = 0
+    for blob in sorted(blobs, key=lambda blob: blob[2]):
+        if blob[2] >= end:
+            apart.append(blob)
+            end = blob[2] + blob[3]
+    return tuple(apart)
+
+
+def _salvage(
+    run: Run, packs: Mapping[str, ObjectVersion], sound: Mapping[str, tuple[Blob, ...]], opened: Opened, made: Admission
+) -> tuple[str, ...]:
+    """Let restic write anew what is sound in these packs, some at a time; return those with which that is done, by key."""
+    done: list[str] = []
+    for batch in _batches({key: version for key, version in packs.items() if sound[key]})[:BATCHES]:
+        try:
+            _admit_salvaged(run, _repaired(run, batch, {short(key): sound[key] for key in batch}, opened), opened, made)
+        except ResticError as error:  # they stay as they are, and the run goes on
+            run.recorder.record("salvage.failed", key=next(iter(batch)), reason=error.message)
+        else:
+            done += batch
+    return tuple(done)
+
+
+def _batches(packs: Mapping[str, ObjectVersion]) -> list[dict[str, ObjectVersion]]:
+    """Part packs into lots of `BATCH` bytes, or of one pack that is larger."""
+    lots: list[dict[str, ObjectVersion]] = []
+    size = BATCH
+    for key, version in packs.items():
+        if size + version.size > BATCH or len(lots[-1]) >= MOST_IN_A_BATCH:
+            lots.append({})
+            size = 0
+        lots[-1][key] = version
+        size += version.size
+    return lots
+
+
+def _repaired(run: Run, packs: Mapping[str, ObjectVersion], sound: Mapping[str, Sequence[Blob]], opened: Opened) -> dict[str, bytes]:
+    """Return the packs that `restic repair packs` makes of damaged ones, by key; ResticError where it fails. Nothing is put yet.
+
+    It is shown an index of ours, which names what was found sound: what hosts claimed may make it fail, or take all memory.
+    """
+    made = {key: run.store.read(version, LONGEST_SPOOLED) for key, version in packs.items()}
+    index = encrypt(opened.master, write_index(sound), os.urandom(16))
+    made[f"{FileType.INDEX.value}/{hashlib.sha256(index).hexdigest()}"] = index
+    view = View({**run.base(opened), **{key: scratch_version(key, body) for key, body in made.items()}})
+    enough = LEAST_TIME + sum(map(len, made.values())) / SLOWEST * timedelta(seconds=1)
+    folder = Scratch()  # restic keeps a copy of each pack where it runs
     try:
         with run.serve(view, Permissions(write=True, delete=True), made) as server:
-            enough = LEAST_TIME + len(body) / SLOWEST * timedelta(seconds=1)
-            argv = restic.repair_packs_argv(short(key))
-            done = run.restic.run(server.address, opened.password, argv, time=enough, folder=folder.path)
+            argv = restic.repair_packs_argv(sound)
+            ended = run.restic.run(server.address, opened.password, argv, time=enough, folder=folder.path)
             raise_failures(server, "salvage")
     finally:
         folder.close()
-    if done.status:
-        raise restic.failure("repair packs", done)
-    return {name: one for name, one in made.items() if name.startswith(f"{FileType.PACK.value}/") and name != key}
-
-
-def settle_damage(run: Run, suspects: Mapping[str, str], opened: Opened, made: Admission) -> None:
-    """Evict packs that are not true, with why; but of those that were damaged before us what is sound is kept.
-
-    They stay as they are until a person has accepted the repository, and are told. Then what is sound is put anew.
-    """
-    old = [key for key in suspects if was_there(run, run.histories[key])]
-    damage = find_damage(run, old, opened)
-    for key, why in suspects.items():
-        if key not in damage.packs:
-            run.findings.append(Finding(Kind.GARBAGE, key, why, run.histories[key].current.version_id))
-            made.evict(key, why)
-        elif run.fold.accepted and (packs := _try_to_salvage(run, key, damage, opened)) is not None:
-            _admit_salvaged(run, packs, opened, made)
-            made.evict(key, SALVAGED)
-        else:
-            run.findings.append(Finding(Kind.DAMAGED_PACK, key, why, run.histories[key].current.version_id))
-            run.standing.pop(key, None)
-            made.damaged.add(short(key))
-
-
-def _try_to_salvage(run: Run, key: str, damage: Damage, opened: Opened) -> dict[str, bytes] | None:
-    """Salvage a pack; None where restic fails over it: then it stays as it is, and the run goes on."""
-    try:
-        return salvage(run, key, damage, opened)
-    except ResticError as error:
-        run.recorder.record("salvage.failed", key=key, reason=error.message)
-        return None
+    if ended.status:
+        raise restic.failure("repair packs", ended)
+    return {name: body for name, body in made.items() if name.startswith(f"{FileType.PACK.value}/") and name not in packs}
 
 
 def _admit_salvaged(run: Run, packs: Mapping[str, bytes], opened: Opened, made: Admission) -> None:

@@ -316,9 +316,8 @@ def _records(known: Fold, ids: list[str], name: str) -> tuple[str, ...]:
             raise ArgumentError((problem,))
         subjects.add(found[0])
         if lost[found[0]].reason == ADOPTED and found[0].startswith(f"{FileType.SNAPSHOT.value}/"):
-            folders = tuple(
-                f"{kind.value}/" for kind in (FileType.PACK, FileType.INDEX)
-            )  # a key may have been retired: it comes by its name
+            # A key may have been retired: it comes by its own name alone.
+            folders = tuple(f"{kind.value}/" for kind in (FileType.PACK, FileType.INDEX))
             subjects |= {key for key, record in lost.items() if record.reason == ADOPTED and key.startswith(folders)}
     return tuple(sorted(subjects))
 

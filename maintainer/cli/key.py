@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from maintainer.agent import unlock
 from maintainer.agent.picture import verified
-from maintainer.agent.run import Run, short
+from maintainer.agent.run import Run
 from maintainer.cli import common
 from maintainer.cli.beholder import beholder
 from maintainer.cli.commands import declare
@@ -21,7 +21,7 @@ from maintainer.core.entries import Judgement
 from maintainer.core.errors import ArgumentError, ExitCode, Problem
 from maintainer.core.events import escape
 from maintainer.core.moments import to_text
-from maintainer.core.repofiles import FileType
+from maintainer.core.repofiles import FileType, is_meant
 from maintainer.core.shortids import digits, several, shortened
 from maintainer.core.view import View
 from maintainer.edges import restic, secrets
@@ -167,7 +167,7 @@ def _opened_by(password: str, keys: dict[str, KeyFile]) -> str | None:
 def _named(keys: dict[str, KeyFile], ids: list[str], name: str) -> tuple[str, ...]:
     subjects: set[str] = set()
     for one in ids:
-        found = [key for key in keys if short(key).startswith(one.removeprefix("keys/"))]
+        found = [key for key in keys if is_meant(key, one)]
         if len(found) != 1:
             what = several(found) if found else "no key that is trusted"
             raise ArgumentError((Problem(f"{name}: {one}", what, "the id of one", f"maintainer key list {name}"),))

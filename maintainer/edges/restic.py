@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -114,9 +114,9 @@ def repair_index_argv() -> tuple[str, ...]:
     return ("repair", "index")
 
 
-def repair_packs_argv(pack: str) -> tuple[str, ...]:
-    """Write what is sound in a damaged pack anew, and forget the pack. A copy of it stays in the folder in which restic runs."""
-    return ("repair", "packs", pack)
+def repair_packs_argv(packs: Iterable[str]) -> tuple[str, ...]:
+    """Write what is sound in damaged packs anew, and forget them. A copy of each stays in the folder in which restic runs."""
+    return ("repair", "packs", *packs)
 
 
 def add_key_argv(path: str) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ Go's encoder has no choices: fields in their order, no space, a newline at the e
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from maintainer.core.admission import Blob
@@ -105,6 +106,18 @@ def read_index(key: MasterKey, body: Sealed, *, shortest: int = SHORTEST) -> Ite
         text.demand(b"]")
     text.demand(b"}")
     text.end()
+
+
+def write_index(packs: Mapping[str, Iterable[Blob]]) -> bytes:
+    """Return the JSON of an index that says what packs hold, by their ids, in restic's own form."""
+    said = [{"id": pack, "blobs": [_entry(blob) for blob in blobs]} for pack, blobs in packs.items()]
+    return json.dumps({"packs": said}, separators=(",", ":")).encode()
+
+
+def _entry(blob: Blob) -> dict[str, str | int]:
+    name, kind, at, length, plain = blob
+    entry: dict[str, str | int] = {"id": name, "type": kind, "offset": at, "length": length}
+    return {**entry, "uncompressed_length": plain} if plain else entry
 
 
 @reader("index")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from maintainer.core.job import Keep
+from maintainer.drill import forge
 from maintainer.sandbox.daemon import Sandbox
 from tests.support.agents import Maintained
 from tests.support.repositories import Repository
@@ -54,6 +58,35 @@ def test_a_year_that_was_put_in_an_afternoon_crowds_no_true_snapshot_out_even_wh
     maintained.accept()
     assert maintained.run().code == 0
     assert not suspects(maintained)
+
+
+def test_what_a_host_completes_after_first_contact_is_no_older_than_the_store_saw_it(repository: Repository) -> None:
+    """Fakes whose packs are held back are incomplete at first contact; once they are whole they must not count at once."""
+    master = repository.master_key()
+    (true,) = back_up(repository, 0)
+    content = os.urandom(50_000)
+    when = dict.fromkeys(("mtime", "atime", "ctime"), "2026-01-01T00:00:00Z")
+    node = {"name": "f", "type": "file", "mode": 420, **when, "uid": 0, "gid": 0, "size": len(content)}
+    tree = forge.tree([{**node, "content": [hashlib.sha256(content).hexdigest()]}])
+    data, trees = forge.pack(master, [("data", content, "")]), forge.pack(master, [("tree", tree, "")])
+    fakes: set[str] = set()
+    for days in range(360, 20, -60):
+        made = forge.snapshot(master, time=NOW - timedelta(days=days), host=repository.host, paths=repository.paths, tree=trees.blobs[0].id)
+        repository.put(made.key, made.body)
+        fakes.add(made.id)
+    maintained = Maintained(repository, keep=Keep(monthly=3))
+    maintained.expect_host()
+    assert maintained.run().code == 3
+    time.sleep(1.1)
+    for one in (data, trees, forge.index(master, {data.id: data.blobs, trees.id: trees.blobs})):
+        repository.put(one.key, one.body)
+    for days in (1, 2, 20, 40):
+        maintained.pass_days(days)
+        ran = maintained.run()
+        assert ran.code in (0, 3), ran.why()
+        assert not ran.named("snapshot.forgotten"), ran.why()
+        assert suspects(maintained) == fakes
+    repository.verify(true)
 
 
 def test_where_no_host_is_expected_the_first_report_lists_them_and_accept_settles_them(repository: Repository) -> None:
