@@ -11,7 +11,7 @@ from datetime import timedelta
 from random import SystemRandom
 
 from maintainer.agent.admitting import Admission
-from maintainer.agent.proving import LEAST_TIME, LONGEST_SPOOLED, SLOWEST, index_anew, raise_failures
+from maintainer.agent.proving import LEAST_TIME, SLOWEST, index_anew, raise_failures
 from maintainer.agent.run import Opened, Run, short
 from maintainer.agent.smallfiles import open_index, read_small
 from maintainer.core.admission import Blob, contents, has_trees
@@ -32,6 +32,8 @@ from maintainer.format.indexes import StrangeError, TooLargeError, read_index, r
 
 LONGEST_LOOSE = 32 << 20
 """Bytes of an index in another form than restic's that are read: its JSON is held whole."""
+LARGEST = 160 << 20
+"""Bytes of a damaged pack: restic's largest has 128 MiB, and may exceed that by a blob."""
 MOST_CLAIMS = 50_000
 """Blobs of a damaged pack that are tried: restic ends a pack of 128 MiB long before."""
 WORK_A_NIGHT = 8 << 30
@@ -92,7 +94,7 @@ def _claims(run: Run, packs: Collection[str], opened: Opened) -> dict[str, set[B
 
 def _as_it_was_met(run: Run, history: KeyHistory) -> ObjectVersion | None:
     """Return the newest version of before first contact that fits into memory: what a host has put over it since is no damage of then."""
-    return next((one for one in history.contents() if run.fold.was_there(one.last_modified) and one.size <= LONGEST_SPOOLED), None)
+    return next((one for one in history.contents() if run.fold.was_there(one.last_modified) and one.size <= LARGEST), None)
 
 
 def _said(run: Run, version: ObjectVersion, opened: Opened, packs: Iterable[str]) -> Iterator[tuple[str, tuple[Blob, ...]]]:
@@ -124,7 +126,7 @@ def _sound(run: Run, version: ObjectVersion, claimed: Iterable[Blob], opened: Op
         if spare.work < length + plain:
             return None
         spare.work -= length + plain
-        body = body or run.store.read(version, LONGEST_SPOOLED)
+        body = body or run.store.read(version, LARGEST)
         if is_sound(opened.master, body[at : at + length], blob):
             found.append(blob)
             if not run.fold.accepted:
@@ -176,7 +178,7 @@ def _repaired(run: Run, packs: Mapping[str, ObjectVersion], sound: Mapping[str, 
 
     It is shown an index of ours, which names what was found sound: what hosts claimed may make it fail, or take all memory.
     """
-    made = {key: run.store.read(version, LONGEST_SPOOLED) for key, version in packs.items()}
+    made = {key: run.store.read(version, LARGEST) for key, version in packs.items()}
     index = encrypt(opened.master, write_index(sound), os.urandom(16))
     made[f"{FileType.INDEX.value}/{hashlib.sha256(index).hexdigest()}"] = index
     view = View({**run.base(opened), **{key: scratch_version(key, body) for key, body in made.items()}})

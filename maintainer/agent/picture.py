@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from maintainer.agent import forgetting, unlock
 from maintainer.agent.forgetting import Judged
+from maintainer.agent.pipeline import tell
 from maintainer.agent.revert import make_plan
 from maintainer.agent.run import Run
-from maintainer.core import retention
+from maintainer.core import findings, retention
 from maintainer.core.errors import ExitCode
-from maintainer.core.findings import WHAT_TO_DO, Kind
 from maintainer.core.moments import to_text
 from maintainer.core.repofiles import FileType
 from maintainer.core.revert import RevertPlan
@@ -38,9 +38,7 @@ def plan_alone(run: Run, password: Callable[[], str]) -> ExitCode:
     """Say what a run would heal, mark, evict and forget, and why. What is new is not proved here, and so not judged."""
     plan = look(run, password)
     if not run.may_mark:
-        kind, told = Kind.EARLIER_LEDGER, "another ledger's identity lies here, older than this one's"
-        do = WHAT_TO_DO[kind].replace("REPOSITORY", run.job.name)
-        run.recorder.record("finding.reported", kind=kind.value, subject="ledger", detail=told, standing="new", since="", do=do)
+        tell(run, findings.Reported(unlock.EARLIER, "", findings.Standing.NEW))
     for heal in plan.heal.values():
         run.recorder.record(
             "heal.planned", key=heal.source.key, from_version=heal.source.version_id, over=heal.over.version_id, why=heal.why.value
@@ -58,10 +56,9 @@ def _judge(run: Run, password: Callable[[], str]) -> None:
     """Say of every admitted snapshot how it stands, what probation means for each host, and what a run would forget."""
     if next(run.admitted(FileType.SNAPSHOT).below(), None) is None:
         return
-    opened = unlock.open_pinned(run, password())
-    judged = forgetting.judge(run, opened, run.shown(opened), remember=False)
-    verdict, probation = judged.verdict, run.job.probation
-    for group in retention.groups(judged.candidates) if verdict.extents else ():
+    found = judged(run, password)
+    verdict, probation = found.verdict, run.job.probation
+    for group in retention.groups(found.candidates) if verdict.extents else ():
         waiting = sorted(one.first_seen for one in verdict.in_probation if one.group == group)
         run.recorder.record(
             "probation.explained",
@@ -75,14 +72,13 @@ def _judge(run: Run, password: Callable[[], str]) -> None:
         )
     for candidate, reasons in verdict.suspect:
         run.recorder.record("suspicion.explained", snapshot=candidate.id, reasons=list(reasons))
-    for candidate in judged.candidates:
-        if candidate.id in judged.forget:
+    for candidate in found.candidates:
+        if candidate.id in found.forget:
             run.recorder.record("forget.planned", snapshot=candidate.id, time=to_text(candidate.time), host=candidate.host)
 
 
 def judged(run: Run, password: Callable[[], str]) -> Judged:
-    """Return how snapshots stand now, as a run would judge them; what is new since the last run is not among them."""
-    look(run, password)
+    """Return how snapshots stand after a look, as a run would judge them; what is new since the last run is not among them."""
     opened = unlock.open_pinned(run, password())
     return forgetting.judge(run, opened, run.shown(opened), remember=False)
 

@@ -181,8 +181,7 @@ def contact(run: Run, password: Callable[[], str]) -> None:
         unlock.refuse_others_inside(run)
         run.append("first", RecordsInMemory(unlock.pin(run, password())))
     if run.has_earlier_ledger:
-        told = "another ledger's identity lies here, older than this one's"
-        run.findings.append(Finding(Kind.EARLIER_LEDGER, "ledger", told))
+        run.findings.append(unlock.EARLIER)
     identity = f"{unlock.IDENTITY}{run.fold.identity}"
     if identity not in run.histories or run.histories[identity].current.is_marker:
         run.put_on_top(run.store.put(identity, run.state.first_entry()))

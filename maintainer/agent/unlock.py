@@ -9,6 +9,7 @@ from typing import TypeAlias
 from maintainer.agent import formats, readings
 from maintainer.agent.run import Opened, Run, short
 from maintainer.core.errors import ConfigurationError, HeldError, MaintainerError, NotFoundError, PasswordError, Problem
+from maintainer.core.findings import Finding, Kind
 from maintainer.core.job import RepositoryJob
 from maintainer.core.records import Record, State
 from maintainer.core.repofiles import MAXIMA, FileType
@@ -28,6 +29,9 @@ Keys: TypeAlias = Mapping[str, tuple[ObjectVersion, KeyFile]]
 """Sound key files, and the versions that hold them, by their names."""
 Outcomes: TypeAlias = dict[str, "MasterKey | ValueError"]
 """What came of trying keys, by their names: the master key, or why none."""
+
+
+EARLIER = Finding(Kind.EARLIER_LEDGER, "ledger", "another ledger's identity lies here, older than this one's")
 
 
 def has_earlier_identity(run: Run) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from maintainer.edges.s3 import S3
 from maintainer.edges.statestore import StateStore
 from maintainer.settings.load import Settings, load, parse
 from maintainer.settings.models import RepositorySection
+from maintainer.settings.wording import unknown_word
 
 DEFAULT = "maintainer.toml"
 TEXT = "MAINTAINER_TOML"
@@ -57,10 +57,8 @@ def only(chosen: Settings, name: str) -> RepositorySection:
     """Return the repository of this name. ArgumentError if there is none."""
     found = {one.name: one for one in chosen.repositories}
     if name not in found:
-        near = difflib.get_close_matches(name, found, 1)
-        do = f"did you mean {near[0]}?" if near else f"[[repository]] of {chosen.path} names what there is"
-        expected = f"one of {', '.join(sorted(found))}" if found else "one of the configuration's, which has none"
-        raise ArgumentError((Problem(name, "no repository of this name", expected, do),))
+        mistake = unknown_word("repository", name, tuple(found))
+        raise ArgumentError((Problem(name, mistake.found, mistake.expected, mistake.do),))
     return found[name]
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 
-from maintainer.agent.picture import judged
+from maintainer.agent.picture import judged, look
 from maintainer.agent.run import Run
 from maintainer.core.amounts import size
 from maintainer.core.moments import to_minute
@@ -36,6 +36,7 @@ def _span(word: str) -> tuple[date, date] | None:
 def chosen(run: Run, password: Callable[[], str], words: Iterable[str]) -> dict[str, str]:
     """Return the suspect snapshots that a class or a span of days (UTC, by the time that they claim) names: by key, how each is."""
     wanted = tuple(words)
+    look(run, password)
     verdict = judged(run, password).verdict
     return {
         f"snapshots/{one.id}": _described(run, one, verdict.extents.get(one.id), reasons)

@@ -86,7 +86,7 @@ class Settings:
         wanted_names, wanted_groups = set(names), set(groups)
         known = {"repository": {one.name for one in self.repositories}, "group": {one.name for one in self.groups}}
         problems = [
-            Problem(f"--{what} {name}", (m := wording.unknown(what, name, tuple(known[what]))).found, m.expected, m.do)
+            Problem(f"--{what} {name}", (m := wording.unknown_word(what, name, tuple(known[what]))).found, m.expected, m.do)
             for what, wanted in (("repository", wanted_names), ("group", wanted_groups))
             for name in sorted(wanted - known[what])
         ]

@@ -64,6 +64,14 @@ def unknown(what: str, name: str, known: tuple[str, ...]) -> Mistake:
     return Mistake(f"unknown {what}", f"one of {', '.join(sorted(known))}", "remove it, or correct its name")
 
 
+def unknown_word(what: str, name: str, known: tuple[str, ...]) -> Mistake:
+    """Say the same of a word on the command line: nothing in the file is to be changed for it."""
+    if near := _near(name, known):
+        return Mistake(f"unknown {what}", f"`{near}`", f"did you mean `{near}`?")
+    there = f"one of {', '.join(sorted(known))}" if known else f"a {what} of the configuration, which has none"
+    return Mistake(f"unknown {what}", there, "maintainer status lists what there is")
+
+
 def _near(name: str, known: tuple[str, ...]) -> str:
     return next(iter(get_close_matches(name.lower(), known, n=1)), "")
 

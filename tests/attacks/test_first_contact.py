@@ -12,9 +12,7 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,9 +28,9 @@ from maintainer.format.crypto import decrypt, unpack
 from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_honest_indexes import halves, rustic
 from tests.support.agents import Maintained
-from tests.support.memory import memory_sandbox
 from tests.support.patience import PATIENCE_S
 from tests.support.repositories import Repository
+from tests.support.seeds import go_on
 
 SEEDS = range(8)
 ACCUSING = {"poisoned-index", "replayed", "index-names-doomed-packs", "not-plain"}
@@ -270,21 +268,5 @@ def test_whatever_restic_could_do_before_it_can_after_three_nights(timed_sandbox
     harm_nothing(timed_sandbox, tmp_path, seed)
 
 
-def main() -> int:
-    """Go on for so many seconds."""
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000
-    until, seed, failed = time.monotonic() + float(sys.argv[1]), first, 0
-    while time.monotonic() < until:
-        seed += 1
-        with memory_sandbox() as sandbox, tempfile.TemporaryDirectory() as root:  # of its own: its clock goes on, and never back
-            try:
-                harm_nothing(sandbox, Path(root), seed)
-            except Exception:  # noqa: BLE001 - the next seed may find another
-                failed += 1
-                print(f"seed {seed}:\n{traceback.format_exc()[-3000:]}", flush=True)
-    print(f"{seed - first} seeds, {failed} failed", flush=True)
-    return bool(failed)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(go_on(harm_nothing))

@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import time
-import traceback
 import uuid
 from pathlib import Path
 
@@ -19,8 +16,8 @@ from maintainer.sandbox.daemon import Sandbox
 from tests.attacks.test_bombs import measured
 from tests.support.agents import Maintained
 from tests.support.hostile import Hostile
-from tests.support.memory import memory_sandbox
 from tests.support.repositories import Repository
+from tests.support.seeds import go_on
 
 OBJECTS = 100
 MOST_MEMORY_KIB = 512 << 10
@@ -74,22 +71,5 @@ def test_a_night_of_hostile_objects(timed_sandbox: Sandbox, tmp_path: Path, seed
     survive(timed_sandbox, tmp_path, seed, first_contact=first_contact)
 
 
-def main() -> int:
-    """Go on for so many seconds."""
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000
-    until, seed, failed = time.monotonic() + float(sys.argv[1]), first, 0
-    with memory_sandbox() as sandbox:
-        while time.monotonic() < until:
-            seed += 1
-            with tempfile.TemporaryDirectory() as root:
-                try:
-                    survive(sandbox, Path(root), seed, first_contact=seed % 3 == 0)
-                except Exception:  # noqa: BLE001 - the next seed may find another
-                    failed += 1
-                    print(f"seed {seed}:\n{traceback.format_exc()[-3000:]}", flush=True)
-        print(f"{seed - first} seeds, {failed} failed", flush=True)
-    return bool(failed)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(go_on(lambda sandbox, root, seed: survive(sandbox, root, seed, first_contact=seed % 3 == 0)))

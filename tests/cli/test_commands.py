@@ -101,12 +101,17 @@ def test_a_month_in_the_life_of_a_repository(user: User) -> None:
     repository.verify(newest)
 
 
-def test_suspects_are_endorsed_by_what_speaks_against_them_or_by_their_days_after_a_look_at_each(user: User) -> None:
-    repository = user.repository
-    repository.write("file", 150_000, 1)
-    repository.backup()
+def begin(user: User, size: int = 150_000) -> Repository:
+    """Back up once, and let a person accept what the first run saw."""
+    user.repository.write("file1", size, 1)
+    user.repository.backup()
     user("run", "--once", code=3)
-    user("accept", "web")
+    assert "confirms web1 with " in user("accept", "web")
+    return user.repository
+
+
+def test_suspects_are_endorsed_by_what_speaks_against_them_or_by_their_days_after_a_look_at_each(user: User) -> None:
+    repository = begin(user)
     user("run", "--once", code=0)
     foreign = [repository.backup(host="laptop") for _ in range(2)]
     assert "NEW: suspect-snapshot (not-expected): " in user("run", "--once", code=3)
@@ -128,11 +133,7 @@ def test_suspects_are_endorsed_by_what_speaks_against_them_or_by_their_days_afte
 
 
 def test_a_second_accept_confirms_no_host_that_came_since_but_by_its_name(user: User) -> None:
-    repository = user.repository
-    repository.write("file", 150_000, 1)
-    repository.backup()
-    user("run", "--once", code=3)
-    assert "confirms web1 with " in user("accept", "web")
+    repository = begin(user)
     user("run", "--once", code=0)
     foreign = repository.backup(host="laptop")
     user("run", "--once", code=3)
@@ -212,11 +213,7 @@ def test_undelete_takes_back_what_was_forgotten(user: User) -> None:
 
 def test_a_person_settles_what_the_guard_will_not_decide(user: User) -> None:
     """One snapshot that shrank for a good reason, and one that is none of ours."""
-    repository = user.repository
-    repository.write("file1", 300_000, 1)
-    repository.backup()
-    user("run", "--once", code=3)
-    user("accept", "web")
+    repository = begin(user, 300_000)
     (repository.source / "file1").unlink()
     repository.write("file2", 10_000, 2)
     small = repository.backup()
@@ -266,8 +263,8 @@ def test_ack_makes_a_finding_no_news(user: User) -> None:
     [
         (("ack", "web", "all"), "web: all: no such finding"),
         (("logs", "nosuch"), "run nosuch: no events of it"),
-        (("serve", "wep"), "wep: no repository of this name; expected one of web"),
-        (("status", "--repository", "wep"), "--repository wep: unknown repository"),
+        (("serve", "wep"), "wep: unknown repository; expected `web`\n    → did you mean `web`?"),
+        (("status", "--repository", "wep"), "--repository wep: unknown repository; expected `web`\n    → did you mean `web`?"),
         (("undelete", "web", "0000"), "web: 0000: no evicted, doomed or hidden file"),
     ],
 )

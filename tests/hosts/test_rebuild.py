@@ -66,4 +66,4 @@ def test_all_of_the_verified_view_without_a_person(taken: tuple[Office, list[str
 def test_a_repository_goes_not_into_itself_nor_into_one_that_is_not_there(taken: tuple[Office, list[str]]) -> None:
     office, _ = taken
     assert "another repository" in office.call("rebuild", "web1", "--into", "web1", "--all", code=2)
-    assert "no repository of this name" in office.call("rebuild", "web1", "--into", "web9", "--all", code=2)
+    assert "unknown repository" in office.call("rebuild", "web1", "--into", "web9", "--all", code=2)

@@ -240,7 +240,7 @@ def test_no_file_is_told(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="rename it to `web`"):
+    with pytest.raises(ConfigurationError, match="did you mean `web`"):
         read(tmp_path, GOOD).chosen(["webb"], [])
 
 
